@@ -1,0 +1,42 @@
+# make demo | test | check | bench | clean.  PYTHON is the interpreter that .venv is made with (3.11 or newer).
+PYTHON ?= python3
+PYTEST_ARGS ?= -n 2
+BIN := .venv/bin
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test check bench clean
+
+demo: .venv/.demo
+	$(BIN)/python examples/digits.py
+
+test: .venv/.dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+check: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_layers.py
+
+bench: .venv/.bench
+	$(BIN)/python benchmarks/run.py
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp says that its set of packages is installed as pyproject.toml has it now.
+.venv/.demo: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable . scikit-learn
+	@touch $@
+
+.venv/.dev: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+.venv/.bench: pyproject.toml | $(BIN)/python
+	$(INSTALL) --editable '.[bench]'
+	@touch $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv .venv

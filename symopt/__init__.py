@@ -1,0 +1,42 @@
+"""symopt: optimizer update ops as symbols, bound to your arrays and run in place.
+
+>>> import numpy as np, symopt as so
+>>> from symopt import sym
+>>> w, g = sym.var("w"), sym.var("g")
+>>> step = sym.sgd_update(w, g, lr=0.5, out=w).bind(so.cpu(), args={"w": np.ones(3), "g": np.ones(3)})
+>>> step.forward()[0]
+array([0.5, 0.5, 0.5])
+"""
+
+from . import lang, sparse, sym
+from . import sym as symbol
+from ._load import load_ops
+from .config import num_threads, set_num_threads
+from .context import Context, cpu, gpu
+from .errors import SymoptError
+from .names import AttrScope, NameManager, Prefix
+from .opdef import op, update_op
+from .symbol import Symbol
+
+ops = load_ops()
+
+__version__ = "0.1.0"
+__all__ = [
+    "AttrScope",
+    "Context",
+    "NameManager",
+    "Prefix",
+    "Symbol",
+    "SymoptError",
+    "cpu",
+    "gpu",
+    "lang",
+    "num_threads",
+    "op",
+    "ops",
+    "set_num_threads",
+    "sparse",
+    "sym",
+    "symbol",
+    "update_op",
+]

@@ -1,0 +1,279 @@
+"""Runs a program with compiled kernels: builds each launch's tables at bind, then one call per launch."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from .. import config
+from ..codegen.emit import BLOCK, SIZES
+from ..codegen.llvm import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH, module_text
+from ..expr import Extent
+from ..hostmath import Column, HostProgram
+from ..passes.ir import LISTED, REDUCE, STANDARD, Attribute, Kernel, Launch, Program, Value
+from ..sparse import check_indices, segments
+from .base import Array, Memory, Numbers
+from .jit import Compiled, compile_ir
+from .pool import run_shared
+
+CHUNK = 16384  # elements: large enough to hide a call, small enough to balance two threads
+SHARED_BYTES = 1 << 20  # below this, waking a thread costs more than it saves
+_MODULES: dict[int, tuple[Kernel, str, HostProgram]] = {}
+
+
+def module_of(kernel: Kernel) -> tuple[str, HostProgram]:
+    """The LLVM text of a kernel and the program of its scalars, made once."""
+    found = _MODULES.get(id(kernel))
+    if found is None:
+        found = _MODULES[id(kernel)] = (kernel, module_text(kernel), HostProgram(kernel.scalars))
+    return found[1], found[2]
+
+
+class NativeEngine:
+    """A program's launches, ready to run on a memory."""
+
+    def __init__(self, program: Program, memory: Memory) -> None:
+        self.program = program
+        self.memory = memory
+        self.numbers = Numbers(program, memory)
+        self.launches = [_Launch(launch, program, memory) for launch in program.launches]
+        self._places: dict[str | int, list[tuple[_Launch, int, int, int]]] | None = None
+        self._has_host_writes = any(v.host for v in program.lowered.writes.values())
+        self._fixed = not any(launch.sparse for launch in self.launches) and not self._has_host_writes
+        self._evaluated = False
+        self.stale = True  # some number changed since the tables of scalars were filled
+
+    def rebound(self, keys: set[str | int]) -> None:
+        """Point the tables at the arrays that replaced those of `keys`."""
+        if self._places is None:
+            self._places = {}
+            for launch in self.launches:
+                for key, place in launch.places():
+                    self._places.setdefault(key, []).append(place)
+        for key in keys:
+            for launch, t, b, offset in self._places.get(key, ()):
+                launch.point(t, b, address(self.memory.arrays[key]) + offset)
+
+    def prepare(self) -> None:
+        if self._fixed and not self.stale:
+            return
+        for launch in self.launches:
+            if launch.sparse:
+                launch.take_sparse()
+        if self.stale or self._has_host_writes:
+            self.numbers.evaluate()
+            for launch in self.launches:
+                launch.take_numbers(self.numbers)
+            self.stale = False
+
+    def run(self) -> None:
+        for launch in self.launches:
+            launch.run()
+        for value, name in self.program.copies:
+            self.memory.arrays[name][...] = self.memory.arrays[self.program.storage[id(value)]]
+        if self._has_host_writes:
+            self.numbers.commit()
+
+
+class _Launch:
+    """The tables of one launch, in the layout of codegen.llvm."""
+
+    def __init__(self, launch: Launch, program: Program, memory: Memory) -> None:
+        self.launch = launch
+        self.kernel = launch.kernel
+        self.program = program
+        self.memory = memory
+        self.sparse = self.kernel.mode in (LISTED, STANDARD)
+        text, self.scalar_program = module_of(self.kernel)
+        self.code: Compiled = compile_ir(text)
+        count, n_buffers = len(launch.instances), len(self.kernel.buffers)
+        self.table = np.zeros((count, WIDTH + n_buffers), np.int64)
+        self.scalars = np.zeros((count, max(len(self.kernel.scalars), 1)), np.float64)
+        self.keep: list[Any] = []  # arrays the table points at
+        self.tables: list[tuple[Array, ...] | None] = [None] * count
+        self._fill()
+        self.units = self._units()
+        self.job = np.zeros(JOB_WORDS, np.int64)
+        self.address = address(self.job)
+        self._counter = ctypes.c_int64.from_address(self.address)
+        self._set_chunks()
+        self.job[3:6] = address(self.table), address(self.scalars), count
+        self.bytes = self._bytes()
+        self._scratch: list[Array] = []
+        self._scratch_at = 0
+        self.step = self.code.step
+
+    # ---- tables
+
+    def _fill(self) -> None:
+        arrays, storage, table = self.memory.arrays, self.program.storage, self.table
+        reduce = self.kernel.mode == REDUCE
+        results: list[int] = []
+        for t, instance in enumerate(self.launch.instances):
+            size = _size(instance.domain)
+            n_rows = instance.domain[0] if instance.domain else 1
+            table[t, COLS] = size if reduce else size // n_rows if n_rows else 0
+            row: list[int] = []
+            for b, value in enumerate(instance.values):
+                if b == self.kernel.sparse:
+                    row.append(0)
+                    continue
+                whole, index = value.base if value.base else (value, 0)
+                at = address(arrays[storage[id(whole)]]) + index * SIZES[value.dtype]
+                buffer = self.kernel.buffers[b]
+                if reduce and buffer.write and buffer.extent == Extent.TENSOR:
+                    results.append(at)
+                    partial = np.zeros(max(-(-size // BLOCK), 1), value.dtype)
+                    self.keep.append(partial)
+                    at = address(partial)
+                row.append(at)
+            table[t, WIDTH:] = row
+        self.results = np.array(results or [0], np.int64)
+
+    def places(self) -> list[tuple[str | int, tuple[_Launch, int, int, int]]]:
+        """Where each storage's address stands: (storage, (launch, tensor, buffer, offset in bytes))."""
+        found: list[tuple[str | int, tuple[_Launch, int, int, int]]] = []
+        for t, instance in enumerate(self.launch.instances):
+            for b, value in enumerate(instance.values):
+                if b != self.kernel.sparse:
+                    whole, index = value.base if value.base else (value, 0)
+                    key = self.program.storage[id(whole)]
+                    found.append((key, (self, t, b, index * SIZES[value.dtype])))
+        return found
+
+    def point(self, t: int, b: int, at: int) -> None:
+        buffer = self.kernel.buffers[b]
+        if self.kernel.mode == REDUCE and buffer.write and buffer.extent == Extent.TENSOR:
+            sums = [k for k, x in enumerate(self.kernel.buffers) if x.write and x.extent == Extent.TENSOR]
+            self.results[t * len(sums) + sums.index(b)] = at
+        else:
+            self.table[t, WIDTH + b] = at
+
+    def _units(self) -> Array:
+        """How many rows, blocks or elements each tensor has: what chunks are counted in."""
+        found = []
+        for instance in self.launch.instances:
+            size = _size(instance.domain)
+            if self.kernel.mode == REDUCE:
+                found.append(-(-size // BLOCK))
+            elif self.kernel.rows:
+                found.append(instance.domain[0] if instance.domain else 1)
+            else:
+                found.append(size)
+        return np.array(found, np.int64)
+
+    def _set_chunks(self) -> None:
+        """Cut every tensor in chunks of about CHUNK elements."""
+        cols = self.table[:, COLS]
+        if self.kernel.mode == REDUCE:
+            per = np.full(len(cols), CHUNK // BLOCK, np.int64)
+        elif self.kernel.rows:
+            per = np.maximum(CHUNK // np.maximum(cols, 1), 1)
+        else:
+            per = np.full(len(cols), CHUNK, np.int64)
+        counts = -(-self.units // per)
+        tensor = np.repeat(np.arange(len(cols)), counts)
+        nth = np.arange(len(tensor)) - np.repeat(np.cumsum(counts) - counts, counts)
+        start = nth * per[tensor]
+        self.chunks = np.stack([tensor, start, np.minimum(start + per[tensor], self.units[tensor])], 1)
+        self.chunks = np.ascontiguousarray(self.chunks, np.int64)
+        self.job[1:3] = len(self.chunks), address(self.chunks)
+        self.job[6] = address(self.results)
+
+    def _bytes(self) -> int:
+        return sum(bytes_moved(self.kernel, i.domain) for i in self.launch.instances)
+
+    # ---- each step
+
+    def take_sparse(self) -> None:
+        """Read the indices of every sparse gradient: check them, sort and group them if they need it."""
+        cut = False
+        for t, instance in enumerate(self.launch.instances):
+            name = instance.values[self.kernel.sparse].variable
+            assert name is not None
+            array = self.memory.sparse[name]
+            n_rows = instance.domain[0]
+            indices = array.indices
+            check_indices(indices, n_rows, f"argument {name!r}")
+            row = self.table[t]
+            if len(indices) < 2 or bool((indices[1:] > indices[:-1]).all()):
+                self.tables[t] = (indices, array.data)
+                row[SEGMENTS], row[ROWS], row[STARTS], row[ORDER] = len(indices), address(indices), 0, 0
+            else:
+                rows, starts, order = (np.ascontiguousarray(x) for x in segments(indices, n_rows))
+                self.tables[t] = (rows, starts, order, array.data)
+                row[SEGMENTS], row[ROWS] = len(rows), address(rows)
+                row[STARTS], row[ORDER] = address(starts), address(order)
+            row[WIDTH + self.kernel.sparse] = address(array.data)
+            if self.kernel.mode == LISTED and self.units[t] != row[SEGMENTS]:
+                self.units[t] = row[SEGMENTS]
+                cut = True
+        if cut:
+            self._set_chunks()
+        self._reserve()
+
+    def _reserve(self) -> None:
+        """One row of scratch for each thread, to sum duplicate rows in."""
+        wanted, width = config.num_threads(), int(self.table[:, COLS].max(initial=1))
+        while len(self._scratch) < wanted:
+            self._scratch.append(np.zeros(max(width, 1), np.float64))
+        self._scratch_at = address(self._scratch[0])
+
+    def take_numbers(self, numbers: Numbers) -> None:
+        """Evaluate the scalars of every instance and round them into the table."""
+        if not self.kernel.scalars:
+            return
+        columns: dict[Any, Column] = {}
+        for k, leaf in enumerate(self.kernel.leaves):
+            columns[leaf] = _column(numbers, [instance.leaves[k] for instance in self.launch.instances])
+        narrow = self.scalars.view(np.float32)
+        with np.errstate(over="ignore"):
+            for k, (node, column) in enumerate(zip(self.kernel.scalars, self.scalar_program(columns), strict=True)):
+                assert node.type is not None
+                if node.type.dtype == "float32":
+                    narrow[:, 2 * k] = column
+                else:
+                    self.scalars[:, k] = column
+
+    def run(self) -> None:
+        if self.bytes < SHARED_BYTES or len(self.chunks) < 2 or config.num_threads() == 1:
+            self.step(self.address, self._scratch_at)
+            return
+        self._counter.value = 0
+        scratch = [address(s) for s in self._scratch] or [0] * config.num_threads()
+        run_shared(self.code.run, self.address, scratch)
+        self.code.finish(self.address)
+
+
+def _column(numbers: Numbers, sources: list[Any]) -> Column:
+    """One number for each instance; a float when they are all the same."""
+    first = sources[0]
+    if isinstance(first, Value) and all(s is first for s in sources):
+        return numbers.number(first)
+    overrides = numbers.memory.overrides
+    if not overrides and isinstance(first, Attribute):
+        found = [s.default if isinstance(s, Attribute) else numbers.number(s) for s in sources]
+    else:
+        found = [numbers.number(s) for s in sources]
+    return found[0] if found.count(found[0]) == len(found) else np.array(found, np.float64)
+
+
+def address(array: Array) -> int:
+    """Address of an array's first element."""
+    return int(array.__array_interface__["data"][0])
+
+
+def _size(shape: tuple[int, ...]) -> int:
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def bytes_moved(kernel: Kernel, domain: tuple[int, ...]) -> int:
+    """Bytes an instance reads and writes, each buffer once in each direction."""
+    elements = _size(domain)
+    counts = {Extent.ELEMENT: elements, Extent.ROW: domain[0] if domain else 1, Extent.TENSOR: 1}
+    return sum(counts[b.extent] * SIZES[b.dtype] * (b.read + b.write) for b in kernel.buffers)

@@ -1,0 +1,202 @@
+"""The NumPy interpreter of the lowered graph: the definition of what every op means. Slow and obvious.
+
+It runs the calls one by one, before any fusion, keeps every value in an array of its own, and stores into the user's
+arrays at the very end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..build import is_number
+from ..dtypes import COMPUTE, to_numpy
+from ..expr import Extent, Node, toposort
+from ..hostmath import HostProgram
+from ..passes.ir import DENSE, LISTED, REDUCE, STANDARD, Body, Call, Program, Value
+from ..prims import CAST, COMBINE, PRIMS, REDUCTIONS
+from ..sparse import RowSparseArray, check_indices, segments
+from .base import Array, Memory, Numbers, rounded
+
+LANES, BLOCK = 64, 8192
+
+
+def canonical_fold(x: Array, how: str, identity: float) -> Array:
+    """Fold the last axis of x (rows, n) -> (rows,) in the order of the canonical sum.
+
+    Blocks of 8192; in a block 64 lanes take every 64th element in order; lanes fold pairwise; blocks fold in float64.
+    """
+    combine = COMBINE[how]
+    total = np.full(x.shape[:1], identity, np.float64)
+    for start in range(0, x.shape[1], BLOCK):
+        block = x[:, start : start + BLOCK]
+        padded = np.full((len(x), -(-block.shape[1] // LANES) * LANES), identity, x.dtype)
+        padded[:, : block.shape[1]] = block
+        lanes = np.full((len(x), LANES), identity, x.dtype)
+        for group in range(0, padded.shape[1], LANES):
+            lanes = combine(lanes, padded[:, group : group + LANES])
+        width = LANES
+        while width > 1:
+            width //= 2
+            lanes = combine(lanes[:, :width], lanes[:, width : 2 * width])
+        total = combine(total, lanes[:, 0].astype(np.float64))
+    return total.astype(x.dtype)
+
+
+class ReferenceEngine:
+    """Interprets a program's lowered graph. `monitor(name, array)` sees every op's output."""
+
+    def __init__(self, program: Program, memory: Memory) -> None:
+        self.program = program
+        self.memory = memory
+        self.numbers = Numbers(program, memory)
+        self.monitor: Callable[[str, Array], None] | None = None
+
+    def rebound(self, keys: set[str | int]) -> None:
+        """Arrays are looked up at every step."""
+
+    def prepare(self) -> None:
+        for name, array in self.memory.sparse.items():
+            check_indices(array.indices, array.shape[0], f"argument {name!r}")
+        self.numbers.evaluate()
+
+    def run(self) -> None:
+        made: dict[int, Array] = {}
+        with np.errstate(all="ignore"):
+            for call in self.program.lowered.calls:
+                for value, array in zip(call.outputs, self._call(call, made), strict=True):
+                    self._keep(value, array, made)
+        self._store(made)
+        self.numbers.commit()
+
+    def _keep(self, value: Value, array: Array, made: dict[int, Array]) -> None:
+        if value.base is not None:
+            whole, index = value.base
+            made.setdefault(id(whole), np.empty(whole.shape, to_numpy(whole.dtype)))[index] = array.reshape(())
+        made[id(value)] = array
+        if self.monitor is not None:
+            self.monitor(f"{value.name}_output", array)
+
+    def _store(self, made: dict[int, Array]) -> None:
+        lowered = self.program.lowered
+        for name, value in lowered.writes.items():
+            if not value.host:
+                self.memory.arrays[name][...] = made[id(value)].reshape(value.shape)
+        for value in lowered.heads:
+            key = self.program.storage.get(id(value))
+            if isinstance(key, int):
+                self.memory.arrays[key][...] = made[id(value)].reshape(value.shape)
+
+    def _array(self, value: Value, made: dict[int, Array]) -> Array:
+        return made[id(value)] if id(value) in made else self.memory.arrays[value.variable]  # type: ignore[index]
+
+    # ---- one call
+
+    def _call(self, call: Call, made: dict[int, Array]) -> list[Array]:
+        body = call.body
+        n_rows = call.domain[0] if call.domain else 1
+        rows_of = {DENSE: None, REDUCE: None}.get(body.mode, ())
+        touched: Any = None
+        sparse = None
+        if rows_of is not None:
+            sparse = self.memory.sparse[call.inputs[body.sparse].variable]  # type: ignore[index]
+            touched, summed = _summed(sparse, n_rows)
+        loads: list[Array] = []
+        for k, (param, value) in enumerate(zip(body.params, call.inputs, strict=True)):
+            if k == body.sparse:
+                loads.append(summed if body.mode == LISTED else _scatter(summed, touched, n_rows))
+                continue
+            array = _as_rows(self._array(value, made), param.extent, n_rows)
+            loads.append(array[touched] if body.mode == LISTED and param.extent != Extent.TENSOR else array)
+        mask = np.zeros((n_rows, 1), bool)
+        if body.mode == STANDARD:
+            mask[touched] = True
+        results = self._evaluate(call, loads, mask)
+        outputs = []
+        for k, (param, value) in enumerate(zip(body.outputs, call.outputs, strict=True)):
+            result = np.asarray(results[k])
+            if body.mode == LISTED:
+                old = self._array(call.inputs[body.carries[k]], made)
+                whole = _as_rows(old, param.extent, n_rows).copy()
+                whole[touched] = result
+                result = whole
+            outputs.append(_spread(result, param.extent, value, n_rows))
+        return outputs
+
+    def _evaluate(self, call: Call, loads: list[Array], mask: Array) -> list[Any]:
+        body = call.body
+        values: dict[int, Any] = {}
+        leaves = {
+            name: self.numbers.number(source) for name, source in zip(body.scalars, call.scalars, strict=True)
+        }
+        shape = np.broadcast_shapes(*(x.shape for x in loads if x.ndim == 2)) if loads else (1, 1)
+        for node in toposort(body.roots):
+            assert node.type is not None
+            if is_number(node):
+                values[id(node)] = rounded(HostProgram([node])(leaves)[0], node.type.dtype)  # type: ignore[arg-type]
+            elif node.op == "load":
+                values[id(node)] = loads[node.attrs["index"]]
+            elif node.op == "touched":
+                values[id(node)] = mask
+            elif node.op in REDUCTIONS:
+                values[id(node)] = _reduce(node, values[id(node.inputs[0])], shape)
+            else:
+                values[id(node)] = _primitive(node, [values[id(x)] for x in node.inputs], body)
+        return [values[id(root)] for root in body.roots]
+
+
+def _primitive(node: Node, operands: list[Any], body: Body) -> Any:
+    assert node.type is not None
+    if node.op == CAST:
+        # A sum of duplicate rows is already in the dtype of the computation: widening it again changes nothing.
+        return np.asarray(operands[0]).astype(to_numpy(node.type.dtype))
+    return PRIMS[node.op].numpy(*operands)
+
+
+def _reduce(node: Node, x: Any, shape: tuple[int, ...]) -> Array:
+    reduction = REDUCTIONS[node.op]
+    full = np.broadcast_to(np.asarray(x), shape)
+    rows = full if reduction.extent == Extent.ROW else full.reshape(1, -1)
+    folded = canonical_fold(rows, reduction.combine, reduction.identity)
+    return folded[:, None] if reduction.extent == Extent.ROW else folded.reshape(())
+
+
+def _as_rows(array: Array, extent: Extent, n_rows: int) -> Array:
+    """(rows, columns) for elements, (rows, 1) for one value per row, () for one per tensor."""
+    if extent == Extent.TENSOR:
+        return array.reshape(())
+    if extent == Extent.ROW:
+        return array.reshape(n_rows, 1)
+    return array.reshape(n_rows, -1) if array.size else array.reshape(n_rows, int(np.prod(array.shape[1:])))
+
+
+def _spread(result: Array, extent: Extent, value: Value, n_rows: int) -> Array:
+    """A result as the array it is stored in: of the value's shape and dtype."""
+    if extent == Extent.ELEMENT:
+        columns = int(np.prod(value.shape[1:])) if value.shape else 1
+        result = np.broadcast_to(result, (n_rows, columns))
+    elif extent == Extent.ROW:
+        result = np.broadcast_to(result, (n_rows, 1))
+    return result.astype(to_numpy(value.dtype)).reshape(value.shape)
+
+
+def _summed(sparse: RowSparseArray, n_rows: int) -> tuple[Array, Array]:
+    """The rows a gradient lists, ascending, and their data; repeated rows added up in order of occurrence."""
+    rows, starts, order = segments(sparse.indices, n_rows)
+    compute = to_numpy(COMPUTE[sparse.dtype.name])
+    data = sparse.data.reshape(len(sparse.indices), int(np.prod(sparse.shape[1:]))).astype(compute)
+    total = np.zeros((len(rows), data.shape[1]), compute)
+    for segment in range(len(rows)):
+        positions = order[starts[segment] : starts[segment + 1]]
+        total[segment] = data[positions[0]]
+        for position in positions[1:]:
+            total[segment] += data[position]
+    return rows, total
+
+
+def _scatter(data: Array, rows: Array, n_rows: int) -> Array:
+    full = np.zeros((n_rows, data.shape[1]), data.dtype)
+    full[rows] = data
+    return full

@@ -1,0 +1,142 @@
+"""The arrays a graph is bound to: checked against what the graph needs before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, as_array, check_overlap
+from .errors import (
+    ArrayError,
+    DTypeError,
+    MissingArgumentError,
+    ShapeError,
+    StorageError,
+    UnknownArgumentError,
+    near,
+)
+from .sparse import RowSparseArray
+
+Given = Any  # a number, a RowSparseArray, or anything that becomes a NumPy array without a copy
+
+
+def by_name(given: Mapping[str, Given] | Sequence[Given] | None, names: Sequence[str], what: str) -> dict[str, Given]:
+    """Arguments given as a dict, or as a list in the graph's order. Surplus names of a dict are ignored, as in MXNet."""
+    if given is None:
+        given = {}
+    if isinstance(given, Mapping):
+        missing = [n for n in names if n not in given]
+        if missing:
+            hint = near(missing[0], given)
+            raise MissingArgumentError(f"bind: key `{missing[0]}` is missing in {what}: it needs {', '.join(names)}{hint}")
+        return {n: given[n] for n in names}
+    if not isinstance(given, (list, tuple)) or len(given) != len(names):
+        count = len(given) if isinstance(given, (list, tuple)) else repr(given)
+        raise MissingArgumentError(f"bind: {what} must be a dict or a list of {len(names)} ({', '.join(names)}), got {count}")
+    return dict(zip(names, given, strict=True))
+
+
+def is_number(x: Given) -> bool:
+    """Whether x is a Python or NumPy number, which binds to a scalar of the host."""
+    return isinstance(x, (int, float, np.number)) and not isinstance(x, bool)
+
+
+class Bound:
+    """One bound name: what the user gave, and the NumPy array or number behind it.
+
+    `source`: a strided array that is copied into `array` before every step; None if `array` is the user's memory.
+    """
+
+    __slots__ = ("array", "given", "number", "source", "sparse")
+
+    def __init__(self, name: str, given: Given, *, mutable: bool, kind: str = "argument") -> None:
+        self.given = given
+        self.array: Array | None = None
+        self.source: Array | None = None
+        self.number: float | None = None
+        self.sparse: RowSparseArray | None = None
+        what = f"{kind} {name!r}"
+        if is_number(given):
+            self.number = float(given)
+        elif isinstance(given, RowSparseArray):
+            self.sparse = given
+        else:
+            self.array = as_array(given, what, mutable=mutable)
+            if not self.array.flags.c_contiguous:
+                self.source = self.array
+                self.array = np.ascontiguousarray(self.array)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        if self.sparse is not None:
+            return self.sparse.shape
+        return self.array.shape if self.array is not None else ()
+
+    @property
+    def dtype(self) -> str:
+        if self.sparse is not None:
+            return self.sparse.dtype.name
+        return self.array.dtype.name if self.array is not None else "float64"
+
+    @property
+    def stype(self) -> str:
+        return "row_sparse" if self.sparse is not None else "default"
+
+    @property
+    def memory(self) -> Array | None:
+        """The user's memory, for the overlap check."""
+        if self.sparse is not None:
+            return self.sparse.data
+        return self.source if self.source is not None else self.array
+
+
+def as_dense(name: str, bound: Bound) -> Bound:
+    """A row_sparse weight or state is updated in place, so it must hold every row: then its data is the array."""
+    sparse = bound.sparse
+    assert sparse is not None
+    if len(sparse.indices) != sparse.shape[0] or not np.array_equal(sparse.indices, np.arange(sparse.shape[0])):
+        raise StorageError(
+            f"argument {name!r} is updated in place: as row_sparse it must hold all {sparse.shape[0]} rows in order, "
+            f"it holds {len(sparse.indices)}; bind a dense array"
+        )
+    dense = Bound(name, sparse.data, mutable=True)
+    dense.given = bound.given
+    return dense
+
+
+def check_same(name: str, old: Bound, new: Bound) -> None:
+    """A replacement must be what the name was bound to: kind, shape and dtype."""
+    if (old.number is None) != (new.number is None):
+        if old.number is None or new.array is None or new.array.size != 1:
+            kinds = "a number" if old.number is not None else "an array"
+            raise DTypeError(f"forward: {name!r} is bound to {kinds}, got {new.given!r}; bind again to change that")
+        return
+    if old.stype != new.stype:
+        raise StorageError(f"forward: {name!r} is bound as {old.stype}, got {new.stype}; bind again to change that")
+    if old.shape != new.shape:
+        raise ShapeError(f"forward: {name!r} has shape {old.shape}, got {new.shape}; use reshape or bind again")
+    if old.dtype != new.dtype:
+        raise DTypeError(f"forward: {name!r} is {old.dtype}, got {new.dtype}; bind again to change that")
+
+
+def check_memory(bound: Mapping[str, Bound], mutable: set[str]) -> None:
+    """No array that is written may share memory with any other."""
+    entries = []
+    for name, b in bound.items():
+        memory = b.memory
+        if memory is not None:
+            entries.append((name, memory, name in mutable))
+            if b.sparse is not None:
+                entries.append((f"{name}.indices", b.sparse.indices, False))
+    check_overlap(entries)
+
+
+def check_names(given: Mapping[str, Given], known: Mapping[str, Any]) -> None:
+    for name in given:
+        if name not in known:
+            raise UnknownArgumentError(f"forward: the graph has no argument {name!r}: it has {', '.join(known)}{near(name, known)}")
+
+
+__all__ = ["ArrayError", "Bound", "as_dense", "by_name", "check_memory", "check_names", "check_same", "is_number"]

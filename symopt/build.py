@@ -1,0 +1,111 @@
+"""Makes typed primitive nodes, each only once: equal operations on equal inputs are the same node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .dtypes import COMPUTE
+from .errors import Where
+from .expr import Extent, Node, Type
+from .prims import CAST, PRIMS, REDUCTIONS
+
+
+class Builder:
+    """A table of primitive nodes under construction. `compute` is the dtype of numbers that meet no array."""
+
+    def __init__(self, compute: str) -> None:
+        self.compute = compute
+        self._made: dict[object, Node] = {}
+
+    def make(self, op: str, *inputs: Node, where: Where | None = None, **attrs: Any) -> Node:
+        """The node `op(*inputs)`; numbers of the host that meet array values are rounded once to their dtype."""
+        prim = PRIMS.get(op)
+        if op in REDUCTIONS:
+            type_ = Type(self._numeric(inputs), REDUCTIONS[op].extent)
+            inputs = tuple(self._on_device(x, type_.dtype) for x in inputs)
+        elif prim is not None:
+            extent = max(x.type.extent for x in inputs if x.type)
+            dtype = self._numeric(inputs) if extent > Extent.HOST else "float64"
+            if extent > Extent.HOST:
+                inputs = tuple(self._on_device(x, dtype) for x in inputs)
+            type_ = Type(dtype if prim.result == "same" else "bool", extent)
+        else:
+            raise KeyError(op)
+        return self._intern(op, inputs, attrs, type_, where)
+
+    def remake(self, node: Node, inputs: tuple[Node, ...]) -> Node:
+        """`node` on other inputs of the same dtypes; its extent follows theirs."""
+        assert node.type is not None
+        extent = node.type.extent
+        if inputs and node.op not in REDUCTIONS:
+            extent = max(x.type.extent for x in inputs if x.type)
+            if node.type.dtype == "bool" and extent == Extent.HOST and node.type.extent > extent:
+                extent = Extent.TENSOR  # a number of the host turned into a condition of the kernel
+        return self._intern(node.op, inputs, node.attrs, Type(node.type.dtype, extent), node.where)
+
+    def cast(self, x: Node, dtype: str, where: Where | None = None) -> Node:
+        """x rounded to `dtype`; a number of the host stays one per tensor but has that dtype."""
+        assert x.type is not None
+        if x.type.dtype == dtype:
+            return x
+        if x.type.dtype == "float64" and dtype in ("float16", "bfloat16") and x.type.extent > Extent.HOST:
+            x = self.cast(x, "float32", where)  # processors have no direct instruction: every engine takes two steps
+            assert x.type is not None
+        return self._intern(CAST, (x,), {}, Type(dtype, x.type.extent), where)
+
+    def select(self, condition: Node, x: Node, y: Node) -> Node:
+        """x or y, both of one stored dtype: a choice moves bits and computes nothing."""
+        assert condition.type is not None and x.type is not None and y.type is not None
+        extent = max(condition.type.extent, x.type.extent, y.type.extent)
+        return self._intern("where", (condition, x, y), {}, Type(x.type.dtype, extent), None)
+
+    def leaf(self, op: str, dtype: str, extent: Extent, where: Where | None = None, **attrs: Any) -> Node:
+        """A leaf: load, scalar, const, count or touched."""
+        return self._intern(op, (), attrs, Type(dtype, extent), where)
+
+    def const(self, value: float) -> Node:
+        return self.leaf("const", "float64", Extent.HOST, value=float(value))
+
+    def _numeric(self, inputs: tuple[Node, ...]) -> str:
+        for x in inputs:
+            if x.type and x.type.dtype != "bool" and not is_host(x):
+                return COMPUTE[x.type.dtype]
+        return self.compute
+
+    def _on_device(self, x: Node, dtype: str) -> Node:
+        assert x.type is not None
+        if x.type.dtype == "bool":
+            if x.type.extent > Extent.HOST:
+                return x
+            number = self.make("where", x, self.const(1), self.const(0))
+            return self.make_device_bool(self.cast(number, dtype), dtype)
+        return self.cast(x, dtype) if x.type.dtype != dtype else x
+
+    def make_device_bool(self, x: Node, dtype: str) -> Node:
+        """The condition x != 0 of a number passed to a kernel: kernels take numbers, not conditions."""
+        zero = self.cast(self.const(0), dtype)
+        return self._intern("ne", (x, zero), {}, Type("bool", Extent.TENSOR), None)
+
+    def _intern(
+        self, op: str, inputs: tuple[Node, ...], attrs: Mapping[str, Any], type_: Type, where: Where | None
+    ) -> Node:
+        key = (op, tuple(map(id, inputs)), tuple((k, repr(v)) for k, v in attrs.items()), type_)
+        node = self._made.get(key)
+        if node is None:
+            node = self._made[key] = Node(op, inputs, attrs, "", where, type_)
+        return node
+
+
+def is_host(x: Node) -> bool:
+    """Whether the host knows the value before the step starts (rounded or not)."""
+    return x.type is not None and x.type.extent == Extent.HOST
+
+
+def is_number(x: Node) -> bool:
+    """Whether a kernel gets x as an argument: float64 of the host, or that rounded once."""
+    if not is_host(x) or x.type is None:
+        return False
+    return x.type.dtype == "float64" or (
+        x.op == CAST and x.type.dtype == "float32" and x.inputs[0].type == Type("float64", Extent.HOST)
+    )

@@ -1,0 +1,1 @@
+"""Kernels to text: LLVM IR for processors, and text for people."""

@@ -1,0 +1,296 @@
+"""The function that runs a kernel's formula over one row: the row of a table, a block, or any run of elements."""
+
+from __future__ import annotations
+
+from ..build import is_number
+from ..expr import Extent, Node, toposort
+from ..passes.ir import Kernel
+from ..prims import REDUCTIONS
+from .emit import BLOCK, LANES, SIZES, TYPES, Emitter, constant, dtype_of, level_of, vector
+
+
+class Variant:
+    """One way to run a kernel's row: its stores after the sparse gradient was put in, and the parameters left."""
+
+    def __init__(self, kernel: Kernel, name: str, stores: tuple[tuple[Node, int], ...], widened: bool = False) -> None:
+        self.kernel = kernel
+        self.name = name
+        # A store of what the buffer already holds is none.
+        self.stores = tuple(
+            (root, b) for root, b in stores if not (root.op == "load" and root.attrs["index"] == b)
+        )
+        self.order = toposort([root for root, _ in self.stores])
+        loaded = {n.attrs["index"] for n in self.order if n.op == "load"}
+        self.buffers = sorted(loaded | {b for _, b in self.stores})
+        self.widened = widened  # the sparse buffer holds sums in the dtype of the computation
+        self.per_row = any(
+            n.op in REDUCTIONS or (n.op == "load" and level_of(n) == Extent.ROW) for n in self.order
+        ) or any(kernel.buffers[b].extent == Extent.ROW for _, b in self.stores)
+
+    def parameters(self) -> list[str]:
+        """The function's parameters as LLVM declares them."""
+        pointers = [f"ptr noalias %{name}" for name in self.pointer_names()]
+        scalars = [f"{TYPES[dtype_of(s)]} %s{k}" for k, s in enumerate(self.kernel.scalars)]
+        return [*pointers, "i64 %n", *scalars]
+
+    def pointer_names(self) -> list[str]:
+        return [f"{_safe(self.kernel.buffers[b].name)}.{b}" for b in self.buffers]
+
+
+def _safe(name: str) -> str:
+    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
+
+
+def row_function(variant: Variant) -> tuple[str, set[str]]:
+    """The LLVM text of the function, and the intrinsics it calls."""
+    emitter = _Row(variant)
+    emitter.run()
+    head = f"define internal void @{variant.name}({', '.join(variant.parameters())}) noinline {{"
+    return "\n".join([head, "entry:", *emitter.lines, "}"]), emitter.intrinsics
+
+
+class _Row(Emitter):
+    def __init__(self, variant: Variant) -> None:
+        super().__init__(variant.kernel)
+        self.variant = variant
+        self.base = dict(zip(variant.buffers, (f"%{n}" for n in variant.pointer_names()), strict=True))
+        self.block = "entry"
+        for k, scalar in enumerate(variant.kernel.scalars):
+            self.names[(id(scalar), 1)] = f"%s{k}"
+
+    def run(self) -> None:
+        order = [n for n in self.variant.order if not is_number(n)]
+        depth = _depths(order)
+        for d in range(max(depth.values(), default=0) + 1):
+            reductions = [n for n in order if depth[id(n)] == d and n.op in REDUCTIONS]
+            if reductions:
+                self._reduce(reductions)
+            shallow = [n for n in order if depth[id(n)] == d and _is_shallow(n)]
+            self._load_once([n for n in shallow if n.op == "load"])
+            self.compute(n for n in shallow if n.op != "load")
+        deep = [(root, b) for root, b in self.variant.stores if self._buffer_level(b) == Extent.ELEMENT]
+        if deep:
+            self._elements(deep)
+        for root, b in self.variant.stores:
+            if self._buffer_level(b) != Extent.ELEMENT:
+                self._store(root, self.base[b], b)
+        self.put("ret void")
+
+    def _buffer_level(self, b: int) -> Extent:
+        return self.kernel.buffers[b].extent
+
+    def _load_once(self, loads: list[Node]) -> None:
+        for node in loads:
+            self.names[(id(node), 1)] = self._load(node, self.base[node.attrs["index"]], 1)
+
+    def _load(self, node: Node, pointer: str, lanes: int) -> str:
+        dtype = dtype_of(node)
+        return self.let(f"load {vector(TYPES[dtype], lanes)}, ptr {pointer}, align {SIZES[dtype]}")
+
+    def _store(self, root: Node, pointer: str, b: int) -> None:
+        dtype = dtype_of(root)
+        self.put(f"store {TYPES[dtype]} {self.node(root)}, ptr {pointer}, align {SIZES[dtype]}")
+
+    def _start(self, label: str) -> None:
+        self.label(label)
+        self.block = label
+
+    # ---- one value at a time: LLVM's loop vectorizer does the rest, since no two pointers alias
+
+    def _elements(self, stores: list[tuple[Node, int]]) -> None:
+        before = self.block
+        deep = [n for n in toposort([root for root, _ in stores]) if not is_number(n) and not _is_shallow(n)]
+        self.put("%some = icmp sgt i64 %n, 0")
+        self.put("br i1 %some, label %elements, label %done")
+        self._start("elements")
+        self.put(f"%i = phi i64 [ 0, %{before} ], [ %next, %elements ]")
+        for node in deep:
+            if node.op == "load":
+                pointer = self.pointer(self.base[node.attrs["index"]], "%i", dtype_of(node))
+                self.names[(id(node), 1)] = self._load(node, pointer, 1)
+        self.compute(n for n in deep if n.op != "load")
+        for root, b in stores:
+            self._store(root, self.pointer(self.base[b], "%i", dtype_of(root)), b)
+        self.put("%next = add nuw nsw i64 %i, 1")
+        self.put("%more = icmp slt i64 %next, %n")
+        self.put("br i1 %more, label %elements, label %done")
+        self._start("done")
+
+    # ---- the canonical sum: 64 lanes over blocks of 8192, blocks in float64
+
+    def _reduce(self, reductions: list[Node]) -> None:
+        tag = self.fresh("r")[1:]
+        args = [n.inputs[0] for n in reductions]
+        cone = [n for n in toposort(args) if not is_number(n) and not _is_shallow(n)]
+        before, dtypes = self.block, [dtype_of(n) for n in reductions]
+        wide = [vector(TYPES[d], LANES) for d in dtypes]
+        start = [constant(REDUCTIONS[n.op].identity, "float64") for n in reductions]
+        blank = [self._identity(n) for n in reductions]
+        totals = [self.fresh(f"{tag}.total") for _ in reductions]
+        updated: list[str] = []
+        for arg in args:
+            if _is_shallow(arg) or is_number(arg):
+                self.node(arg, LANES)
+        self.put(f"%{tag}.some = icmp sgt i64 %n, 0")
+        self.put(f"br i1 %{tag}.some, label %{tag}.block, label %{tag}.end")
+        self._start(f"{tag}.block")
+        self.put(f"%{tag}.b = phi i64 [ 0, %{before} ], [ %{tag}.bn, %{tag}.fold ]")
+        phis = [self.hole() for _ in totals]
+        self.put(f"%{tag}.bn = add i64 %{tag}.b, {BLOCK}")
+        self.put(f"%{tag}.short = icmp slt i64 %n, %{tag}.bn")
+        self.put(f"%{tag}.e = select i1 %{tag}.short, i64 %n, i64 %{tag}.bn")
+        self.put(f"%{tag}.len = sub i64 %{tag}.e, %{tag}.b")
+        self.put(f"%{tag}.whole = and i64 %{tag}.len, {-LANES}")
+        self.put(f"%{tag}.m = add i64 %{tag}.b, %{tag}.whole")
+        self.put(f"%{tag}.any = icmp sgt i64 %{tag}.whole, 0")
+        self.put(f"br i1 %{tag}.any, label %{tag}.lanes, label %{tag}.rest")
+        inner = self._lanes(tag, reductions, args, cone, wide, blank)
+        after = self._tail(tag, reductions, args, cone, wide, blank, inner)
+        for k, node in enumerate(reductions):
+            folded = self._fold(after[k], node)
+            extended = folded if dtypes[k] == "float64" else self.let(f"fpext float {folded} to double")
+            updated.append(self._combine(node, totals[k], extended, "double"))
+            self.fill(phis[k], f"{totals[k]} = phi double [ {start[k]}, %{before} ], [ {updated[k]}, %{tag}.fold ]")
+        self.put(f"%{tag}.again = icmp slt i64 %{tag}.bn, %n")
+        self.put(f"br i1 %{tag}.again, label %{tag}.block, label %{tag}.end")
+        self._start(f"{tag}.end")
+        for k, node in enumerate(reductions):
+            total = self.let(f"phi double [ {start[k]}, %{before} ], [ {updated[k]}, %{tag}.fold ]")
+            self.names[(id(node), 1)] = total
+        for k, node in enumerate(reductions):
+            if dtypes[k] != "float64":
+                name = self.names[(id(node), 1)]
+                self.names[(id(node), 1)] = self.let(f"fptrunc double {name} to float")
+
+    def _lanes(
+        self, tag: str, reductions: list[Node], args: list[Node], cone: list[Node], wide: list[str], blank: list[str]
+    ) -> list[str]:
+        """The loop over whole groups of 64: each lane adds its elements in order."""
+        sums = [self.fresh(f"{tag}.acc") for _ in reductions]
+        news: list[str] = []
+        self._start(f"{tag}.lanes")
+        self.put(f"%{tag}.j = phi i64 [ %{tag}.b, %{tag}.block ], [ %{tag}.jn, %{tag}.lanes ]")
+        phis = [self.hole() for _ in sums]
+        self._wide_cone(cone, f"%{tag}.j", None)
+        for k, node in enumerate(reductions):
+            news.append(self._combine(node, sums[k], self.node(args[k], LANES), wide[k]))
+            self.fill(
+                phis[k], f"{sums[k]} = phi {wide[k]} [ {blank[k]}, %{tag}.block ], [ {news[k]}, %{tag}.lanes ]"
+            )
+        self.put(f"%{tag}.jn = add i64 %{tag}.j, {LANES}")
+        self.put(f"%{tag}.on = icmp slt i64 %{tag}.jn, %{tag}.m")
+        self.put(f"br i1 %{tag}.on, label %{tag}.lanes, label %{tag}.rest")
+        return news
+
+    def _tail(
+        self,
+        tag: str,
+        reductions: list[Node],
+        args: list[Node],
+        cone: list[Node],
+        wide: list[str],
+        blank: list[str],
+        inner: list[str],
+    ) -> list[str]:
+        """The last, incomplete group: lanes without an element take the identity, which changes no bit."""
+        self._start(f"{tag}.rest")
+        sums = [
+            self.let(f"phi {wide[k]} [ {blank[k]}, %{tag}.block ], [ {inner[k]}, %{tag}.lanes ]")
+            for k in range(len(reductions))
+        ]
+        self.put(f"%{tag}.left = sub i64 %{tag}.e, %{tag}.m")
+        self.put(f"%{tag}.tail = icmp sgt i64 %{tag}.left, 0")
+        self.put(f"br i1 %{tag}.tail, label %{tag}.partial, label %{tag}.fold")
+        self._start(f"{tag}.partial")
+        count = self.let(f"trunc i64 %{tag}.left to i32")
+        first = self.let(f"insertelement <{LANES} x i32> poison, i32 {count}, i32 0")
+        counts = self.let(
+            f"shufflevector <{LANES} x i32> {first}, <{LANES} x i32> poison, <{LANES} x i32> zeroinitializer"
+        )
+        iota = "<" + ", ".join(f"i32 {k}" for k in range(LANES)) + ">"
+        mask = self.let(f"icmp ult <{LANES} x i32> {iota}, {counts}")
+        self._wide_cone(cone, f"%{tag}.m", mask)
+        masked = []
+        for k, node in enumerate(reductions):
+            value = self.node(args[k], LANES)
+            kept = self.let(f"select <{LANES} x i1> {mask}, {wide[k]} {value}, {wide[k]} {blank[k]}")
+            masked.append(self._combine(node, sums[k], kept, wide[k]))
+        self.put(f"br label %{tag}.fold")
+        self._start(f"{tag}.fold")
+        return [
+            self.let(f"phi {wide[k]} [ {sums[k]}, %{tag}.rest ], [ {masked[k]}, %{tag}.partial ]")
+            for k in range(len(reductions))
+        ]
+
+    def _wide_cone(self, cone: list[Node], index: str, mask: str | None) -> None:
+        """The element values of 64 neighbours, from `index` on."""
+        for node in cone:
+            self.names.pop((id(node), LANES), None)
+        shallow = {id(x): x for n in cone for x in n.inputs if is_number(x) or _is_shallow(x)}
+        for x in shallow.values():
+            self.names.pop((id(x), LANES), None)  # widened again here: the other loop's copy may not dominate
+        for node in cone:
+            if node.op == "load":
+                pointer = self.pointer(self.base[node.attrs["index"]], index, dtype_of(node))
+                self.names[(id(node), LANES)] = self._load_lanes(node, pointer, mask)
+        self.compute([n for n in cone if n.op != "load"], LANES)
+
+    def _load_lanes(self, node: Node, pointer: str, mask: str | None) -> str:
+        if mask is None:
+            return self._load(node, pointer, LANES)
+        type_ = TYPES[dtype_of(node)]
+        suffix = {"half": "f16", "i16": "i16", "float": "f32", "double": "f64"}[type_]
+        wide, size = vector(type_, LANES), SIZES[dtype_of(node)]
+        function = f"@llvm.masked.load.v{LANES}{suffix}.p0"
+        self.intrinsics.add(f"declare {wide} {function}(ptr, i32, <{LANES} x i1>, {wide})")
+        return self.let(
+            f"call {wide} {function}(ptr {pointer}, i32 {size}, <{LANES} x i1> {mask}, {wide} zeroinitializer)"
+        )
+
+    def _fold(self, lanes: str, node: Node) -> str:
+        """lane[k] += lane[k + s] for s = 32, 16, 8, 4, 2, 1."""
+        type_ = TYPES[dtype_of(node)]
+        width = LANES
+        while width > 1:
+            half = width // 2
+            wide, narrow = vector(type_, width), vector(type_, half) if half > 1 else f"<1 x {type_}>"
+            low = ", ".join(f"i32 {k}" for k in range(half))
+            high = ", ".join(f"i32 {k + half}" for k in range(half))
+            a = self.let(f"shufflevector {wide} {lanes}, {wide} poison, <{half} x i32> <{low}>")
+            b = self.let(f"shufflevector {wide} {lanes}, {wide} poison, <{half} x i32> <{high}>")
+            lanes = self._combine(node, a, b, narrow)
+            width = half
+        return self.let(f"extractelement <1 x {type_}> {lanes}, i32 0")
+
+    def _combine(self, node: Node, a: str, b: str, type_: str) -> str:
+        return combine(self, REDUCTIONS[node.op].combine, a, b, type_)
+
+    def _identity(self, node: Node) -> str:
+        type_ = TYPES[dtype_of(node)]
+        value = constant(REDUCTIONS[node.op].identity, dtype_of(node))
+        return "<" + ", ".join([f"{type_} {value}"] * LANES) + ">"
+
+
+def combine(emitter: Emitter, how: str, a: str, b: str, type_: str) -> str:
+    """Two partial results into one; `prims.COMBINE` is the definition."""
+    if how == "add":
+        return emitter.let(f"fadd {type_} {a}, {b}")
+    wins = emitter.let(f"fcmp {'ogt' if how == 'max' else 'olt'} {type_} {a}, {b}")
+    nan = emitter.let(f"fcmp uno {type_} {a}, {a}")
+    lanes = type_[1:].split(" ")[0] if type_.startswith("<") else ""
+    bools = f"<{lanes} x i1>" if lanes else "i1"
+    first = emitter.let(f"or {bools} {wins}, {nan}")
+    return emitter.let(f"select {bools} {first}, {type_} {a}, {type_} {b}")
+
+
+def _is_shallow(node: Node) -> bool:
+    return not is_number(node) and level_of(node) < Extent.ELEMENT
+
+
+def _depths(order: list[Node]) -> dict[int, int]:
+    """How many reductions lie below each node: what must be complete before it can be computed."""
+    depth: dict[int, int] = {}
+    for node in order:
+        below = max((depth.get(id(x), 0) for x in node.inputs), default=0)
+        depth[id(node)] = below + (node.op in REDUCTIONS)
+    return depth

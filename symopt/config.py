@@ -1,0 +1,28 @@
+"""Settings that come from the environment or from `so.set_*`: the only module that reads os.environ."""
+
+from __future__ import annotations
+
+import os
+
+_num_threads: int | None = None
+
+
+def _cores() -> int:
+    affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
+    return len(affinity(0)) if affinity else (os.cpu_count() or 1)
+
+
+def num_threads() -> int:
+    """Threads a large step is shared out over: `set_num_threads`, else SYMOPT_NUM_THREADS, else the cores."""
+    if _num_threads is not None:
+        return _num_threads
+    given = os.environ.get("SYMOPT_NUM_THREADS", "")
+    return int(given) if given.isdigit() and int(given) > 0 else _cores()
+
+
+def set_num_threads(count: int | None) -> None:
+    """Use `count` threads from now on; None returns to the default. Results do not depend on it, bit for bit."""
+    global _num_threads
+    if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+        raise ValueError(f"set_num_threads takes a positive integer or None, got {count!r}")
+    _num_threads = count

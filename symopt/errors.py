@@ -1,0 +1,110 @@
+"""The exceptions that symopt raises, and the sentence that says where the user's symbol was built.
+
+    SymoptError
+    ├── ShapeError, DTypeError, StorageError, DeviceError     an array or variable does not fit
+    ├── ArrayError                                            read-only, strided, overlapping, ragged
+    ├── RowIndexError                                         a row index out of range
+    ├── MissingArgumentError, UnknownArgumentError            names given to bind, forward or an op
+    ├── UnknownOpError, UnknownAttributeError, AttributeValueError
+    ├── GraphError                                            a cycle, one state written twice
+    ├── FormatError                                           a file that is no symbol
+    ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
+    └── DependencyError                                       an optional package is missing
+
+Every one is also the builtin a Python user would expect to catch.
+"""
+
+from __future__ import annotations
+
+import difflib
+import linecache
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class SymoptError(Exception):
+    """Anything symopt refuses."""
+
+
+class ShapeError(SymoptError, ValueError):
+    """Shapes that do not fit together."""
+
+
+class DTypeError(SymoptError, TypeError):
+    """A dtype that an op or a bound name does not take."""
+
+
+class StorageError(SymoptError, ValueError):
+    """Dense where row_sparse is needed, or the other way round."""
+
+
+class DeviceError(SymoptError, ValueError):
+    """An array or context of another device."""
+
+
+class ArrayError(SymoptError, ValueError):
+    """An array that cannot be updated in place, or parts that do not make one."""
+
+
+class RowIndexError(SymoptError, IndexError):
+    """A row index that the array does not have."""
+
+
+class MissingArgumentError(SymoptError, ValueError):
+    """A name that the graph reads and the caller did not give."""
+
+
+class UnknownArgumentError(SymoptError, TypeError):
+    """A name that the graph does not have."""
+
+
+class UnknownOpError(SymoptError, AttributeError):
+    """No op of this name is registered."""
+
+
+class UnknownAttributeError(SymoptError, TypeError):
+    """The op has no such attribute."""
+
+
+class AttributeValueError(SymoptError, ValueError):
+    """An attribute whose value is not allowed."""
+
+
+class GraphError(SymoptError, ValueError):
+    """A graph that has no meaning: a cycle, one state written twice."""
+
+
+class FormatError(SymoptError, ValueError):
+    """Text that is not a symbol in MXNet's JSON format."""
+
+
+class NotImplementedForSymbol(SymoptError, TypeError):
+    """Something arrays can do and symbols cannot."""
+
+
+class DependencyError(SymoptError, ImportError):
+    """An optional package is missing; the message names the extra to install."""
+
+
+class Where(NamedTuple):
+    """A place in somebody's source: where a symbol was built, or a line of a formula."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def built_at(where: Where | None) -> str:
+    """The last line of an error: where the user built the node, quoting the source when it can be read."""
+    if where is None:
+        return ""
+    source = linecache.getline(where.file, where.line).strip()
+    return f"\n  built at {where}" + (f": {source}" if source else "")
+
+
+def near(name: str, known: Iterable[str]) -> str:
+    """'; did you mean a, b?' for the known names closest to `name`, or nothing."""
+    hits = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return f"; did you mean {', '.join(hits)}?" if hits else ""

@@ -1,0 +1,304 @@
+"""Shape, dtype and storage type of every node, from what is known of some of them.
+
+The rules are read off the OpDefs. Facts travel both ways: a gradient's shape is its weight's, and the other way round.
+A variable of shape () is a number of the host, unless an update op takes it for its weight, gradient or state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import TypeVar
+
+from .dtypes import COMPUTE, FLOATS, MXNET_NAMES
+from .errors import DTypeError, ShapeError, StorageError, built_at
+from .expr import PICK, VARIABLE, Extent, Node, children, toposort
+from .facts import Facts, labels, mismatch, same_as, solve
+from .opdef import OpDef, get_op
+from .shaperules import ShapeRules
+from .shapes import Shape, merge, parse_shape, reach, structural
+
+F = TypeVar("F")
+STYPES = {"-1": "default", "0": "default", "1": "row_sparse"}  # MXNet's numbers; -1: not said
+STORAGE_NAMES = ("default", "row_sparse")
+
+
+class Types:
+    """What is known of a graph: `order` holds its nodes, inputs first. None: unknown; -1: an unknown dimension.
+
+    Takes variables, op nodes (their output 0) and picks, also picks made afterwards.
+    """
+
+    def __init__(self, order: list[Node]) -> None:
+        self.order = order
+        self.shapes: Facts[Shape] = Facts()
+        self.dtypes: Facts[str] = Facts()
+        self.sparse: set[int] = set()
+        self.host: set[int] = set()
+
+    def shape(self, node: Node) -> Shape | None:
+        return self.shapes.known.get(id(_known_as(node, self.shapes)))
+
+    def dtype(self, node: Node) -> str | None:
+        return self.dtypes.known.get(id(_known_as(node, self.dtypes)))
+
+    def stype(self, node: Node) -> str:
+        return "row_sparse" if id(node) in self.sparse else "default"
+
+    def is_host(self, node: Node) -> bool:
+        """Whether the value is a number that the host knows before the kernels start."""
+        return id(node) in self.host
+
+
+def infer(
+    roots: Sequence[Node],
+    shapes: Mapping[str, Shape | None] = {},  # noqa: B006  never written
+    dtypes: Mapping[str, str] | None = None,
+    stypes: Mapping[str, str] | None = None,
+    *,
+    partial: bool = False,
+) -> Types:
+    """Everything that follows from the shapes, dtypes and storage types of some variables, given by name.
+
+    ShapeError, DTypeError and StorageError name the op and the input that does not fit. What stays unknown is None.
+    `partial`: only what must be so; else the operands of an operator are taken to have one shape when nothing
+    says otherwise, as MXNet has it.
+    """
+    types = Types(toposort(roots, children))
+    variables = [node for node in types.order if node.op == VARIABLE]
+    _read_shapes(variables, shapes, types)
+    rules = ShapeRules(types.shapes)
+    unknown = len(types.shapes.known) < len(variables) or any(-1 in s for s in set(types.shapes.known.values()))
+    if unknown:
+        rules.name_scalars(types.order)
+    solve(types.order, types.shapes, rules.relate, rules.guess if unknown and not partial else None)
+    _find_host(types, variables, rules.arrays)
+    _read_dtypes(variables, dtypes or {}, types)
+    dtype_rules = _DTypeRules(types)
+    solve(types.order, types.dtypes, dtype_rules.relate, dtype_rules.guess if types.host else None)
+    _read_stypes(variables, stypes or {}, types)
+    return types
+
+
+def _known_as(node: Node, facts: Facts[F]) -> Node:
+    while node.op == PICK and id(node) not in facts.known:
+        node = same_as(node)
+    return node
+
+
+# ---- what variables say of themselves
+
+
+def _read_shapes(variables: Iterable[Node], given: Mapping[str, Shape | None], types: Types) -> None:
+    known = types.shapes.known
+    for node in variables:
+        shape = given.get(node.name)
+        if shape is not None:
+            shape = tuple(shape)
+        text = node.attrs.get("__shape__")
+        if text is not None:
+            try:
+                shape = merge(shape, parse_shape(text))
+            except ShapeError as error:
+                raise ShapeError(f"variable {node.name!r}: shape {error}{built_at(node.where)}") from None
+        if shape is not None:
+            known[id(node)] = shape
+
+
+def _read_dtypes(variables: Iterable[Node], given: Mapping[str, str], types: Types) -> None:
+    known = types.dtypes.known
+    for node in variables:
+        dtype = given.get(node.name)
+        code = node.attrs.get("__dtype__")
+        if code is not None and code != "-1":
+            declared = _dtype_of(code)
+            if declared is None:
+                raise DTypeError(f"variable {node.name!r}: __dtype__ {code!r} is not supported: {_CODES}")
+            if id(node) not in types.host and dtype not in (None, declared):
+                text = f"variable {node.name!r} is declared {declared}, given {dtype}"
+                raise DTypeError(text + built_at(node.where))
+            dtype = declared
+        if dtype is not None:
+            known[id(node)] = dtype
+    for key in types.host:
+        known[key] = "float64"
+
+
+_CODES = "use one of " + ", ".join(f"{code} ({name})" for code, name in MXNET_NAMES.items())
+
+
+def _dtype_of(code: str) -> str | None:
+    return MXNET_NAMES.get(int(code)) if code.isascii() and code.isdigit() and len(code) < 4 else None
+
+
+def _read_stypes(variables: Iterable[Node], given: Mapping[str, str], types: Types) -> None:
+    for node in variables:
+        stype = given.get(node.name)
+        code = node.attrs.get("__storage_type__")
+        if code is not None and code not in STYPES:
+            raise StorageError(f"variable {node.name!r}: __storage_type__ {code!r} is not default (0) or row_sparse (1)")
+        if stype is not None and stype not in STORAGE_NAMES:
+            raise StorageError(f"variable {node.name!r}: storage {stype!r} is not one of {', '.join(STORAGE_NAMES)}")
+        if code == "0" and stype == "row_sparse":
+            text = f"variable {node.name!r} is declared of default storage, given row_sparse"
+            raise StorageError(text + built_at(node.where))
+        if (stype or STYPES.get(code or "0")) == "row_sparse":
+            types.sparse.add(id(node))
+    if types.sparse:
+        _check_storage(types)
+
+
+def _check_storage(types: Types) -> None:
+    for node in types.order:
+        if node.op in (VARIABLE, PICK):
+            continue
+        op = get_op(node.op)
+        if not op.is_update:
+            continue
+        names = labels(node, op)
+        sparse = [
+            i
+            for i, spec in enumerate(op.inputs)
+            if i > 0 and spec.kind == "tensor" and id(node.inputs[i]) in types.sparse
+        ]
+        if len(sparse) > 1:
+            rows = [(names[i], node.inputs[i]) for i in range(len(op.inputs))]
+            stypes = {id(n): types.stype(n) for _, n in rows}
+            rule = "one input at most may be row_sparse"
+            raise StorageError(mismatch(node, op, rule, stypes, rows, sparse[1], "expected default"))
+
+
+# ---- numbers of the host
+
+
+def _find_host(types: Types, variables: Iterable[Node], arrays: set[int]) -> None:
+    known = types.shapes.known
+    host = types.host
+    host.update(id(n) for n in variables if known.get(id(n)) == () and id(n) not in arrays)
+    if not host:
+        return
+    for node in types.order:
+        if node.op in (VARIABLE, PICK) or host.isdisjoint(map(id, node.inputs)):
+            continue
+        op = get_op(node.op)
+        if op.is_update or op.is_variadic or _folds(node, op, types):
+            _refuse_host(node, op, host)
+        elif all(id(n) in host for n in node.inputs):
+            host.add(id(node))
+
+
+def _folds(node: Node, op: OpDef, types: Types) -> bool:
+    shape = types.shape(node.inputs[0])
+    try:
+        return reach(op, structural(op, node, len(shape or ()))) != Extent.ELEMENT
+    except ValueError:  # an axis that only an unknown number of dimensions makes right
+        return True
+
+
+def _refuse_host(node: Node, op: OpDef, host: set[int]) -> None:
+    count = len(node.inputs) - len(node.attrs.get("__scalars__", ()))
+    names = labels(node, op)
+    for i, n in enumerate(node.inputs[:count]):
+        kind = op.inputs[0 if op.is_variadic else i].kind
+        if id(n) in host and kind != "scalar":
+            rule = f"{names[i]} must be an array, not a number of the host"
+            rows = [(names[i], n)]
+            raise ShapeError(mismatch(node, op, rule, {id(n): ()}, rows, 0, "give it shape (1,)"))
+
+
+# ---- dtypes
+
+
+class _DTypeRules:
+    """Tensors and states of an op share one dtype; conditions, scalars and numbers of the host may have any."""
+
+    def __init__(self, types: Types) -> None:
+        self.facts = types.dtypes
+        self.host = types.host
+
+    def relate(self, node: Node) -> None:
+        if node.op == PICK:
+            self._agree(node, get_op(node.inputs[0].op), [("state", same_as(node)), ("output", node)])
+            return
+        if id(node) in self.host:
+            self.facts.known[id(node)] = "float64"
+            return
+        op = get_op(node.op)
+        shared = _sharing(op)
+        if op.is_update and self._is_settled(node, shared):
+            return
+        rows = self._sharers(node, op, shared)
+        dtype_attr = next((a for a in op.structural if op.attrs[a].kind == "dtype"), None)
+        if dtype_attr is not None:
+            self._agree(node, op, rows)
+            self._result(node, op, node.attrs.get(dtype_attr, op.attrs[dtype_attr].default))
+        elif op.result == "compute":
+            dtype = self._agree(node, op, rows)
+            if dtype is not None:
+                self._result(node, op, COMPUTE[dtype])
+        else:
+            self._agree(node, op, [*rows, ("output", node)])
+        for variable in node.attrs.get("__out__", ()):
+            if id(variable) not in self.host:
+                self._agree(node, op, [("output", node), ("out", variable)])
+
+    def guess(self, node: Node) -> None:
+        """The result of an op whose only arrays are conditions or single elements: the dtype of the first of them."""
+        if node.op == PICK or id(node) in self.host or self.facts.get(node) is not None:
+            return
+        op = get_op(node.op)
+        if not self._sharers(node, op, _sharing(op)):
+            found = (self.facts.get(n) for n in node.inputs if id(n) not in self.host)
+            dtype = next((d for d in found if d in FLOATS), None)
+            if dtype is not None:
+                self.facts.set(node, COMPUTE[dtype] if op.result == "compute" else dtype)
+
+    def _is_settled(self, node: Node, shared: Sequence[int]) -> bool:
+        known = self.facts.known
+        dtype = known.get(id(node.inputs[0]))
+        for i in shared:
+            if known.get(id(node.inputs[i])) != dtype:
+                return False
+        if dtype not in COMPUTE or known.setdefault(id(node), dtype) != dtype:
+            return False
+        out = node.attrs.get("__out__")
+        return out is None or all(known.get(id(v)) == dtype for v in out)
+
+    def _sharers(self, node: Node, op: OpDef, shared: Sequence[int]) -> list[tuple[str, Node]]:
+        if op.is_variadic:
+            count = len(node.inputs) - len(node.attrs.get("__scalars__", ()))
+            return list(zip(op.input_names(count), node.inputs, strict=False))
+        return [
+            (op.inputs[i].name, node.inputs[i])
+            for i in shared
+            if op.is_update or id(node.inputs[i]) not in self.host
+        ]
+
+    def _result(self, node: Node, op: OpDef, dtype: str) -> None:
+        given = self.facts.get(node)
+        if given not in (None, dtype):
+            rule = f"the result is needed as {given}"
+            rows = [("output", node)]
+            raise DTypeError(mismatch(node, op, rule, self.facts.known, rows, 0, f"is {dtype}"))
+        self.facts.set(node, dtype)
+
+    def _agree(self, node: Node, op: OpDef, rows: Sequence[tuple[str, Node]]) -> str | None:
+        known = self.facts.known
+        agreed = next((d for _, n in rows if (d := known.get(id(n))) is not None), None)
+        if agreed is None:
+            return None
+        for k, (label, n) in enumerate(rows):
+            dtype = known.get(id(n))
+            if dtype not in (None, agreed):
+                rule, wanted = f"{label} must have the dtype of {rows[0][0]}", f"expected {agreed}"
+                raise DTypeError(mismatch(node, op, rule, known, rows, k, wanted))
+            if agreed not in COMPUTE and dtype is not None:
+                rule, wanted = f"{label} has an unsupported dtype", f"use one of {', '.join(FLOATS)}"
+                raise DTypeError(mismatch(node, op, rule, known, rows, k, wanted))
+            self.facts.set(n, agreed)
+        return agreed
+
+
+@lru_cache(maxsize=None)
+def _sharing(op: OpDef) -> tuple[int, ...]:
+    return tuple(i for i, spec in enumerate(op.inputs) if spec.kind not in ("scalar", "condition"))

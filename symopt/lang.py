@@ -1,0 +1,292 @@
+"""The language of formulas: what a file in ops/ may say.
+
+A formula is a Python function of Tensors, traced once per signature. It cannot branch on a value (use `where`),
+and says nothing of dtype, storage or device. Attributes arrive as numbers the host knows; what is computed from
+them alone is computed on the host in float64 and rounded once.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from .build import Builder
+from .errors import GraphError, Where
+from .expr import Extent, Node
+
+__all__ = [
+    "Condition", "RowState", "Scalar", "State", "Tensor", "Tensors", "Updated", "absolute", "both", "clip", "count", "either",
+    "exp", "fmod", "is_finite", "log", "max_of", "maximum", "min_of", "minimum", "norm", "power", "row_count",
+    "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of", "updated",
+    "where",
+]  # fmt: skip
+
+
+class Tensor:
+    """A value inside a formula: an input, or something computed from inputs. One value per element."""
+
+    __slots__ = ("builder", "node")
+    __array_ufunc__ = None  # NumPy scalars on the left hand side hand over to us
+
+    def __init__(self, builder: Builder, node: Node) -> None:
+        self.builder = builder
+        self.node = node
+
+    def __add__(self, other: Number) -> Tensor:
+        return _apply("add", self, other)
+
+    def __radd__(self, other: Number) -> Tensor:
+        return _apply("add", other, self)
+
+    def __sub__(self, other: Number) -> Tensor:
+        return _apply("sub", self, other)
+
+    def __rsub__(self, other: Number) -> Tensor:
+        return _apply("sub", other, self)
+
+    def __mul__(self, other: Number) -> Tensor:
+        return _apply("mul", self, other)
+
+    def __rmul__(self, other: Number) -> Tensor:
+        return _apply("mul", other, self)
+
+    def __truediv__(self, other: Number) -> Tensor:
+        return _apply("div", self, other)
+
+    def __rtruediv__(self, other: Number) -> Tensor:
+        return _apply("div", other, self)
+
+    def __pow__(self, other: Number) -> Tensor:
+        return _apply("pow", self, other)
+
+    def __rpow__(self, other: Number) -> Tensor:
+        return _apply("pow", other, self)
+
+    def __neg__(self) -> Tensor:
+        return _apply("neg", self)
+
+    def __lt__(self, other: Number) -> Tensor:
+        return _apply("lt", self, other)
+
+    def __le__(self, other: Number) -> Tensor:
+        return _apply("le", self, other)
+
+    def __gt__(self, other: Number) -> Tensor:
+        return _apply("lt", other, self)
+
+    def __ge__(self, other: Number) -> Tensor:
+        return _apply("le", other, self)
+
+    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
+        return _apply("eq", self, other)
+
+    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
+        return _apply("ne", self, other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __bool__(self) -> NoReturn:
+        raise GraphError("a formula cannot branch on a value: write where(condition, this, that)")
+
+
+class State(Tensor):
+    """An input that the formula updates; the shape of the weight."""
+
+
+class RowState(Tensor):
+    """An input that the formula updates; one value per row."""
+
+
+class Scalar(Tensor):
+    """A one-element array."""
+
+
+class Condition(Tensor):
+    """An input of any dtype that is only compared with zero."""
+
+
+class Tensors(Tensor):
+    """A variable number of inputs; the formula gets them one at a time."""
+
+
+Number = Tensor | float | int
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Updated:
+    """What an update op returns: the new weight, and the new value of each state."""
+
+    weight: Tensor
+    states: dict[str, Tensor]
+
+
+def updated(weight: Tensor, /, **states: Tensor) -> Updated:
+    """The result of an update op: the new weight, and the new value of each state by its name."""
+    return Updated(weight, states)
+
+
+def _place() -> Where:
+    """The line of the formula that is being traced: the first frame outside this file."""
+    frame = sys._getframe(2)
+    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+        frame = frame.f_back
+    return Where(frame.f_code.co_filename, frame.f_lineno)
+
+
+def _apply(op: str, *operands: Any) -> Tensor:
+    builder = next(x.builder for x in operands if isinstance(x, Tensor))
+    nodes = [x.node if isinstance(x, Tensor) else builder.const(x) for x in operands]
+    return Tensor(builder, builder.make(op, *nodes, where=_place()))
+
+
+def _plain(*operands: Any) -> bool:
+    return not any(isinstance(x, Tensor) for x in operands)
+
+
+def sqrt(x: Tensor) -> Tensor:
+    """Square root of each element, correctly rounded."""
+    return _apply("sqrt", x)
+
+
+def square(x: Tensor) -> Tensor:
+    """x * x."""
+    return _apply("mul", x, x)
+
+
+def absolute(x: Tensor) -> Tensor:
+    """Absolute value."""
+    return _apply("abs", x)
+
+
+def exp(x: Tensor) -> Tensor:
+    """e ** x. On array values the last digit depends on the platform's library."""
+    return _apply("exp", x)
+
+
+def log(x: Tensor) -> Tensor:
+    """Natural logarithm. On array values the last digit depends on the platform's library."""
+    return _apply("log", x)
+
+
+def power(x: Number, y: Number) -> Tensor:
+    """x ** y. On array values the last digit depends on the platform's library."""
+    return _apply("pow", x, y)
+
+
+def fmod(x: Number, y: Number) -> Tensor:
+    """Remainder of x / y with the sign of x, exact."""
+    return _apply("fmod", x, y)
+
+
+def where(condition: Tensor, x: Number, y: Number) -> Tensor:
+    """x where the condition holds, y elsewhere."""
+    return _apply("where", condition, x, y)
+
+
+def both(a: Tensor, b: Tensor) -> Tensor:
+    """The condition that a and b hold."""
+    return _apply("and", a, b)
+
+
+def either(a: Tensor, b: Tensor) -> Tensor:
+    """The condition that a or b holds."""
+    return _apply("or", a, b)
+
+
+def sign(x: Tensor) -> Tensor:
+    """1, -1, or 0 for zeros and NaN, as MXNet has it."""
+    return where(x > 0, 1, where(x < 0, -1, 0))
+
+
+def maximum(x: Number, y: Number) -> Tensor:
+    """The larger; NaN if either is NaN; of equals the second."""
+    return where(either(_apply("lt", y, x), _apply("ne", x, x)), x, y)
+
+
+def minimum(x: Number, y: Number) -> Tensor:
+    """The smaller; NaN if either is NaN; of equals the second."""
+    return where(either(_apply("lt", x, y), _apply("ne", x, x)), x, y)
+
+
+def is_finite(x: Tensor) -> Tensor:
+    """The condition that x is neither infinite nor NaN."""
+    return x - x == 0
+
+
+def clip(x: Tensor, bound: Number) -> Tensor:
+    """x between -bound and bound when bound >= 0, else x. NaN passes.
+
+    An attribute whose sign is known when the graph is built clips or vanishes; a computed bound is tested.
+    """
+    if _plain(bound):
+        return x if bound < 0 else _clip(x, bound)
+    node = bound.node  # type: ignore[union-attr]
+    on = node.attrs.get("on")
+    if on is None:
+        return where(0 <= bound, _clip(x, bound), x)
+    return _clip(x, bound) if on else x
+
+
+def _clip(x: Tensor, bound: Number) -> Tensor:
+    return where(x > bound, bound, where(x < -bound, -bound, x))
+
+
+def row_sum(x: Tensor) -> Tensor:
+    """Sum of each row: (rows, *tail) -> one value per row, in the canonical order."""
+    return _apply("row_sum", x)
+
+
+def row_max(x: Tensor) -> Tensor:
+    """Largest of each row; NaN if the row has one; -inf for an empty row."""
+    return _apply("row_max", x)
+
+
+def row_min(x: Tensor) -> Tensor:
+    """Smallest of each row; NaN if the row has one; inf for an empty row."""
+    return _apply("row_min", x)
+
+
+def row_mean(x: Tensor) -> Tensor:
+    """Mean of each row, over all axes but the first. Looks at one row only: such formulas may update lazily."""
+    return row_sum(x) / row_count(x)
+
+
+def row_norm(x: Tensor) -> Tensor:
+    """Euclidean norm of each row."""
+    return sqrt(row_sum(square(x)))
+
+
+def sum_of(x: Tensor) -> Tensor:
+    """Sum of all elements, in the canonical order: one value per tensor."""
+    return _apply("sum", x)
+
+
+def max_of(x: Tensor) -> Tensor:
+    """Largest of all elements; NaN if there is one; -inf for an empty tensor."""
+    return _apply("max", x)
+
+
+def min_of(x: Tensor) -> Tensor:
+    """Smallest of all elements; NaN if there is one; inf for an empty tensor."""
+    return _apply("min", x)
+
+
+def norm(x: Tensor) -> Tensor:
+    """Euclidean norm of the whole tensor: one value per tensor."""
+    return sqrt(sum_of(square(x)))
+
+
+def count(x: Tensor) -> Tensor:
+    """Number of elements of the tensor."""
+    return _count(x, "tensor")
+
+
+def row_count(x: Tensor) -> Tensor:
+    """Number of elements of a row."""
+    return _count(x, "row")
+
+
+def _count(x: Tensor, of: str) -> Tensor:
+    return Tensor(x.builder, x.builder.leaf("scalar", "float64", Extent.HOST, name=f"count:{of}"))

@@ -1,0 +1,188 @@
+"""What an op is, read off the signature of its formula, and the registry of all ops."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar, get_type_hints
+
+from .attrs import REQUIRED, Attr
+from .errors import GraphError, UnknownOpError, Where, near
+from .lang import Condition, RowState, Scalar, State, Tensor, Tensors
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+KINDS = {
+    Tensor: "tensor",
+    State: "state",
+    RowState: "row_state",
+    Scalar: "scalar",
+    Condition: "condition",
+    Tensors: "tensors",
+}
+STATE_KINDS = ("state", "row_state")
+ATTR_KINDS = {float: "float", bool: "bool", int: "int", str: "str"}
+SPECIAL_ATTRS = {"dtype": "dtype", "axis": "axis"}
+SWITCHES = ("clip_gradient", "clip_grad", "clip_weights", "lower_bound", "upper_bound")
+
+
+@dataclass(frozen=True)
+class Input:
+    """One array input. kind: tensor, state, row_state (one value per row), scalar, condition, or tensors (any number)."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True, eq=False)
+class OpDef:
+    """An op: its formula and everything read off the formula's signature.
+
+    `result`: dtype of the outputs, "same" as the inputs or "compute" (float32 for 16-bit inputs).
+    `mxnet`: the name MXNet registered it under, used in files, if not `name`.
+    `standard`: outputs that follow the dense formula in every row even under lazy_update.
+    """
+
+    name: str
+    formula: Callable[..., Any]
+    inputs: tuple[Input, ...]
+    attrs: dict[str, Attr]
+    doc: str
+    where: Where
+    is_update: bool
+    aliases: tuple[str, ...] = ()
+    result: str = "same"
+    standard: frozenset[str] = frozenset()
+    mxnet: str = ""
+
+    @cached_property
+    def states(self) -> tuple[str, ...]:
+        return tuple(i.name for i in self.inputs if i.kind in STATE_KINDS)
+
+    @cached_property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs: "output", then the new value of each state."""
+        return ("output", *self.states)
+
+    @cached_property
+    def is_variadic(self) -> bool:
+        return any(i.kind == "tensors" for i in self.inputs)
+
+    @cached_property
+    def structural(self) -> tuple[str, ...]:
+        """Names of the attributes that decide what is computed, not with which numbers."""
+        return tuple(a.name for a in self.attrs.values() if not a.is_numeric)
+
+    @cached_property
+    def numeric(self) -> tuple[str, ...]:
+        return tuple(a.name for a in self.attrs.values() if a.is_numeric)
+
+    @cached_property
+    def formula_keywords(self) -> frozenset[str]:
+        """Attributes that the formula itself takes; lazy_update may be one that only the engine reads."""
+        names = self.formula.__code__.co_varnames
+        first = self.formula.__code__.co_argcount
+        return frozenset(names[first : first + self.formula.__code__.co_kwonlyargcount])
+
+    def input_names(self, count: int | None = None) -> tuple[str, ...]:
+        """Names of the inputs; an op with any number of them calls them array_0, array_1, ..."""
+        if not self.is_variadic:
+            return tuple(i.name for i in self.inputs)
+        return tuple(f"{self.inputs[0].name}_{k}" for k in range(count or 0))
+
+
+OPS: dict[str, OpDef] = {}
+
+
+def get_op(name: str) -> OpDef:
+    """The op registered under a name or alias; UnknownOpError with the nearest names."""
+    op = OPS.get(name)
+    if op is None:
+        raise UnknownOpError(f"no op is called {name!r}{near(name, OPS)}")
+    return op
+
+
+def all_ops() -> Iterator[OpDef]:
+    """Every op once, in order of registration."""
+    return iter({id(op): op for op in OPS.values()}.values())
+
+
+def update_op(
+    formula: F | None = None, *, mxnet: str = "", aliases: tuple[str, ...] = (), standard: tuple[str, ...] = ()
+) -> Any:
+    """Register an update op: its first input is the weight, its output the new weight, its states are updated.
+
+    >>> from symopt.lang import State, Tensor, updated
+    >>> @update_op
+    ... def heavy_ball_update(weight: Tensor, grad: Tensor, mom: State, *, lr: float, momentum: float = 0.9):
+    ...     \"\"\"Polyak's heavy ball.\"\"\"
+    ...     mom = momentum * mom - lr * grad
+    ...     return updated(weight + mom, mom=mom)
+    """
+
+    def decorate(function: F) -> F:
+        _register(function, is_update=True, mxnet=mxnet, aliases=aliases, standard=frozenset(standard))
+        return function
+
+    return decorate(formula) if formula is not None else decorate
+
+
+def op(
+    formula: F | None = None,
+    *,
+    name: str = "",
+    mxnet: str = "",
+    aliases: tuple[str, ...] = (),
+    result: str = "same",
+) -> Any:
+    """Register an ordinary op: a formula without states. Shapes follow from what the formula looks at."""
+
+    def decorate(function: F) -> F:
+        _register(function, is_update=False, mxnet=mxnet, aliases=aliases, name=name, result=result)
+        return function
+
+    return decorate(formula) if formula is not None else decorate
+
+
+def _register(function: Callable[..., Any], *, name: str = "", is_update: bool, **options: Any) -> None:
+    inputs, attrs = _read_signature(function)
+    if is_update:
+        attrs.setdefault("lazy_update", Attr("lazy_update", "bool", True))
+    code = function.__code__
+    made = OpDef(
+        name=name or function.__name__,
+        formula=function,
+        inputs=inputs,
+        attrs=attrs,
+        doc=inspect.cleandoc(function.__doc__ or ""),
+        where=Where(code.co_filename, code.co_firstlineno),
+        is_update=is_update,
+        **options,
+    )
+    if is_update and (not inputs or inputs[0].kind != "tensor"):
+        raise GraphError(f"{made.name}: the first input of an update op is the weight, annotated Tensor")
+    for key in dict.fromkeys((made.name, made.mxnet or made.name, *made.aliases)):
+        old = OPS.get(key)
+        if old is not None and old.where.file != made.where.file:
+            raise GraphError(f"an op called {key!r} is already registered at {old.where}")
+        OPS[key] = made
+
+
+def _read_signature(function: Callable[..., Any]) -> tuple[tuple[Input, ...], dict[str, Attr]]:
+    hints = get_type_hints(function)
+    inputs: list[Input] = []
+    attrs: dict[str, Attr] = {}
+    for p in inspect.signature(function).parameters.values():
+        hint = hints.get(p.name)
+        if p.kind is p.KEYWORD_ONLY:
+            kind = SPECIAL_ATTRS.get(p.name) or ATTR_KINDS.get(hint or float, "float")
+            default = REQUIRED if p.default is p.empty else None if kind == "axis" else p.default
+            attrs[p.name] = Attr(p.name, kind, default, switch=p.name in SWITCHES)
+        elif hint in KINDS:
+            inputs.append(Input(p.name, KINDS[hint]))
+        else:
+            allowed = ", ".join(k.__name__ for k in KINDS)
+            raise GraphError(f"{function.__name__}: annotate input {p.name!r} with one of {allowed}")
+    return tuple(inputs), attrs

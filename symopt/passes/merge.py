@@ -1,0 +1,200 @@
+"""Regions to kernels: one merged, simplified formula for each distinct region, shared by all regions like it."""
+
+from __future__ import annotations
+
+from ..build import Builder, is_number
+from ..dtypes import COMPUTE
+from ..expr import Extent, Node, toposort
+from ..hostmath import constant_value
+from .ir import LISTED, REDUCE, STANDARD, Body, Buffer, Call, Instance, Kernel, Region, Source, Value
+from .partition import needs_rows
+from .schedule import Schedule
+from .simplify import simplify
+
+Key = tuple[object, ...]
+_KERNELS: dict[Key, Kernel] = {}
+
+
+class _Wiring:
+    """How the calls of a region hang together, in numbers only: equal regions have equal wiring."""
+
+    def __init__(self, region: Region, plan: Schedule) -> None:
+        self.values: list[Value] = []  # one for each buffer
+        self.buffers: list[Buffer] = []
+        self.inputs: list[tuple[tuple[int, int], ...]] = []  # per call: (-1, buffer) or (earlier call, its output)
+        self.stores: list[tuple[int, int, int]] = []  # (call, output, buffer)
+        self.sparse = -1
+        made: dict[int, tuple[int, int]] = {}
+        place: dict[tuple[int, Extent], int] = {}
+        for c, call in enumerate(region.calls):
+            self.inputs.append(tuple(self._input(call, k, made, place) for k in range(len(call.inputs))))
+            if call.body.sparse >= 0:
+                self.sparse = self.inputs[-1][call.body.sparse][1]
+            for k, value in enumerate(call.outputs):
+                made[id(value)] = (c, k)
+        for c, call in enumerate(region.calls):
+            for k, value in enumerate(call.outputs):
+                if id(value) in plan.needed or (value.base is not None and id(value.base[0]) in plan.needed):
+                    self._store(call, c, k, value, plan, place)
+
+    def _input(
+        self, call: Call, k: int, made: dict[int, tuple[int, int]], place: dict[tuple[int, Extent], int]
+    ) -> tuple[int, int]:
+        value, param = call.inputs[k], call.body.params[k]
+        if id(value) in made:
+            return made[id(value)]
+        key = (id(value), param.extent)
+        if key not in place:
+            place[key] = self._add(param.name, value, param.extent, read=True)
+        return (-1, place[key])
+
+    def _store(
+        self, call: Call, c: int, k: int, value: Value, plan: Schedule, place: dict[tuple[int, Extent], int]
+    ) -> None:
+        param = call.body.outputs[k]
+        variable = plan.in_place.get(id(value))
+        if variable is not None:
+            for (_, extent), index in place.items():
+                if self.values[index].variable == variable and extent == param.extent:
+                    self.buffers[index] = self.buffers[index]._replace(write=True)
+                    self.stores.append((c, k, index))
+                    return
+        name = param.name if param.name != "output" else "out"
+        self.stores.append((c, k, self._add(name, value, param.extent, write=True)))
+
+    def _add(self, name: str, value: Value, extent: Extent, *, read: bool = False, write: bool = False) -> int:
+        taken = {b.name for b in self.buffers}
+        unique, n = name, 1
+        while unique in taken:
+            n += 1
+            unique = f"{name}{n}"
+        self.buffers.append(Buffer(unique, value.dtype, extent, read, write))
+        self.values.append(value)
+        return len(self.buffers) - 1
+
+    def key(self, region: Region) -> Key:
+        return (
+            region.mode,
+            tuple(id(call.body) for call in region.calls),
+            tuple(self.inputs),
+            tuple(self.stores),
+            tuple(self.buffers),
+        )
+
+
+def merge(region: Region, plan: Schedule) -> tuple[Kernel, Instance]:
+    """The kernel of a region, and the values and numbers this region runs it on."""
+    wiring = _Wiring(region, plan)
+    key = wiring.key(region)
+    kernel = _KERNELS.get(key)
+    if kernel is None:
+        kernel = _KERNELS[key] = _make(region, wiring)
+    leaves: list[Source] = []
+    for c, name in kernel.leaves:
+        call = region.calls[c]
+        leaves.append(call.scalars[call.body.scalars.index(name)])
+    return kernel, Instance(region.domain, tuple(wiring.values), tuple(leaves), region)
+
+
+def _make(region: Region, wiring: _Wiring) -> Kernel:
+    builder = Builder("float32")
+    results: list[list[Node]] = []
+    for c, call in enumerate(region.calls):
+        results.append(_inline(builder, call.body, c, wiring, results))
+    targets = [buffer for _, _, buffer in wiring.stores]
+    roots = [results[c][k] for c, k, _ in wiring.stores]
+    present, widened, absent = _variants(builder, roots, wiring, region.mode)
+    stores = tuple(zip(present, targets, strict=True))
+    every = [*present, *widened, *absent]
+    order = toposort(every)
+    used = {n.attrs["index"] for n in order if n.op == "load"} | set(targets) | {wiring.sparse}
+    buffers = tuple(b._replace(read=b.read and i in used) for i, b in enumerate(wiring.buffers))
+    scalars = _scalars(order, every)
+    names = dict.fromkeys(n.attrs["name"] for n in toposort(scalars) if n.op == "scalar")
+    ops = list(dict.fromkeys(call.body.op.strip("_") for call in region.calls))
+    return Kernel(
+        name="_".join(ops[:4]) + (f"_and_{len(ops) - 4}_more" if len(ops) > 4 else ""),
+        mode=region.mode,
+        rows=region.mode != REDUCE and any(needs_rows(call.body) for call in region.calls),
+        buffers=buffers,
+        stores=stores,
+        scalars=scalars,
+        leaves=tuple(names),
+        sparse=wiring.sparse,
+        widened=tuple(zip(widened, targets, strict=False)),
+        absent=tuple(zip(absent, targets, strict=False)),
+    )
+
+
+def _variants(
+    builder: Builder, roots: list[Node], wiring: _Wiring, mode: str
+) -> tuple[list[Node], list[Node], list[Node]]:
+    """The formula for a row with gradient, for one whose gradient was summed up first, and for one without."""
+    if mode not in (LISTED, STANDARD):
+        return roots, [], []
+    buffer = wiring.buffers[wiring.sparse]
+    load = builder.leaf("load", buffer.dtype, buffer.extent, index=wiring.sparse, name=buffer.name)
+    compute = COMPUTE[buffer.dtype]
+    present = simplify(builder, _choose(builder, roots, touched=True))
+    summed = builder.leaf("load", compute, buffer.extent, index=wiring.sparse, name=buffer.name)
+    widened = _replace_load(builder, present, load, summed, builder.cast(summed, buffer.dtype))
+    if mode == LISTED:
+        return present, widened, []
+    zero = builder.const(0)
+    absent = _choose(builder, roots, touched=False)
+    return present, widened, _replace_load(
+        builder, absent, load, builder.cast(zero, compute), builder.cast(zero, buffer.dtype)
+    )
+
+
+def _replace_load(builder: Builder, roots: list[Node], load: Node, computed: Node, stored: Node) -> list[Node]:
+    """Put a value in place of the sparse load: `computed` where the formula widens it, `stored` where it is moved."""
+    replaced = {id(builder.cast(load, dtype_of(computed))): computed}
+    replaced.setdefault(id(load), stored)
+    return simplify(builder, roots, replaced)
+
+
+def _choose(builder: Builder, roots: list[Node], touched: bool) -> list[Node]:
+    done: dict[int, Node] = {}
+    for node in toposort(roots):
+        if node.op == "where" and node.inputs[0].op == "touched":
+            done[id(node)] = done[id(node.inputs[1 if touched else 2])]
+        else:
+            done[id(node)] = builder.remake(node, tuple(done[id(x)] for x in node.inputs))
+    return [done[id(root)] for root in roots]
+
+
+def dtype_of(node: Node) -> str:
+    assert node.type is not None
+    return node.type.dtype
+
+
+def _inline(builder: Builder, body: Body, c: int, wiring: _Wiring, results: list[list[Node]]) -> list[Node]:
+    """A body's roots with its params and scalars replaced by the kernel's."""
+    replaced: dict[int, Node] = {}
+    for node in toposort(body.roots):
+        if node.op == "load":
+            producer, index = wiring.inputs[c][node.attrs["index"]]
+            if producer >= 0:
+                replaced[id(node)] = results[producer][index]
+            else:
+                assert node.type is not None
+                buffer = wiring.buffers[index]
+                replaced[id(node)] = builder.leaf("load", buffer.dtype, buffer.extent, index=index, name=buffer.name)
+        elif node.op == "scalar":
+            assert node.type is not None
+            replaced[id(node)] = builder.leaf("scalar", *node.type, node.where, name=(c, node.attrs["name"]))
+    return simplify(builder, list(body.roots), replaced)
+
+
+def _scalars(order: list[Node], roots: list[Node]) -> tuple[Node, ...]:
+    """Numbers of the host that the kernel takes: host nodes that a node of the device reads, or that are stored."""
+    found: dict[int, Node] = {}
+    for node in order:
+        for x in node.inputs:
+            if is_number(x) and not is_number(node):
+                found[id(x)] = x
+    for root in roots:
+        if is_number(root):
+            found[id(root)] = root
+    return tuple(x for x in found.values() if constant_value(x) is None)

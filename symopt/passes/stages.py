@@ -1,0 +1,148 @@
+"""From a traced formula to bodies: one for each reduction over the whole tensor, then one for what is stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from ..build import Builder
+from ..expr import Extent, Node, Type, toposort
+from ..opdef import OpDef
+from ..prims import REDUCTIONS
+from ..trace import trace
+from .ir import LISTED, REDUCE, STANDARD, Body, Param
+
+
+@dataclass(frozen=True)
+class Signature:
+    """All that the bodies of an op depend on."""
+
+    op: OpDef
+    inputs: tuple[tuple[str, str, Extent], ...]
+    structural: tuple[tuple[str, Any], ...]
+    switches: tuple[tuple[str, bool], ...]
+    device: tuple[tuple[str, str, Extent], ...]
+    outputs: tuple[Param, ...]
+    mode: str
+    sparse: int
+
+
+class Stage(NamedTuple):
+    """One body of an op. `wiring[k]` says what its param k is: (False, input) or (True, earlier stage)."""
+
+    body: Body
+    wiring: tuple[tuple[bool, int], ...]
+
+
+def make_stages(signature: Signature) -> tuple[Stage, ...]:
+    """The bodies of an op in the order they run; the last one gives its outputs."""
+    device = {name: (dtype, extent) for name, dtype, extent in signature.device}
+    builder, named = trace(
+        signature.op, list(signature.inputs), dict(signature.structural), dict(signature.switches), device
+    )
+    roots = _stored(signature, builder, named)
+    arrays = [p for p in (*signature.inputs, *signature.device) if p[2] != Extent.HOST]
+    slots = _slots(signature)
+    stages: list[Stage] = []
+    replaced: dict[int, Node] = {}
+    for node in toposort(roots):
+        reduction = REDUCTIONS.get(node.op)
+        if reduction is not None and reduction.extent == Extent.TENSOR:
+            root = substitute(builder, [node], replaced)[0]
+            stages.append(_stage(signature, (root,), slots, arrays, REDUCE))
+            load = Node("load", (), {"index": -len(stages), "name": node.op}, "", node.where, node.type)
+            replaced[id(node)] = load
+    final = tuple(substitute(builder, roots, replaced))
+    if len(final) == 1 and final[0].op == "load" and stages and final[0].attrs["index"] == -len(stages):
+        return tuple(stages)  # the result is the reduction itself
+    stages.append(_stage(signature, final, slots, arrays, signature.mode))
+    return tuple(stages)
+
+
+def _stored(signature: Signature, builder: Builder, named: dict[str, Node]) -> list[Node]:
+    """What is written, in storage dtype; in STANDARD mode lazy outputs keep their value in untouched rows."""
+    op = signature.op
+    lazy = op.is_update and signature.mode == STANDARD and dict(signature.structural)["lazy_update"]
+    roots = []
+    for param in signature.outputs:
+        root = builder.cast(named[param.name], param.dtype)
+        if lazy and param.name not in op.standard:
+            old = op.inputs[0].name if param.name == "output" else param.name
+            index = [i.name for i in op.inputs].index(old)
+            touched = builder.leaf("touched", "bool", Extent.ROW)
+            kept = builder.leaf("load", param.dtype, signature.inputs[index][2], index=index, name=old)
+            root = builder.select(touched, root, kept)
+        roots.append(root)
+    return roots
+
+
+def _slots(signature: Signature) -> dict[int, int]:
+    """From an input's position in the op to its position among the arrays (numbers of the host are left out)."""
+    both = (*signature.inputs, *signature.device)
+    arrays = [i for i, p in enumerate(both) if p[2] != Extent.HOST]
+    return {i: k for k, i in enumerate(arrays)}
+
+
+def _stage(
+    signature: Signature,
+    roots: tuple[Node, ...],
+    slots: dict[int, int],
+    arrays: list[tuple[str, str, Extent]],
+    mode: str,
+) -> Stage:
+    """A body of these roots that has just the params they read, plus the sparse one and what lazy outputs keep."""
+    order = toposort(roots)
+    loads = {n.attrs["index"]: n for n in order if n.op == "load"}
+    used = dict.fromkeys(sorted(i for i in loads if i >= 0))
+    carried: list[int] = []
+    if mode in (LISTED, STANDARD):
+        used.setdefault(signature.sparse)
+    if mode == LISTED:
+        names = [i.name for i in signature.op.inputs]
+        carried = [0 if p.name == "output" else names.index(p.name) for p in signature.outputs]
+        for index in carried:
+            used.setdefault(index)
+    earlier = sorted((i for i in loads if i < 0), reverse=True)
+    position = {index: k for k, index in enumerate((*sorted(used), *earlier))}
+    both = (*signature.inputs, *signature.device)
+    params = [Param(*both[i]) for i in sorted(used)]
+    params += [Param(loads[i].attrs["name"], _type(loads[i]).dtype, Extent.TENSOR) for i in earlier]
+    body = Body(
+        op=signature.op.name,
+        params=tuple(params),
+        scalars=tuple(dict.fromkeys(n.attrs["name"] for n in order if n.op == "scalar")),
+        outputs=_reduced(roots[0]) if mode == REDUCE else signature.outputs,
+        roots=tuple(_renumber(roots, position)),
+        mode=mode,
+        sparse=position.get(signature.sparse, -1) if mode in (LISTED, STANDARD) else -1,
+        carries=tuple(position[i] for i in carried),
+    )
+    wiring = [(False, slots[i]) for i in sorted(used)] + [(True, -i - 1) for i in earlier]
+    return Stage(body, tuple(wiring))
+
+
+def _reduced(root: Node) -> tuple[Param, ...]:
+    return (Param("output", _type(root).dtype, Extent.TENSOR),)
+
+
+def _type(node: Node) -> Type:
+    assert node.type is not None
+    return node.type
+
+
+def _renumber(roots: tuple[Node, ...], position: dict[int, int]) -> list[Node]:
+    builder = Builder("float32")
+    replaced: dict[int, Node] = {}
+    for node in toposort(roots):
+        if node.op == "load":
+            attrs = {**node.attrs, "index": position[node.attrs["index"]]}
+            replaced[id(node)] = builder.leaf("load", *_type(node), node.where, **attrs)
+    return substitute(builder, roots, replaced)
+
+
+def substitute(builder: Builder, roots: Any, replaced: dict[int, Node]) -> list[Node]:
+    """The roots again with some nodes replaced; `replaced` (by id) gains every node that was made anew."""
+    for node in toposort(roots, lambda n: () if id(n) in replaced else n.inputs):
+        if id(node) not in replaced:
+            replaced[id(node)] = builder.remake(node, tuple(replaced[id(x)] for x in node.inputs))
+    return [replaced[id(root)] for root in roots]

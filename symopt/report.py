@@ -1,0 +1,139 @@
+"""What a bound graph is and does, as text and as a networkx graph."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from .backends.base import Memory
+from .backends.jit import assembly
+from .backends.native import bytes_moved, module_of
+from .codegen.emit import BLOCK, SIZES
+from .codegen.text import kernel_text
+from .errors import DependencyError
+from .expr import Extent, Node, origin
+from .infer import Types
+from .passes.ir import REDUCE, Kernel, Launch, Program
+
+if TYPE_CHECKING:
+    import networkx
+
+
+def program_text(program: Program) -> str:
+    """Launches in order: how many tensors, and which value each buffer of the first one is."""
+    lines = []
+    for k, launch in enumerate(program.launches):
+        first = launch.instances[0]
+        lines.append(f"launch {k}: {launch.kernel.name} [{launch.kernel.mode}] on {_count(len(launch.instances), 'tensor')}")
+        for buffer, value in zip(launch.kernel.buffers, first.values, strict=True):
+            if buffer.read or buffer.write:
+                key = program.storage.get(id(value.base[0] if value.base else value))
+                place = f"buffer {key}" if isinstance(key, int) else f"variable {key}" if key else "sparse"
+                lines.append(f"  {buffer.name}: {value!r} in {place}")
+    lines += [f"copy {value!r} to variable {name}" for value, name in program.copies]
+    return "\n".join(lines)
+
+
+def summary(order: Sequence[Node], program: Program, memory: Memory, n_strided: int) -> str:
+    """The step in a few lines: how much graph, which kernels, how many bytes."""
+    n_ops = sum(1 for n in order if not n.is_variable and n.op != "_pick")
+    n_variables = sum(1 for n in order if n.is_variable)
+    lines = [f"{_count(n_ops, 'node')} on {_count(n_variables, 'variable')}, {_count(len(program.launches), 'launch', 'es')}"]
+    width = max((len(launch.kernel.name) for launch in program.launches), default=6)
+    lines.append(f"  {'kernel':<{width}}  {'domain':<10}  tensors    elements       bytes")
+    total = 0
+    for launch in program.launches:
+        moved = sum(bytes_moved(launch.kernel, i.domain) for i in launch.instances)
+        elements = sum(_elements(i.domain) for i in launch.instances)
+        total += moved
+        domain = _domain(launch.kernel)
+        lines.append(
+            f"  {launch.kernel.name:<{width}}  {domain:<10}  {len(launch.instances):>7}  {elements:>10,}  {_bytes(moved):>10}"
+        )
+    own = sum(a.nbytes for k, a in memory.arrays.items() if isinstance(k, int))
+    lines.append(f"bytes moved per step: {_bytes(total)}")
+    lines.append(f"buffers of the executor: {_bytes(own)}; scratch: {_bytes(_scratch(program.launches))}")
+    if program.lowered.host_calls:
+        lines.append(f"numbers computed on the host: {len(program.lowered.host_calls)}")
+    for value, name in program.copies:
+        lines.append(f"copied at the end, because others read it during the step: {name} ({_bytes(_size_bytes(value))})")
+    if n_strided:
+        lines.append(f"copied before each step, because they are strided views: {_count(n_strided, 'argument')}")
+    return "\n".join(lines)
+
+
+def _domain(kernel: Kernel) -> str:
+    if kernel.mode != "dense":
+        return kernel.mode
+    return "rows" if kernel.rows else "elements"
+
+
+def source(program: Program, form: str) -> str:
+    """Every distinct kernel's code."""
+    kernels = {id(launch.kernel): launch.kernel for launch in program.launches}.values()
+    makers = {"text": kernel_text, "llvm": lambda k: module_of(k)[0], "asm": lambda k: assembly(module_of(k)[0])}
+    if form not in makers:
+        raise ValueError(f"source form {form!r} must be one of {', '.join(makers)}")
+    return "\n\n".join(makers[form](kernel) for kernel in kernels)
+
+
+def to_networkx(types: Types) -> networkx.MultiDiGraph[Any]:
+    """Nodes are numbers in topological order with op, name, shape, dtype, stype and where; an edge's `port` is the
+    position of the input it feeds, `output` the output it takes."""
+    try:
+        import networkx
+    except ImportError as error:
+        raise DependencyError("to_networkx needs networkx: pip install networkx") from error
+    graph: networkx.MultiDiGraph[Any] = networkx.MultiDiGraph()
+    numbers: dict[int, int] = {}
+    for node in types.order:
+        if node.op == "_pick":
+            continue
+        number = numbers[id(node)] = len(numbers)
+        graph.add_node(
+            number,
+            op=node.op,
+            name=node.name,
+            shape=types.shape(node),
+            dtype=types.dtype(node),
+            stype=types.stype(node),
+            where=str(node.where) if node.where else "",
+        )
+        for port, x in enumerate(node.inputs):
+            made, output = origin(x)
+            graph.add_edge(numbers[id(made)], number, port=port, output=output)
+    return graph
+
+
+def _elements(domain: tuple[int, ...]) -> int:
+    size = 1
+    for n in domain:
+        size *= n
+    return size
+
+
+def _size_bytes(value: Any) -> int:
+    return _elements(value.shape) * SIZES[value.dtype]
+
+
+def _scratch(launches: Sequence[Launch]) -> int:
+    total = 0
+    for launch in launches:
+        if launch.kernel.mode == REDUCE:
+            partials = [b for b in launch.kernel.buffers if b.write and b.extent == Extent.TENSOR]
+            for instance in launch.instances:
+                total += -(-_elements(instance.domain) // BLOCK) * sum(SIZES[b.dtype] for b in partials)
+    return total
+
+
+def _count(n: int, what: str, plural: str = "s") -> str:
+    return f"{n:,} {what}{'' if n == 1 else plural}"
+
+
+def _bytes(n: int) -> str:
+    size = float(n)
+    for unit in ("B", "KB", "MB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.2f} GB"

@@ -1,0 +1,231 @@
+"""How the shapes around one op depend on each other, for each kind of op."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from .errors import AttributeValueError, ShapeError, built_at
+from .expr import PICK, VARIABLE, Extent, Node
+from .facts import Facts, labels, mismatch, same_as, title
+from .opdef import OpDef, get_op
+from .shapes import (
+    Shape,
+    domain_of,
+    extent_of,
+    fits,
+    is_complete,
+    merge,
+    reduced,
+    row_shape,
+    structural,
+)
+
+ONE_SHAPE = "every input must have the shape of {first}"
+BROADCAST = "inputs must have one shape, one element, or one value per row"
+Row = tuple[str, Node]
+
+
+class Plan(NamedTuple):
+    """Positions of an op's inputs by what their shape must be: the op's own, one value per row, one element."""
+
+    full: tuple[int, ...]
+    rows: tuple[int, ...]
+    single: tuple[int, ...]
+
+
+@lru_cache(maxsize=None)
+def plan_of(op: OpDef) -> Plan:
+    kinds = [spec.kind for spec in op.inputs]
+    rows = tuple(i for i, kind in enumerate(kinds) if kind == "row_state")
+    single = tuple(i for i, kind in enumerate(kinds) if kind == "scalar")
+    return Plan(tuple(i for i in range(len(kinds)) if i not in (*rows, *single)), rows, single)
+
+
+class ShapeRules:
+    """`relate` draws what must be so, `guess` what MXNet assumes of operands that nothing else is known of.
+
+    `arrays`: nodes of shape () that an update op takes as weight, gradient or state: no numbers of the host.
+    """
+
+    def __init__(self, facts: Facts[Shape]) -> None:
+        self.facts = facts
+        self.arrays: set[int] = set()
+
+    def name_scalars(self, order: Iterable[Node]) -> None:
+        """Variables that are read as one element only, and of unknown shape, get shape ()."""
+        single: dict[int, Node] = {}
+        other: set[int] = set()
+        for node in order:
+            if node.op in (VARIABLE, PICK):
+                continue
+            op = get_op(node.op)
+            count = len(node.inputs) if op.is_variadic else len(op.inputs)
+            positions = plan_of(op).single
+            for i, n in enumerate(node.inputs):
+                if i >= count or i in positions:
+                    single[id(n)] = n
+                else:
+                    other.add(id(n))
+            other.update(map(id, node.attrs.get("__out__", ())))
+        for key, n in single.items():
+            if n.op == VARIABLE and key not in other and self.facts.get(n) is None:
+                self.facts.known[key] = ()
+
+    def relate(self, node: Node) -> None:
+        if node.op == PICK:
+            self._agree(node, get_op(node.inputs[0].op), [("state", same_as(node)), ("output", node)], ONE_SHAPE)
+            return
+        op = get_op(node.op)
+        if op.is_update:
+            self._update(node, op)
+        elif op.is_variadic:
+            self._result(node, op, (len(node.inputs) - len(node.attrs.get("__scalars__", ())),))
+        else:
+            self._ordinary(node, op)
+        if len(node.inputs) > len(op.inputs) or plan_of(op).single:
+            self._check_single(node, op)
+        for variable in node.attrs.get("__out__", ()):
+            self._agree(node, op, [("output", node), ("out", variable)], "out= needs the shape of the result")
+
+    def guess(self, node: Node) -> None:
+        if node.op == PICK:
+            return
+        op = get_op(node.op)
+        if op.is_update or op.is_variadic or len(op.inputs) == 1:
+            return
+        operands = [node.inputs[i] for i in plan_of(op).full]
+        given = [self.facts.get(n) for n in operands]
+        if all(map(is_complete, given)):
+            return
+        if self._extent(node, op, None) == Extent.ELEMENT:
+            given.append(self.facts.get(node))
+        found = [s for s in given if s and is_complete(s)]  # () is a number of the host: it says nothing
+        if found:
+            self._operands(node, op, domain_of(found))
+
+    # ---- update ops
+
+    def _update(self, node: Node, op: OpDef) -> None:
+        known = self.facts.known
+        inputs = node.inputs
+        plan = plan_of(op)
+        shape = known.get(id(inputs[0]))
+        for i in plan.full:
+            if known.get(id(inputs[i])) != shape:
+                break
+        else:
+            if shape is not None and known.setdefault(id(node), shape) == shape and -1 not in shape:
+                return self._rest(node, op, plan, shape)
+        rows = [(op.inputs[i].name, inputs[i]) for i in plan.full]
+        agreed = self._agree(node, op, [*rows, ("output", node)], ONE_SHAPE)
+        if agreed is not None:
+            self._rest(node, op, plan, agreed)
+        return None
+
+    def _rest(self, node: Node, op: OpDef, plan: Plan, shape: Shape) -> None:
+        if shape == ():
+            self.arrays.update(id(node.inputs[i]) for i in (*plan.full, *plan.rows))
+        for i in plan.rows:
+            given = self.facts.get(node.inputs[i])
+            wanted = row_shape(shape)
+            if given is not None and len(given) == 1 and len(shape) > 1:
+                wanted = wanted[:1]
+            try:
+                agreed = merge(given, wanted)
+            except ShapeError:
+                rows = [(op.inputs[k].name, node.inputs[k]) for k in (0, i)]
+                rule = f"{op.inputs[i].name} must have one value per row of {op.inputs[0].name}"
+                expected = f"expected {row_shape(shape)}"
+                raise ShapeError(mismatch(node, op, rule, self.facts.known, rows, 1, expected)) from None
+            if agreed is not None:
+                self.facts.set(node.inputs[i], agreed)
+
+    # ---- ordinary ops
+
+    def _ordinary(self, node: Node, op: OpDef) -> None:
+        known = self.facts.known
+        operands = [node.inputs[i] for i in plan_of(op).full]
+        domain = known.get(id(operands[0])) if operands else ()
+        if len(operands) > 1:
+            domain = self._domain(node, op, operands)
+        extent = self._extent(node, op, domain)
+        if extent == Extent.ELEMENT and len(operands) == 1:
+            self._agree(node, op, [(op.inputs[0].name, operands[0]), ("output", node)], ONE_SHAPE)
+        elif domain is not None and extent is not None:
+            self._result(node, op, reduced(extent, domain, bool(node.attrs.get("keepdims"))))
+        elif extent == Extent.TENSOR and not node.attrs.get("keepdims"):
+            self._result(node, op, (1,))
+
+    def _domain(self, node: Node, op: OpDef, operands: Sequence[Node]) -> Shape | None:
+        shapes = [s for n in operands if (s := self.facts.get(n)) is not None and -1 not in s]
+        if len(shapes) < len(operands):
+            return None
+        domain = domain_of(shapes)
+        for k, shape in enumerate(shapes):
+            if not fits(shape, domain):
+                rows = list(zip((op.inputs[i].name for i in plan_of(op).full), operands, strict=True))
+                wanted = f"expected {domain}"
+                raise ShapeError(mismatch(node, op, BROADCAST, self.facts.known, rows, k, wanted))
+        return domain
+
+    def _operands(self, node: Node, op: OpDef, shape: Shape) -> None:
+        for i in plan_of(op).full:
+            given = self.facts.get(node.inputs[i])
+            if not is_complete(given):
+                try:
+                    self.facts.set(node.inputs[i], merge(given, shape) or shape)
+                except ShapeError:
+                    row = [(op.inputs[i].name, node.inputs[i])]
+                    wanted = f"expected {shape}"
+                    text = mismatch(node, op, BROADCAST, self.facts.known, row, 0, wanted)
+                    raise ShapeError(text) from None
+
+    def _extent(self, node: Node, op: OpDef, domain: Shape | None) -> Extent | None:
+        """What the output holds one value of; None while that depends on an unknown number of dimensions."""
+        if domain is None and any(op.attrs[a].kind == "axis" and node.attrs.get(a) is not None for a in op.structural):
+            return None
+        try:
+            return extent_of(op, structural(op, node, None if domain is None else len(domain)))
+        except AttributeValueError as error:
+            raise AttributeValueError(f"{error}{built_at(node.where)}") from None
+        except ValueError as error:
+            raise ShapeError(f"{title(node, op)}: {error}{built_at(node.where)}") from None
+
+    # ---- any op
+
+    def _check_single(self, node: Node, op: OpDef) -> None:
+        count = len(node.inputs) - len(node.attrs.get("__scalars__", ()))
+        for i in (*plan_of(op).single, *range(count, len(node.inputs))):
+            shape = self.facts.get(node.inputs[i])
+            if shape and any(n not in (1, -1) for n in shape):
+                names = labels(node, op)
+                rule = f"{names[i]} must have one element"
+                row = [(names[i], node.inputs[i])]
+                raise ShapeError(mismatch(node, op, rule, self.facts.known, row, 0, "expected ()"))
+
+    def _result(self, node: Node, op: OpDef, shape: Shape) -> None:
+        try:
+            agreed = merge(shape, self.facts.get(node))
+        except ShapeError:
+            rows = [*zip(labels(node, op), node.inputs, strict=True), ("output", node)]
+            text = mismatch(node, op, "the result is needed in another shape", self.facts.known, rows,
+                            len(rows) - 1, f"is {shape}")  # fmt: skip
+            raise ShapeError(text) from None
+        self.facts.set(node, agreed or shape)
+
+    def _agree(self, node: Node, op: OpDef, rows: Sequence[Row], rule: str) -> Shape | None:
+        """Give all of `rows` the one shape that follows from what is known of each."""
+        known = self.facts.known
+        agreed: Shape | None = None
+        for k, (_, n) in enumerate(rows):
+            try:
+                agreed = merge(agreed, known.get(id(n)))
+            except ShapeError:
+                text = mismatch(node, op, rule.format(first=rows[0][0]), known, rows, k, f"expected {agreed}")
+                raise ShapeError(text) from None
+        if agreed is not None:
+            for _, n in rows:
+                self.facts.set(n, agreed)
+        return agreed

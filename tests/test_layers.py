@@ -1,0 +1,46 @@
+"""A module of the engine imports only from layers to its left; ops/ imports the language and its siblings."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+LAYERS = """
+errors | dtypes config context | expr | prims | hostmath build | attrs | lang | opdef | trace | shapes | infer | names |
+listing operators compose | symbol | serial | sym | passes | codegen | arrays sparse | backends | executor | nd | show |
+_load __init__
+"""
+RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}
+DOORS = {("symbol", "executor"), ("symbol", "serial")}  # methods of Symbol; imported when called
+
+
+def imports(path: Path, package: tuple[str, ...]) -> Iterator[str]:
+    """The modules that the file at `path`, which lies in `package`, imports: absolute dotted names."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = (*package[: len(package) - node.level + 1], node.module) if node.level else (node.module,)
+            parent = ".".join(filter(None, base))
+            yield from ([f"{parent}.{a.name}" for a in node.names] if parent == "symopt" else [parent])
+
+
+def test_the_engine_imports_only_to_the_left() -> None:
+    wrong = []
+    for path in sorted((ROOT / "symopt").rglob("*.py")):
+        parts = path.relative_to(ROOT / "symopt").with_suffix("").parts
+        assert parts[0] in RANK, f"symopt/{parts[0]} is in no layer: give it a place in LAYERS"
+        for name in imports(path, ("symopt", *parts[:-1])):
+            target = name.split(".")[1] if name.startswith("symopt.") else parts[0]
+            if RANK.get(target, len(RANK)) > RANK[parts[0]] and (parts[0], target) not in DOORS:
+                wrong.append(f"{path.relative_to(ROOT)} imports {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_ops_import_only_the_language() -> None:
+    for path in sorted((ROOT / "ops").glob("*.py")):
+        for name in imports(path, ("symopt", "ops")):
+            if name.startswith("symopt"):
+                assert name in ("symopt.lang", "symopt.opdef") or name.startswith("symopt.ops"), (
+                    f"{path}: {name}"
+                )
