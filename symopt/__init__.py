@@ -8,7 +8,7 @@
 array([0.5, 0.5, 0.5])
 """
 
-from . import lang, sparse, sym
+from . import lang, nd, sparse, sym
 from . import sym as symbol
 from ._load import load_ops
 from .config import num_threads, set_num_threads
@@ -31,6 +31,7 @@ __all__ = [
     "cpu",
     "gpu",
     "lang",
+    "nd",
     "num_threads",
     "op",
     "ops",

@@ -104,8 +104,8 @@ def _dtype(value: Any) -> str:
 def _axis(value: Any) -> tuple[int, ...] | None:
     if isinstance(value, str):
         try:
-            value = ast.literal_eval(value[:100])
-        except (ValueError, SyntaxError):
+            value = ast.literal_eval(value if len(value) <= 100 else "")
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
             raise ValueError(f"must be None, an integer or a tuple of integers, got {value!r}") from None
     if value is None or value == ():
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -43,13 +44,19 @@ def is_number(x: Given) -> bool:
     return isinstance(x, (int, float, np.number)) and not isinstance(x, bool)
 
 
+@lru_cache(maxsize=None)
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """The name of a dtype; NumPy makes it anew each time."""
+    return dtype.name
+
+
 class Bound:
     """One bound name: what the user gave, and the NumPy array or number behind it.
 
     `source`: a strided array that is copied into `array` before every step; None if `array` is the user's memory.
     """
 
-    __slots__ = ("array", "given", "number", "source", "sparse")
+    __slots__ = ("array", "dtype", "given", "is_number", "number", "shape", "source", "sparse", "stype")
 
     def __init__(self, name: str, given: Given, *, mutable: bool, kind: str = "argument") -> None:
         self.given = given
@@ -57,32 +64,26 @@ class Bound:
         self.source: Array | None = None
         self.number: float | None = None
         self.sparse: RowSparseArray | None = None
-        what = f"{kind} {name!r}"
-        if is_number(given):
+        self.shape: tuple[int, ...] = ()
+        self.dtype, self.stype, self.is_number = "float64", "default", False
+        if type(given) is not np.ndarray and is_number(given):
             self.number = float(given)
+            self.is_number = True
         elif isinstance(given, RowSparseArray):
             self.sparse = given
+            self.shape, self.dtype, self.stype = given.shape, dtype_name(given.dtype), "row_sparse"
         else:
-            self.array = as_array(given, what, mutable=mutable)
-            if not self.array.flags.c_contiguous:
-                self.source = self.array
-                self.array = np.ascontiguousarray(self.array)
+            array = as_array(given, f"{kind} {name!r}", mutable=mutable)
+            self.shape, self.dtype = array.shape, dtype_name(array.dtype)
+            if not array.flags.c_contiguous:
+                self.source = array
+                array = np.ascontiguousarray(array)
+            self.array = array
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        if self.sparse is not None:
-            return self.sparse.shape
-        return self.array.shape if self.array is not None else ()
-
-    @property
-    def dtype(self) -> str:
-        if self.sparse is not None:
-            return self.sparse.dtype.name
-        return self.array.dtype.name if self.array is not None else "float64"
-
-    @property
-    def stype(self) -> str:
-        return "row_sparse" if self.sparse is not None else "default"
+    def release(self) -> None:
+        """Let go of the array; what it was (shape, dtype, stype) stays known."""
+        if not self.is_number:
+            self.given = self.array = self.source = self.sparse = None
 
     @property
     def memory(self) -> Array | None:
@@ -108,9 +109,9 @@ def as_dense(name: str, bound: Bound) -> Bound:
 
 def check_same(name: str, old: Bound, new: Bound) -> None:
     """A replacement must be what the name was bound to: kind, shape and dtype."""
-    if (old.number is None) != (new.number is None):
-        if old.number is None or new.array is None or new.array.size != 1:
-            kinds = "a number" if old.number is not None else "an array"
+    if old.is_number != new.is_number:
+        if not old.is_number or new.array is None or new.array.size != 1:
+            kinds = "a number" if old.is_number else "an array"
             raise DTypeError(f"forward: {name!r} is bound to {kinds}, got {new.given!r}; bind again to change that")
         return
     if old.stype != new.stype:

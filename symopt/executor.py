@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -28,6 +30,7 @@ from .errors import (
 )
 from .expr import Node, children, toposort
 from .infer import Types, infer
+from .listing import Variables, list_variables
 from .opdef import STATE_KINDS, get_op
 from .passes import compile_graph
 from .rebuild import with_attrs
@@ -49,10 +52,10 @@ def bind(
     engine: str,
 ) -> Executor:
     """Bind a symbol to arrays; see Symbol.bind."""
-    arguments, states = symbol.list_arguments(), symbol.list_auxiliary_states()
-    given = by_name(args, arguments, "args")
-    given.update(by_name(aux_states, states, "aux_states"))
-    return Executor(symbol, Context.as_context(ctx), given, engine)
+    variables = list_variables(symbol._outputs)
+    given = by_name(args, [node.name for node in variables.arguments], "args")
+    given.update(by_name(aux_states, [node.name for node in variables.auxiliary], "aux_states"))
+    return Executor(symbol, Context.as_context(ctx), given, engine, variables)
 
 
 def simple_bind(
@@ -106,7 +109,14 @@ class Executor:
     Attributes: `outputs`, the arrays of the symbol's outputs, the same at every step; `arg_dict`, `aux_dict`.
     """
 
-    def __init__(self, symbol: Symbol, ctx: Context, given: Mapping[str, Given], engine: str) -> None:
+    def __init__(
+        self,
+        symbol: Symbol,
+        ctx: Context,
+        given: Mapping[str, Given],
+        engine: str,
+        variables: Variables | None = None,
+    ) -> None:
         if ctx.device_type != "cpu":
             raise DeviceError(f"bind on {ctx!r}: this release runs on cpu() only")
         if engine not in ENGINES:
@@ -116,14 +126,15 @@ class Executor:
         self._engine_name = engine
         self._lock = threading.RLock()
         self._monitor: Callable[[str, Array], None] | None = None
-        self._arguments = symbol.list_arguments()
-        self._states = symbol.list_auxiliary_states()
-        self._build(symbol._outputs, given)
+        variables = variables or list_variables(symbol._outputs)
+        self._arguments = [node.name for node in variables.arguments]
+        self._states = [node.name for node in variables.auxiliary]
+        with without_collection():
+            self._build(symbol._outputs, given, variables.order)
 
     # ---- binding
 
-    def _build(self, roots: Sequence[Node], given: Mapping[str, Given]) -> None:
-        order = toposort(roots, children)
+    def _build(self, roots: Sequence[Node], given: Mapping[str, Given], order: list[Node]) -> None:
         mutable = _written(order)
         bound = {}
         for name, value in given.items():
@@ -135,6 +146,7 @@ class Executor:
             {k: b.shape for k, b in bound.items()},
             {k: b.dtype for k, b in bound.items() if b.number is None},
             {k: b.stype for k, b in bound.items() if b.sparse is not None},
+            order=order,
         )
         _check_complete(types)
         _check_kinds(types, bound)
@@ -173,8 +185,14 @@ class Executor:
         variables = self._program.lowered.variables
         self._strided = [b for b in self._bound.values() if b.source is not None]
         self._held = [(n, b) for n, b in self._bound.items() if variables[n].host and b.array is not None]
+        self._heads_in: dict[str | int, list[int]] = {}  # outputs that lie in a variable's array
+        for k, value in enumerate(self._program.lowered.heads):
+            if not value.host:
+                self._heads_in.setdefault(self._program.storage.get(id(value), ""), []).append(k)
         self._host_heads: list[tuple[Array, int]] = []
         self.outputs: list[Any] = [self._output(k) for k in range(len(self._roots))]
+        counts = any(v.host for v in self._program.lowered.writes.values())
+        self._counts = counts or bool(self._host_heads)  # the step makes numbers of the host that the user sees
         self.arg_dict = Names(self, self._arguments)
         self.aux_dict = Names(self, self._states)
 
@@ -209,7 +227,7 @@ class Executor:
             engine = self._engine
             engine.prepare()
             engine.run()
-            if self._host_heads or self._held:
+            if self._counts:
                 self._write_numbers()
         return self.outputs
 
@@ -230,6 +248,8 @@ class Executor:
                 self._check_fresh(fresh)
             for name, b in fresh.items():
                 self._replace(name, b)
+            self._engine.rebound(set(fresh))
+            self._strided = [b for b in self._bound.values() if b.source is not None]
 
     def _check_fresh(self, fresh: dict[str, Bound]) -> None:
         if any(name in self._mutable for name in fresh):
@@ -253,11 +273,8 @@ class Executor:
         else:
             assert b.array is not None
             self._memory.arrays[name] = b.array
-            self._strided = [x for x in self._bound.values() if x.source is not None]
-            self._engine.rebound({name})
-            for k, value in enumerate(self._program.lowered.heads):
-                if self._program.storage.get(id(value)) == name:
-                    self.outputs[k] = b.given if isinstance(b.given, np.ndarray) else b.array
+            for k in self._heads_in.get(name, ()):
+                self.outputs[k] = b.given if isinstance(b.given, np.ndarray) else b.array
 
     def _set_number(self, name: str, number: float) -> None:
         if self._memory.numbers[name] != number:
@@ -283,6 +300,22 @@ class Executor:
                 dictionary = self.arg_dict if name in self.arg_dict else self.aux_dict
                 dict.__setitem__(dictionary, name, self._memory.numbers[name])
 
+    def _set_numbers(self, overrides: Mapping[tuple[int, str], float]) -> None:
+        """Other values for numeric attributes, by (id of node, name)."""
+        if any(self._memory.overrides.get(key) != value for key, value in overrides.items()):
+            self._memory.overrides.update(overrides)
+            if isinstance(self._engine, NativeEngine):
+                self._engine.stale = True
+
+    def _release(self) -> None:
+        """Let go of the arrays of the last step; the next one binds others before it runs."""
+        for name, b in self._bound.items():
+            b.release()
+            dict.__setitem__(self.arg_dict if name in self.arg_dict else self.aux_dict, name, None)
+        self._memory.arrays = {}
+        self._memory.sparse = {}
+        self.outputs = [None] * len(self.outputs)
+
     # ---- changing
 
     def set_attr(self, node: str, **attrs: Any) -> None:
@@ -297,7 +330,7 @@ class Executor:
                 return
             kept = dict(self._memory.overrides)
             numbers = dict(self._memory.numbers)
-            self._build(roots, {n: b.given for n, b in self._bound.items()})
+            self._build(roots, {n: b.given for n, b in self._bound.items()}, toposort(roots, children))
             self._memory.overrides.update(kept)
             self._memory.numbers.update(numbers)
 
@@ -405,6 +438,18 @@ class Executor:
     def to_networkx(self) -> networkx.MultiDiGraph[Any]:
         """The symbol's graph: nodes have op, name, shape, dtype and where; edges the input's position."""
         return report.to_networkx(self._types)
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Pause the garbage collector: planning makes many objects that all stay, and it would walk them again and again."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def _written(order: Sequence[Node]) -> set[str]:

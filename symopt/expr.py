@@ -73,6 +73,8 @@ def origin(node: Node) -> tuple[Node, int]:
 
 def children(node: Node) -> tuple[Node, ...]:
     """The inputs of a node of a user's graph, then the variables that `out=` writes it into."""
+    if not node.inputs:
+        return ()
     out = node.attrs.get("__out__")
     return node.inputs if out is None else (*node.inputs, *out)
 
@@ -82,23 +84,23 @@ def toposort(roots: Iterable[Node], children: Callable[[Node], Iterable[Node]] |
     done: set[int] = set()
     open_: set[int] = set()
     order: list[Node] = []
-    for root in roots:
-        stack: list[tuple[Node, bool]] = [(root, False)]
-        while stack:
-            node, leaving = stack.pop()
-            key = id(node)
-            if leaving:
-                open_.discard(key)
+    stack: list[tuple[Node, bool]] = [(root, False) for root in reversed(list(roots))]
+    while stack:
+        node, leaving = stack.pop()
+        key = id(node)
+        if leaving:
+            open_.discard(key)
+            done.add(key)
+            order.append(node)
+        elif key not in done:
+            below = children(node) if children else node.inputs
+            if not below:
                 done.add(key)
                 order.append(node)
-            elif key not in done:
-                if key in open_:
-                    raise GraphError(f"the graph has a cycle through {node!r}")
-                open_.add(key)
-                stack.append((node, True))
-                for child in reversed(tuple(children(node) if children else node.inputs)):
-                    if id(child) not in done:
-                        if id(child) in open_:
-                            raise GraphError(f"the graph has a cycle through {child!r}")
-                        stack.append((child, False))
+                continue
+            if key in open_:
+                raise GraphError(f"the graph has a cycle through {node!r}")
+            open_.add(key)
+            stack.append((node, True))
+            stack.extend([(child, False) for child in reversed(tuple(below)) if id(child) not in done])
     return order

@@ -52,7 +52,12 @@ def solve(order: Sequence[Node], facts: Facts[F], relate: Rule, guess: Rule | No
 
 
 def _settle(
-    order: Sequence[Node], ops: list[Node], facts: Facts[F], relate: Rule, guess: Rule | None, news: list[Node]
+    order: Sequence[Node],
+    ops: list[Node],
+    facts: Facts[F],
+    relate: Rule,
+    guess: Rule | None,
+    news: list[Node],
 ) -> None:
     around = _neighbours(ops)
     certain = _Queue(op for node in news for op in around.get(id(node), ()))
@@ -126,11 +131,17 @@ def title(node: Node, op: OpDef) -> str:
 
 
 def mismatch(
-    node: Node, op: OpDef, rule: str, facts: Mapping[int, object], rows: Sequence[tuple[str, Node]], wrong: int, wanted: str
+    node: Node,
+    op: OpDef,
+    rule: str,
+    facts: Mapping[int, object],
+    rows: Sequence[tuple[str, Node]],
+    wrong: int,
+    wanted: str,
 ) -> str:
-    """The text of an error: the rule, what the op is given, an arrow at the one that breaks it, and the user's line.
+    """The text of an error: the rule, what the op is given, an arrow at what breaks it, and the user's line.
 
-    `rows`: the input's name in the formula and the node that is given for it; `wrong` numbers one of them.
+    `rows`: an input's name in the formula and the node that is given for it; `wrong` numbers one of them.
     """
     shown = [i for i in range(len(rows)) if len(rows) <= LISTED or i in (0, wrong)]
     cells = []

@@ -7,10 +7,10 @@ A variable of shape () is a number of the host, unless an update op takes it for
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import TypeVar
 
-from .dtypes import COMPUTE, FLOATS, MXNET_NAMES
+from .dtyperules import DTypeRules
+from .dtypes import MXNET_NAMES
 from .errors import DTypeError, ShapeError, StorageError, built_at
 from .expr import PICK, VARIABLE, Extent, Node, children, toposort
 from .facts import Facts, labels, mismatch, same_as, solve
@@ -52,30 +52,38 @@ class Types:
 
 def infer(
     roots: Sequence[Node],
-    shapes: Mapping[str, Shape | None] = {},  # noqa: B006  never written
+    shapes: Mapping[str, Shape | None] = {},
     dtypes: Mapping[str, str] | None = None,
     stypes: Mapping[str, str] | None = None,
     *,
     partial: bool = False,
+    order: list[Node] | None = None,
 ) -> Types:
     """Everything that follows from the shapes, dtypes and storage types of some variables, given by name.
 
     ShapeError, DTypeError and StorageError name the op and the input that does not fit. What stays unknown is None.
     `partial`: only what must be so; else the operands of an operator are taken to have one shape when nothing
-    says otherwise, as MXNet has it.
+    says otherwise, as MXNet has it. `order`: the nodes under the roots, inputs first, if known already.
     """
-    types = Types(toposort(roots, children))
+    types = Types(toposort(roots, children) if order is None else order)
     variables = [node for node in types.order if node.op == VARIABLE]
     _read_shapes(variables, shapes, types)
     rules = ShapeRules(types.shapes)
-    unknown = len(types.shapes.known) < len(variables) or any(-1 in s for s in set(types.shapes.known.values()))
+    unknown = len(types.shapes.known) < len(variables) or any(
+        -1 in s for s in set(types.shapes.known.values())
+    )
     if unknown:
         rules.name_scalars(types.order)
     solve(types.order, types.shapes, rules.relate, rules.guess if unknown and not partial else None)
     _find_host(types, variables, rules.arrays)
     _read_dtypes(variables, dtypes or {}, types)
-    dtype_rules = _DTypeRules(types)
-    solve(types.order, types.dtypes, dtype_rules.relate, dtype_rules.guess if types.host else None)
+    dtype_rules = DTypeRules(types.dtypes, types.host)
+    solve(
+        types.order,
+        types.dtypes,
+        dtype_rules.relate,
+        dtype_rules.guess if dtype_rules.has_orphans(types.order) else None,
+    )
     _read_stypes(variables, stypes or {}, types)
     return types
 
@@ -136,9 +144,13 @@ def _read_stypes(variables: Iterable[Node], given: Mapping[str, str], types: Typ
         stype = given.get(node.name)
         code = node.attrs.get("__storage_type__")
         if code is not None and code not in STYPES:
-            raise StorageError(f"variable {node.name!r}: __storage_type__ {code!r} is not default (0) or row_sparse (1)")
+            raise StorageError(
+                f"variable {node.name!r}: __storage_type__ {code!r} is not default (0) or row_sparse (1)"
+            )
         if stype is not None and stype not in STORAGE_NAMES:
-            raise StorageError(f"variable {node.name!r}: storage {stype!r} is not one of {', '.join(STORAGE_NAMES)}")
+            raise StorageError(
+                f"variable {node.name!r}: storage {stype!r} is not one of {', '.join(STORAGE_NAMES)}"
+            )
         if code == "0" and stype == "row_sparse":
             text = f"variable {node.name!r} is declared of default storage, given row_sparse"
             raise StorageError(text + built_at(node.where))
@@ -204,101 +216,3 @@ def _refuse_host(node: Node, op: OpDef, host: set[int]) -> None:
             rule = f"{names[i]} must be an array, not a number of the host"
             rows = [(names[i], n)]
             raise ShapeError(mismatch(node, op, rule, {id(n): ()}, rows, 0, "give it shape (1,)"))
-
-
-# ---- dtypes
-
-
-class _DTypeRules:
-    """Tensors and states of an op share one dtype; conditions, scalars and numbers of the host may have any."""
-
-    def __init__(self, types: Types) -> None:
-        self.facts = types.dtypes
-        self.host = types.host
-
-    def relate(self, node: Node) -> None:
-        if node.op == PICK:
-            self._agree(node, get_op(node.inputs[0].op), [("state", same_as(node)), ("output", node)])
-            return
-        if id(node) in self.host:
-            self.facts.known[id(node)] = "float64"
-            return
-        op = get_op(node.op)
-        shared = _sharing(op)
-        if op.is_update and self._is_settled(node, shared):
-            return
-        rows = self._sharers(node, op, shared)
-        dtype_attr = next((a for a in op.structural if op.attrs[a].kind == "dtype"), None)
-        if dtype_attr is not None:
-            self._agree(node, op, rows)
-            self._result(node, op, node.attrs.get(dtype_attr, op.attrs[dtype_attr].default))
-        elif op.result == "compute":
-            dtype = self._agree(node, op, rows)
-            if dtype is not None:
-                self._result(node, op, COMPUTE[dtype])
-        else:
-            self._agree(node, op, [*rows, ("output", node)])
-        for variable in node.attrs.get("__out__", ()):
-            if id(variable) not in self.host:
-                self._agree(node, op, [("output", node), ("out", variable)])
-
-    def guess(self, node: Node) -> None:
-        """The result of an op whose only arrays are conditions or single elements: the dtype of the first of them."""
-        if node.op == PICK or id(node) in self.host or self.facts.get(node) is not None:
-            return
-        op = get_op(node.op)
-        if not self._sharers(node, op, _sharing(op)):
-            found = (self.facts.get(n) for n in node.inputs if id(n) not in self.host)
-            dtype = next((d for d in found if d in FLOATS), None)
-            if dtype is not None:
-                self.facts.set(node, COMPUTE[dtype] if op.result == "compute" else dtype)
-
-    def _is_settled(self, node: Node, shared: Sequence[int]) -> bool:
-        known = self.facts.known
-        dtype = known.get(id(node.inputs[0]))
-        for i in shared:
-            if known.get(id(node.inputs[i])) != dtype:
-                return False
-        if dtype not in COMPUTE or known.setdefault(id(node), dtype) != dtype:
-            return False
-        out = node.attrs.get("__out__")
-        return out is None or all(known.get(id(v)) == dtype for v in out)
-
-    def _sharers(self, node: Node, op: OpDef, shared: Sequence[int]) -> list[tuple[str, Node]]:
-        if op.is_variadic:
-            count = len(node.inputs) - len(node.attrs.get("__scalars__", ()))
-            return list(zip(op.input_names(count), node.inputs, strict=False))
-        return [
-            (op.inputs[i].name, node.inputs[i])
-            for i in shared
-            if op.is_update or id(node.inputs[i]) not in self.host
-        ]
-
-    def _result(self, node: Node, op: OpDef, dtype: str) -> None:
-        given = self.facts.get(node)
-        if given not in (None, dtype):
-            rule = f"the result is needed as {given}"
-            rows = [("output", node)]
-            raise DTypeError(mismatch(node, op, rule, self.facts.known, rows, 0, f"is {dtype}"))
-        self.facts.set(node, dtype)
-
-    def _agree(self, node: Node, op: OpDef, rows: Sequence[tuple[str, Node]]) -> str | None:
-        known = self.facts.known
-        agreed = next((d for _, n in rows if (d := known.get(id(n))) is not None), None)
-        if agreed is None:
-            return None
-        for k, (label, n) in enumerate(rows):
-            dtype = known.get(id(n))
-            if dtype not in (None, agreed):
-                rule, wanted = f"{label} must have the dtype of {rows[0][0]}", f"expected {agreed}"
-                raise DTypeError(mismatch(node, op, rule, known, rows, k, wanted))
-            if agreed not in COMPUTE and dtype is not None:
-                rule, wanted = f"{label} has an unsupported dtype", f"use one of {', '.join(FLOATS)}"
-                raise DTypeError(mismatch(node, op, rule, known, rows, k, wanted))
-            self.facts.set(n, agreed)
-        return agreed
-
-
-@lru_cache(maxsize=None)
-def _sharing(op: OpDef) -> tuple[int, ...]:
-    return tuple(i for i, spec in enumerate(op.inputs) if spec.kind not in ("scalar", "condition"))

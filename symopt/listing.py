@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from .errors import MissingArgumentError, UnknownArgumentError, near
 from .expr import PICK, Node, children, origin, toposort
+from .facts import state_positions
 from .names import HIDDEN_KEYS
-from .opdef import OPS, STATE_KINDS
+from .opdef import OPS
 
 Inferred = tuple[list[Any] | None, list[Any] | None, list[Any] | None]
 
@@ -20,23 +21,17 @@ class Variables(NamedTuple):
     arguments: list[Node]
     auxiliary: list[Node]
     inputs: list[Node]
+    order: list[Node]  # every node of the graph, inputs first
 
 
 def list_variables(roots: Sequence[Node]) -> Variables:
     """The variables under `roots`. Those fed to a state input are auxiliary, whoever else reads them."""
     order = toposort(roots, children)
-    updated = {node.inputs[k] for node in order for k in state_positions(node)}
+    ops = ((node, OPS.get(node.op)) for node in order)
+    updated = {node.inputs[k] for node, op in ops if op and op.states for k in state_positions(op)}
     inputs = [node for node in order if node.is_variable]
     arguments = [node for node in inputs if node not in updated]
-    return Variables(arguments, [node for node in inputs if node in updated], inputs)
-
-
-def state_positions(node: Node) -> tuple[int, ...]:
-    """Which inputs of a node it updates."""
-    op = OPS.get(node.op)
-    if op is None or not op.states:
-        return ()
-    return tuple(k for k, slot in enumerate(op.inputs) if slot.kind in STATE_KINDS)
+    return Variables(arguments, [node for node in inputs if node in updated], inputs, order)
 
 
 def given_values(
@@ -149,7 +144,7 @@ def _version(node: Node, versions: dict[Node, tuple[Node, int]]) -> tuple[Node, 
     if node.op != PICK:
         return node, 0
     op_node, index = origin(node)
-    before, count = versions[op_node.inputs[state_positions(op_node)[index - 1]]]
+    before, count = versions[op_node.inputs[state_positions(OPS[op_node.op])[index - 1]]]
     return before, count + 1
 
 

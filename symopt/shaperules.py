@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import NamedTuple
 
 from .errors import AttributeValueError, ShapeError, built_at
@@ -35,7 +35,7 @@ class Plan(NamedTuple):
     single: tuple[int, ...]
 
 
-@lru_cache(maxsize=None)
+@cache
 def plan_of(op: OpDef) -> Plan:
     kinds = [spec.kind for spec in op.inputs]
     rows = tuple(i for i, kind in enumerate(kinds) if kind == "row_state")
@@ -75,7 +75,9 @@ class ShapeRules:
 
     def relate(self, node: Node) -> None:
         if node.op == PICK:
-            self._agree(node, get_op(node.inputs[0].op), [("state", same_as(node)), ("output", node)], ONE_SHAPE)
+            self._agree(
+                node, get_op(node.inputs[0].op), [("state", same_as(node)), ("output", node)], ONE_SHAPE
+            )
             return
         op = get_op(node.op)
         if op.is_update:
@@ -116,13 +118,14 @@ class ShapeRules:
             if known.get(id(inputs[i])) != shape:
                 break
         else:
-            if shape is not None and known.setdefault(id(node), shape) == shape and -1 not in shape:
-                return self._rest(node, op, plan, shape)
+            if shape is not None and -1 not in shape and known.get(id(node), shape) == shape:
+                self.facts.set(node, shape)
+                self._rest(node, op, plan, shape)
+                return
         rows = [(op.inputs[i].name, inputs[i]) for i in plan.full]
         agreed = self._agree(node, op, [*rows, ("output", node)], ONE_SHAPE)
         if agreed is not None:
             self._rest(node, op, plan, agreed)
-        return None
 
     def _rest(self, node: Node, op: OpDef, plan: Plan, shape: Shape) -> None:
         if shape == ():
@@ -154,8 +157,8 @@ class ShapeRules:
         if extent == Extent.ELEMENT and len(operands) == 1:
             self._agree(node, op, [(op.inputs[0].name, operands[0]), ("output", node)], ONE_SHAPE)
         elif domain is not None and extent is not None:
-            self._result(node, op, reduced(extent, domain, bool(node.attrs.get("keepdims"))))
-        elif extent == Extent.TENSOR and not node.attrs.get("keepdims"):
+            self._result(node, op, reduced(extent, domain, _keepdims(node, op)))
+        elif extent == Extent.TENSOR and not _keepdims(node, op):
             self._result(node, op, (1,))
 
     def _domain(self, node: Node, op: OpDef, operands: Sequence[Node]) -> Shape | None:
@@ -184,7 +187,9 @@ class ShapeRules:
 
     def _extent(self, node: Node, op: OpDef, domain: Shape | None) -> Extent | None:
         """What the output holds one value of; None while that depends on an unknown number of dimensions."""
-        if domain is None and any(op.attrs[a].kind == "axis" and node.attrs.get(a) is not None for a in op.structural):
+        if domain is None and any(
+            op.attrs[a].kind == "axis" and node.attrs.get(a) is not None for a in op.structural
+        ):
             return None
         try:
             return extent_of(op, structural(op, node, None if domain is None else len(domain)))
@@ -229,3 +234,8 @@ class ShapeRules:
             for _, n in rows:
                 self.facts.set(n, agreed)
         return agreed
+
+
+def _keepdims(node: Node, op: OpDef) -> bool:
+    attr = op.attrs.get("keepdims")
+    return attr is not None and bool(node.attrs.get("keepdims", attr.default))

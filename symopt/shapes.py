@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 from .errors import ShapeError
@@ -99,7 +99,7 @@ def extent_of(op: OpDef, structural: tuple[tuple[str, Any], ...]) -> Extent:
     return _traced(op, structural)[0]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _traced(op: OpDef, structural: tuple[tuple[str, Any], ...]) -> tuple[Extent, Extent]:
     inputs = [(i.name, "float32", EXTENTS.get(i.kind, Extent.ELEMENT)) for i in op.inputs]
     _, outputs = trace(op, inputs, dict(structural), {}, {})

@@ -72,7 +72,9 @@ Group = group
 
 def load(fname: str | Path) -> Symbol:
     """The Symbol in a file of MXNet's JSON format."""
-    return load_json(Path(fname).read_text(encoding="utf-8"))
+    from .serial import load
+
+    return load(fname)
 
 
 def load_json(json_str: str) -> Symbol:

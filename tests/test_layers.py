@@ -6,8 +6,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAYERS = """
-errors | dtypes config context | expr | prims | hostmath build | attrs | lang | opdef | trace | shapes | infer | names |
-listing operators compose | symbol | serial | sym | passes | codegen | arrays sparse | backends | executor | nd | show |
+errors | dtypes config context | expr | prims | hostmath build | attrs | lang | opdef | trace |
+facts | shapes shaperules dtyperules | infer | names |
+listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays sparse | backends | executor | nd | show |
 _load __init__
 """
 RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}

@@ -53,7 +53,7 @@ class NativeEngine:
                 for key, place in launch.places():
                     self._places.setdefault(key, []).append(place)
         for key in keys:
-            for launch, t, b, offset in self._places.get(key, ()):
+            for launch, t, b, offset in self._places.get(key, ()) if key in self.memory.arrays else ():
                 launch.point(t, b, address(self.memory.arrays[key]) + offset)
 
     def prepare(self) -> None:

@@ -18,5 +18,5 @@ PASSES = (lower, partition, schedule, plan)  # infer comes before, simplify insi
 def compile_graph(roots: Sequence[Node], types: Types) -> Program:
     """The program of a typed graph."""
     lowered = lower(roots, types)
-    regions = partition(lowered.calls)
+    regions = partition(lowered)
     return plan(lowered, schedule(lowered, regions))

@@ -189,18 +189,27 @@ class _Lowering:
             else:
                 results_ = outputs
             final_domain = domain if stage.body.mode != DENSE or _spans(stage.body) else outputs[0].shape
-            scalars = tuple(self._source(node, op, name, inputs, given) for name in stage.body.scalars)
+            scalars = self._sources(node, op, stage.body.scalars, inputs, given)
             self.result.calls.append(Call(stage.body, final_domain, values, results_, scalars, node))
 
-    def _source(self, node: Node, op: OpDef, name: str, inputs: list[Value], given: dict[str, Value]) -> Source:
-        if name in given:
-            return given[name]
-        if name.startswith("count:"):
-            return float(_size(inputs[0].shape[1:] if name == "count:row" else inputs[0].shape))
+    def _sources(
+        self, node: Node, op: OpDef, names: tuple[str, ...], inputs: list[Value], given: dict[str, Value]
+    ) -> tuple[Source, ...]:
+        """Where the numbers of a body come from: Symbols, inputs that are numbers, counts, attributes."""
+        named: dict[str, Source] = dict(given)
         for value, spec in zip(inputs, op.inputs, strict=True):
-            if spec.name == name:
-                return value
-        return _attribute(node, op, name)
+            if value.host:
+                named[spec.name] = value
+        if any(name.startswith("count:") for name in names):
+            named["count:row"] = float(_size(inputs[0].shape[1:]))
+            named["count:tensor"] = float(_size(inputs[0].shape))
+        attrs, specs = node.attrs, op.attrs
+        return tuple(
+            [
+                named[name] if name in named else Attribute(node, name, attrs[name] if name in attrs else specs[name].default)
+                for name in names
+            ]
+        )
 
     def _signature(
         self,

@@ -1,60 +1,173 @@
 """Calls to regions: what runs as one kernel.
 
-A call joins the region of what it reads when both run over the same domain and nothing it needs comes later. A
-sum over a tensor is complete only when its kernel is: what reads it starts a later region.
+A call joins the regions of what it reads when all run over the same domain and nothing in between needs or feeds
+them. A sum over a tensor is complete only when its kernel is: what reads it starts a later region.
 """
 
 from __future__ import annotations
 
 from ..expr import Extent, toposort
 from ..prims import REDUCTIONS
-from .ir import DENSE, LISTED, REDUCE, STANDARD, Body, Call, Region, Shape, Value
+from .ir import DENSE, LISTED, REDUCE, STANDARD, Body, Call, Lowered, Region, Shape, Value
+
+MAX_CALLS = 64  # larger kernels compile slowly and run out of registers
 
 
-def partition(calls: list[Call]) -> list[Region]:
+def partition(lowered: Lowered) -> list[Region]:
     """The regions, in an order that respects data flow; calls keep their order inside."""
-    regions: list[Region] = []
-    by_rows: list[bool] = []
-    home: dict[int, int] = {}  # of each value made so far: its region
-    sums: dict[tuple[tuple[int, ...], Shape], int] = {}  # reductions of one array, to make them in one pass
-    for call in calls:
-        latest = max((_home(v, home) for v in call.inputs), default=-1)
-        key = (tuple(id(v) for v in call.inputs if v.shape == call.domain), call.domain)
-        place = sums.get(key, latest) if call.body.mode == REDUCE else latest
-        if place < latest or place < 0 or not _fits(call, regions[place], by_rows[place]):
-            place = len(regions)
-            regions.append(Region([], call.domain, call.body.mode))
-            by_rows.append(False)
-        region = regions[place]
-        region.calls.append(call)
-        by_rows[place] = by_rows[place] or needs_rows(call.body)
+    return _Partition(lowered).run()
+
+
+class _Open:
+    """A region that may still grow. `needs`, `users`: the regions it reads from and those that read from it."""
+
+    __slots__ = ("by_rows", "made", "needs", "region", "users")
+
+    def __init__(self, region: Region) -> None:
+        self.region = region
+        self.by_rows = False
+        self.made: dict[int, tuple[Call, int]] = {}
+        self.needs: set[int] = set()
+        self.users: set[int] = set()
+
+
+class _Partition:
+    def __init__(self, lowered: Lowered) -> None:
+        self.calls = lowered.calls
+        self.open: list[_Open] = []
+        self.moved: dict[int, int] = {}  # regions that were merged into another
+        self.home: dict[int, int] = {}  # of each value made so far: its region
+        self.sums: dict[tuple[tuple[int, ...], Shape], int] = {}  # reductions of one array, to make in one pass
+        # Variables that the step writes: regions that read or write one of them had better be the same region.
+        self.written = {name for name, value in lowered.writes.items() if not value.host}
+        self.target = {id(v): name for name, v in lowered.writes.items() if not v.host}
+        self.touched: dict[str, int] = {}
+
+    def run(self) -> list[Region]:
+        for call in self.calls:
+            needed = self._needed(call)
+            place = self._gather(call, needed)
+            if place < 0:
+                place = len(self.open)
+                self.open.append(_Open(Region([], call.domain, call.body.mode)))
+            self._add(call, place, needed)
+        return [o.region for k, o in enumerate(self.open) if k not in self.moved]
+
+    def _find(self, r: int) -> int:
+        """Where region r is now, after merges."""
+        while r in self.moved:
+            r = self.moved[r]
+        return r
+
+    def _needed(self, call: Call) -> set[int]:
+        """The regions that make what the call reads."""
+        home = self.home
+        found = set()
+        for value in call.inputs:
+            for v in value.parts or (value,):
+                if id(v) in home:
+                    found.add(self._find(home[id(v)]))
+        return found
+
+    def _gather(self, call: Call, needed: set[int]) -> int:
+        """The region that the call joins: the producers it fits, merged if they can be; -1 for a region of its own."""
+        latest = max(needed, default=-1)
+        fitting = sorted(r for r in needed if _fits(call, self.open[r]))
+        fitting += [
+            r for r in self._neighbours(call) if r not in needed and r >= latest and _fits(call, self.open[r])
+        ]
+        if not fitting:
+            return -1
+        place = fitting[0]
+        for other in fitting[1:]:
+            place, other = self._find(place), self._find(other)
+            merged = self._merge(min(place, other), max(place, other))
+            place = merged if merged >= 0 else max(place, other)
+        rest = {self._find(r) for r in needed} - {place}
+        if max(rest, default=-1) > place or not _fits(call, self.open[place]):
+            return -1
+        return place
+
+    def _neighbours(self, call: Call) -> list[int]:
+        """Regions without data in common that still save a pass: sums of one array, writers of what is read here."""
+        found = []
         if call.body.mode == REDUCE:
-            region.mode = REDUCE
-            sums[key] = place
-        for value in call.outputs:
-            home[id(value)] = place
-    return regions
+            found.append(self.sums.get(_read(call), -1))
+        if self.touched:
+            names = [v.variable for v in call.inputs if v.variable in self.written]
+            names += [self.target[id(v)] for v in call.outputs if id(v) in self.target]
+            found += [self.touched.get(name, -1) for name in names if name is not None]
+        return list(dict.fromkeys(self._find(r) for r in found if r >= 0))
+
+    def _merge(self, low: int, high: int) -> int:
+        """Merge two regions where one can move to the other's place; the place, or -1."""
+        if low == high:
+            return low
+        a, b = self.open[low], self.open[high]
+        if len(a.region.calls) + len(b.region.calls) > MAX_CALLS or not all(_fits(c, a) for c in b.region.calls):
+            return -1
+        if max((self._find(r) for r in b.needs), default=-1) <= low:
+            place, gone = low, high
+        elif min((self._find(r) for r in a.users), default=high) >= high:
+            place, gone = high, low
+        else:
+            return -1
+        self.moved[gone] = place
+        merged = self.open[place] = _Open(Region([*a.region.calls, *b.region.calls], a.region.domain, DENSE))
+        merged.region.mode = _joint_mode(a.region.mode, b.region.mode)
+        merged.by_rows = a.by_rows or b.by_rows
+        merged.made = {**a.made, **b.made}
+        merged.needs = {r for r in (a.needs | b.needs) if self._find(r) != place}
+        merged.users = {r for r in (a.users | b.users) if self._find(r) != place}
+        return place
+
+    def _add(self, call: Call, place: int, needed: set[int]) -> None:
+        target = self.open[place]
+        target.region.calls.append(call)
+        target.region.mode = _joint_mode(target.region.mode, call.body.mode)
+        target.by_rows = target.by_rows or needs_rows(call.body)
+        for r in needed:
+            r = self._find(r)
+            if r != place:
+                target.needs.add(r)
+                self.open[r].users.add(place)
+        for k, value in enumerate(call.outputs):
+            self.home[id(value)] = place
+            target.made[id(value)] = (call, k)
+            if id(value) in self.target:
+                self.touched[self.target[id(value)]] = place
+        for value in call.inputs:
+            if value.variable is not None and value.variable in self.written:
+                self.touched[value.variable] = place
+        if call.body.mode == REDUCE:
+            self.sums[_read(call)] = place
 
 
-def _home(value: Value, home: dict[int, int]) -> int:
-    if value.parts:
-        return max(home[id(part)] for part in value.parts)
-    return home.get(id(value), -1)
+def _read(call: Call) -> tuple[tuple[int, ...], Shape]:
+    return tuple(id(v) for v in call.inputs if v.shape == call.domain), call.domain
 
 
-def _fits(call: Call, region: Region, region_by_rows: bool) -> bool:
-    if call.domain != region.domain or LISTED in (call.body.mode, region.mode) or call.body.mode == STANDARD:
+def _joint_mode(a: str, b: str) -> str:
+    """Plain element work can be done in any kernel's pass."""
+    return a if b == DENSE else b
+
+
+def _fits(call: Call, target: _Open) -> bool:
+    region, mode = target.region, call.body.mode
+    if call.domain != region.domain or LISTED in (mode, region.mode) or len(region.calls) >= MAX_CALLS:
         return False
-    made = {id(v): (c, k) for c in region.calls for k, v in enumerate(c.outputs)}
+    if STANDARD in (mode, region.mode) and (mode == STANDARD or REDUCE in (mode, region.mode)):
+        return False
+    if REDUCE in (mode, region.mode) and (target.by_rows or needs_rows(call.body)):
+        return False
     for value in call.inputs:
-        if value.parts and any(id(part) in made for part in value.parts):
+        if any(id(part) in target.made for part in value.parts):
             return False
-        if id(value) in made:
-            producer, k = made[id(value)]
-            if producer.body.mode == REDUCE or producer.body.outputs[k].extent == Extent.TENSOR != _extent(call, value):
+        if id(value) in target.made:
+            producer, k = target.made[id(value)]
+            made = producer.body.outputs[k].extent
+            if producer.body.mode == REDUCE or (made == Extent.TENSOR and _extent(call, value) != made):
                 return False
-    if REDUCE in (call.body.mode, region.mode):
-        return region.mode in (DENSE, REDUCE) and not region_by_rows and not needs_rows(call.body)
     return True
 
 
