@@ -80,6 +80,32 @@ class Bound:
                 array = np.ascontiguousarray(array)
             self.array = array
 
+    @property
+    def value(self) -> Given:
+        """What the name is bound to now: the object the user gave, or the current number."""
+        return self.number if self.is_number else self.given
+
+    def result(self) -> Any:
+        """The array as an output: the user's own object if it is a NumPy array, else a view of its memory."""
+        return self.given if isinstance(self.given, np.ndarray) or self.array is None else self.array
+
+    def user_array(self) -> Array:
+        """The user's memory, to copy values into."""
+        found = self.source if self.source is not None else self.array
+        assert found is not None
+        return found
+
+    def read_number(self) -> float:
+        """The number of a scalar, which may be held in a one-element array of the user's."""
+        return self.number if self.number is not None else float(self.user_array())
+
+    def write_number(self, number: float) -> None:
+        """The number that a step made of a scalar."""
+        if self.is_number:
+            self.number = number
+        else:
+            self.user_array()[...] = number
+
     def release(self) -> None:
         """Let go of the array; what it was (shape, dtype, stype) stays known."""
         if not self.is_number:

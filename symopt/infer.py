@@ -209,10 +209,8 @@ def _folds(node: Node, op: OpDef, types: Types) -> bool:
 
 def _refuse_host(node: Node, op: OpDef, host: set[int]) -> None:
     count = len(node.inputs) - len(node.attrs.get("__scalars__", ()))
-    names = labels(node, op)
     for i, n in enumerate(node.inputs[:count]):
-        kind = op.inputs[0 if op.is_variadic else i].kind
-        if id(n) in host and kind != "scalar":
-            rule = f"{names[i]} must be an array, not a number of the host"
-            rows = [(names[i], n)]
-            raise ShapeError(mismatch(node, op, rule, {id(n): ()}, rows, 0, "give it shape (1,)"))
+        if id(n) in host and op.inputs[0 if op.is_variadic else i].kind != "scalar":
+            name = labels(node, op)[i]
+            rule = f"{name} must be an array, not a number of the host"
+            raise ShapeError(mismatch(node, op, rule, {id(n): ()}, [(name, n)], 0, "give it shape (1,)"))

@@ -58,7 +58,7 @@ def check_names(what: str, names: Iterable[str], known: Iterable[str]) -> None:
 
 def by_kind(roots: Sequence[Node], value: Callable[[Node], Any]) -> Inferred:
     """A value of each node: of the arguments, the outputs and the auxiliary states."""
-    arguments, auxiliary, _ = list_variables(roots)
+    arguments, auxiliary, *_ = list_variables(roots)
     return [value(n) for n in arguments], [value(n) for n in roots], [value(n) for n in auxiliary]
 
 
@@ -67,7 +67,7 @@ def complete(what: str, roots: Sequence[Node], found: Inferred) -> Inferred:
     assert found[0] is not None and found[1] is not None and found[2] is not None
     if all(_is_known(value) for values in found for value in values or ()):
         return found
-    arguments, auxiliary, _ = list_variables(roots)
+    arguments, auxiliary, *_ = list_variables(roots)
     pairs = zip([*arguments, *auxiliary], [*found[0], *found[2]], strict=True)
     missing = ", ".join(node.name for node, value in pairs if not _is_known(value))
     warnings.warn(

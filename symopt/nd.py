@@ -11,54 +11,51 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from . import sym
 from .arrays import Array, as_array, check_overlap
 from .attrs import REQUIRED
 from .binding import is_number
 from .compose import Call, caller, parse
-from .context import cpu
 from .dtypes import to_numpy
 from .errors import ArrayError, DTypeError, MissingArgumentError, ShapeError, UnknownArgumentError, near
-from .executor import Executor
+from .expr import children, toposort
 from .opdef import OPS, OpDef, get_op
+from .passes.ir import Value
 from .sparse import RowSparseArray
+from .step import Step
 
 KEPT = 512  # signatures; the one used longest ago goes first
 
-_steps: OrderedDict[tuple[Any, ...], _Step] = OrderedDict()
+_steps: OrderedDict[tuple[Any, ...], _Eager] = OrderedDict()
 _lock = threading.Lock()
 
 
-class _Step:
-    """An executor of one op, pointed at other arrays by each call."""
+class _Eager:
+    """The step of one op, pointed at other arrays by each call."""
 
     def __init__(self, op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: str | None) -> None:
         variables = {name: _variable(name, value) for name, value in inputs.items()}
         target = {} if out is None else {"out": variables[out]}
         symbol = getattr(sym, op.name)(*variables.values(), name=op.name, **attrs, **target)
-        self.executor = Executor(symbol, cpu(), inputs, "auto")
-        self.node = self.executor._roots[0]
+        self.node = symbol._outputs[0]
+        self.step = Step(symbol._outputs, inputs, toposort(symbol._outputs, children), "auto")
         self.lock = threading.Lock()
 
+    @property
+    def result(self) -> Value:
+        return self.step.program.lowered.heads[0]
+
     def run(self, inputs: Mapping[str, Any], numbers: Mapping[str, float], out: Array | None) -> Any:
-        executor = self.executor
+        step = self.step
         with self.lock:
-            executor._take(inputs)
-            executor._set_numbers({(id(self.node), name): value for name, value in numbers.items()})
-            key = executor._program.storage.get(id(executor._program.lowered.heads[0]))
-            if isinstance(key, int):
-                made = out if out is not None else np.empty_like(executor._memory.arrays[key])
-                executor._memory.arrays[key] = made
-                executor._engine.rebound({key})
             try:
-                executor.forward()
-                if isinstance(key, int):
-                    return made
-                return executor.outputs[0].copy() if key is None else executor.outputs[0]
+                step.take(inputs)
+                step.override({(id(self.node), name): value for name, value in numbers.items()})
+                step.place_output(out)
+                step.run()
+                return step.outputs[0]
             finally:
-                executor._release()
+                step.release()
 
 
 def _variable(name: str, value: Any) -> Any:
@@ -85,7 +82,7 @@ def _call(op: OpDef, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> A
         if step is not None:
             _steps.move_to_end(key)
     if step is None:
-        step = _Step(op, inputs, attrs, alias)
+        step = _Eager(op, inputs, attrs, alias)
         with _lock:
             _steps[key] = step
             while len(_steps) > KEPT:
@@ -145,8 +142,8 @@ def _target(op: OpDef, out: Any, inputs: Mapping[str, Any]) -> Array:
     return array
 
 
-def _check_target(op: OpDef, out: Array, step: _Step) -> None:
-    value = step.executor._program.lowered.heads[0]
+def _check_target(op: OpDef, out: Array, step: _Eager) -> None:
+    value = step.result
     if value.host:
         raise ArrayError(f"{op.name}: the result is a number; out= takes arrays")
     if out.shape != value.shape:

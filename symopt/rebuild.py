@@ -6,30 +6,44 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .errors import AttributeValueError, UnknownArgumentError, UnknownAttributeError, built_at, near
-from .expr import Node, children, toposort
+from .expr import PICK, Node, children, toposort
 from .opdef import OpDef, get_op
 
-Overrides = dict[tuple[int, str], float]
+Changes = Mapping[str, Mapping[str, Any]]
 
 
-def with_attrs(
-    roots: Sequence[Node], name: str, attrs: Mapping[str, Any]
-) -> tuple[Sequence[Node], Overrides | None]:
-    """The roots with attributes of the op node called `name` changed.
-
-    When only numbers change and every clip stays on or off, the graph is the same and the second result says which
-    numbers to use instead; otherwise it is None and the graph is new.
-    """
-    order = toposort(roots, children)
-    ops = {n.name: n for n in order if not n.is_variable and n.op != "_pick"}
+def parse_changes(roots: Sequence[Node], name: str, attrs: Mapping[str, Any]) -> tuple[Node, dict[str, Any]]:
+    """The op node called `name`, and the attributes as its op has them; errors name what is unknown or wrong."""
+    ops = {n.name: n for n in toposort(roots, children) if not n.is_variable and n.op != PICK}
     node = ops.get(name)
     if node is None:
         raise UnknownArgumentError(f"set_attr: no node is called {name!r}{near(name, ops)}")
     op = get_op(node.op)
-    parsed = {key: _parse(op, node, key, value) for key, value in attrs.items()}
-    if all(op.attrs[key].is_numeric and not _switches(op, node, key, value) for key, value in parsed.items()):
-        return roots, {(id(node), key): value for key, value in parsed.items()}
-    return _replaced(order, roots, node, parsed), None
+    return node, {key: _parse(op, node, key, value) for key, value in attrs.items()}
+
+
+def switches(node: Node, before: Mapping[str, Any], attrs: Mapping[str, Any]) -> bool:
+    """Whether new attributes change what is computed, not only with which numbers: flags, clips on or off."""
+    op = get_op(node.op)
+    for key, value in attrs.items():
+        attr = op.attrs[key]
+        old = before.get(key, attr.default)
+        if not attr.is_numeric or (attr.switch and (old >= 0) != (value >= 0)):
+            return True
+    return False
+
+
+def changed(roots: Sequence[Node], changes: Changes) -> list[Node]:
+    """The roots with attributes of some op nodes, by name, replaced."""
+    made: dict[int, Node] = {}
+    for old in toposort(roots, children):
+        inputs = tuple(made[id(x)] for x in old.inputs)
+        attrs = {} if old.is_variable or old.op == PICK else changes.get(old.name, {})
+        if attrs or any(a is not b for a, b in zip(inputs, old.inputs, strict=True)):
+            made[id(old)] = Node(old.op, inputs, {**old.attrs, **attrs}, old.name, old.where)
+        else:
+            made[id(old)] = old
+    return [made[id(root)] for root in roots]
 
 
 def _parse(op: OpDef, node: Node, key: str, value: Any) -> Any:
@@ -47,22 +61,3 @@ def _parse(op: OpDef, node: Node, key: str, value: Any) -> Any:
         return attr.parse(value)
     except (ValueError, TypeError) as error:
         raise AttributeValueError(f"{op.name} {node.name!r}: {key} {error}{built_at(node.where)}") from None
-
-
-def _switches(op: OpDef, node: Node, key: str, value: float) -> bool:
-    attr = op.attrs[key]
-    old = node.attrs.get(key, attr.default)
-    return attr.switch and (old >= 0) != (value >= 0)
-
-
-def _replaced(order: Sequence[Node], roots: Sequence[Node], node: Node, attrs: Mapping[str, Any]) -> list[Node]:
-    made: dict[int, Node] = {}
-    for old in order:
-        inputs = tuple(made[id(x)] for x in old.inputs)
-        if old is node:
-            made[id(old)] = Node(old.op, inputs, {**old.attrs, **attrs}, old.name, old.where)
-        elif any(a is not b for a, b in zip(inputs, old.inputs, strict=True)):
-            made[id(old)] = Node(old.op, inputs, old.attrs, old.name, old.where)
-        else:
-            made[id(old)] = old
-    return [made[id(root)] for root in roots]

@@ -89,7 +89,10 @@ class ShapeRules:
         if len(node.inputs) > len(op.inputs) or plan_of(op).single:
             self._check_single(node, op)
         for variable in node.attrs.get("__out__", ()):
-            self._agree(node, op, [("output", node), ("out", variable)], "out= needs the shape of the result")
+            if self.facts.get(variable) != self.facts.get(node):
+                self._agree(
+                    node, op, [("output", node), ("out", variable)], "out= needs the shape of the result"
+                )
 
     def guess(self, node: Node) -> None:
         if node.op == PICK:

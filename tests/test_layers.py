@@ -8,7 +8,8 @@ ROOT = Path(__file__).parents[1]
 LAYERS = """
 errors | dtypes config context | expr | prims | hostmath build | attrs | lang | opdef | trace |
 facts | shapes shaperules dtyperules | infer | names |
-listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays sparse | backends | executor | nd | show |
+listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays sparse | binding rebuild |
+backends | report step | executor | nd | show |
 _load __init__
 """
 RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}

@@ -46,13 +46,22 @@ def canonical_fold(x: Array, how: str, identity: float) -> Array:
 
 
 class ReferenceEngine:
-    """Interprets a program's lowered graph. `monitor(name, array)` sees every op's output."""
+    """Interprets a program's lowered graph. `monitor(name, array)` sees every op's output, and the variables too if
+    `variables` is set."""
 
-    def __init__(self, program: Program, memory: Memory) -> None:
+    def __init__(
+        self,
+        program: Program,
+        memory: Memory,
+        monitor: Callable[[str, Array], None] | None = None,
+        variables: bool = False,
+    ) -> None:
         self.program = program
         self.memory = memory
         self.numbers = Numbers(program, memory)
-        self.monitor: Callable[[str, Array], None] | None = None
+        self.monitor = monitor
+        self.shows_variables = variables
+        self.stale = True  # numbers are evaluated at every step
 
     def rebound(self, keys: set[str | int]) -> None:
         """Arrays are looked up at every step."""
@@ -64,6 +73,10 @@ class ReferenceEngine:
 
     def run(self) -> None:
         made: dict[int, Array] = {}
+        if self.monitor is not None and self.shows_variables:
+            for name, array in self.memory.arrays.items():
+                if isinstance(name, str):
+                    self.monitor(name, array.copy())
         with np.errstate(all="ignore"):
             for call in self.program.lowered.calls:
                 for value, array in zip(call.outputs, self._call(call, made), strict=True):

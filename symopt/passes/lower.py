@@ -9,7 +9,7 @@ from ..errors import StorageError, built_at
 from ..expr import PICK, VARIABLE, Extent, Node, origin
 from ..infer import Types
 from ..opdef import STATE_KINDS, OpDef, get_op
-from ..shapes import over_rows, reach
+from ..shapes import domain_of, reach, structural
 from ..trace import trace
 from .ir import DENSE, LISTED, REDUCE, STANDARD, Attribute, Body, Call, HostCall, Lowered, Param, Shape, Source, Value
 from .stages import Signature, Stage, make_stages
@@ -140,7 +140,7 @@ class _Lowering:
             return DENSE, -1
         if len(sparse) > 1:
             raise StorageError(f"{op.name} {node.name!r}: one input may be row_sparse{built_at(node.where)}")
-        if reach(op, _structural(node, op, ())) == Extent.TENSOR:
+        if reach(op, structural(op, node, len(inputs[0].shape))) == Extent.TENSOR:
             return DENSE, -1
         lazy = node.attrs.get("lazy_update", op.attrs["lazy_update"].default)
         return (LISTED if lazy and not op.standard else STANDARD), sparse[0]
@@ -228,19 +228,8 @@ class _Lowering:
             if a.switch and a.name not in given
         )
         shape = self.types.shape(node.inputs[0]) if node.inputs else ()
-        structural = _structural(node, op, shape or ())
-        return Signature(op, inputs, structural, switches, tuple(device), outputs, mode, sparse)
-
-
-def _structural(node: Node, op: OpDef, shape: Shape) -> tuple[tuple[str, Any], ...]:
-    found = []
-    for name in op.structural:
-        attr = op.attrs[name]
-        value = node.attrs.get(name, attr.default)
-        if attr.kind == "axis":
-            value = over_rows(value, len(shape))
-        found.append((name, value))
-    return tuple(found)
+        flags = structural(op, node, len(shape or ()))
+        return Signature(op, inputs, flags, switches, tuple(device), outputs, mode, sparse)
 
 
 def _attribute(node: Node, op: OpDef, name: str) -> Attribute:
@@ -255,13 +244,11 @@ def _size(shape: Shape) -> int:
 
 
 def _domain(inputs: list[Value], output: Shape, op: OpDef) -> Shape:
-    """The shape an op's elements run over: the largest input's, if the op reduces; else its output's."""
+    """The shape an op's elements run over: the weight's, or the one its inputs broadcast to."""
     if op.is_update:
         return inputs[0].shape
-    arrays = [v.shape for v in inputs if not v.host]
-    if output in arrays:
-        return output
-    return max(arrays, key=lambda s: (_size(s), len(s)), default=output)
+    shapes = [v.shape for v in inputs if not v.host]
+    return domain_of(shapes) if shapes else output
 
 
 def _extent(value: Value, kind: str, domain: Shape) -> Extent:

@@ -1,0 +1,247 @@
+"""A planned graph on its arrays: what Executor and `so.nd` both run. Not thread-safe by itself."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array
+from .backends.base import Memory
+from .backends.native import NativeEngine
+from .backends.reference import ReferenceEngine
+from .binding import Bound, Given, as_dense, check_memory, check_names, check_same
+from .dtypes import to_numpy
+from .errors import DTypeError, GraphError, MissingArgumentError, built_at
+from .expr import PICK, Node
+from .infer import Types, infer
+from .opdef import STATE_KINDS, get_op
+from .passes import compile_graph
+from .passes.ir import Value
+
+Monitor = Callable[[str, Array], None]
+
+
+class Step:
+    """The program of a graph, the arrays it is bound to, and the engine that runs it.
+
+    `order`: the nodes under `roots`, inputs first. `outputs`: the arrays of the roots, the same at every run.
+    """
+
+    def __init__(
+        self, roots: Sequence[Node], given: Mapping[str, Given], order: list[Node], engine: str
+    ) -> None:
+        self.roots = roots
+        self.engine_name = engine
+        with without_collection():
+            self.mutable = _written(order)
+            self.bound = {name: self._bind(name, value) for name, value in given.items()}
+            self.types = self._infer(order)
+            _check_complete(self.types)
+            _check_kinds(self.types, self.bound)
+            check_memory(self.bound, self.mutable)
+            for name, b in self.bound.items():
+                if b.sparse is not None:
+                    b.sparse.check_indices(f"argument {name!r}")
+            self.program = compile_graph(roots, self.types)
+            self.memory = self._make_memory()
+            self._look_up()
+            self.start(None)
+
+    # ---- made once
+
+    def _bind(self, name: str, value: Given) -> Bound:
+        b = Bound(name, value, mutable=name in self.mutable)
+        return as_dense(name, b) if b.sparse is not None and name in self.mutable else b
+
+    def _infer(self, order: list[Node]) -> Types:
+        return infer(
+            self.roots,
+            {name: b.shape for name, b in self.bound.items()},
+            {name: b.dtype for name, b in self.bound.items() if not b.is_number},
+            {name: b.stype for name, b in self.bound.items()},
+            order=order,
+        )
+
+    def _make_memory(self) -> Memory:
+        memory = Memory()
+        variables = self.program.lowered.variables
+        for name, b in self.bound.items():
+            if b.sparse is not None:
+                memory.sparse[name] = b.sparse
+            elif variables[name].host:
+                memory.numbers[name] = b.read_number()
+            elif b.array is not None:
+                memory.arrays[name] = b.array
+        for k, (dtype, shape) in enumerate(self.program.buffers):
+            memory.arrays[k] = np.zeros(shape, to_numpy(dtype))
+        return memory
+
+    def _look_up(self) -> None:
+        """Facts about the program that every run needs."""
+        lowered, storage = self.program.lowered, self.program.storage
+        self.host_writes = [name for name, value in lowered.writes.items() if value.host]
+        self.host_heads = [k for k, value in enumerate(lowered.heads) if value.host]
+        self.heads_in: dict[str, list[int]] = {}  # outputs that lie in a variable's array
+        for k, value in enumerate(lowered.heads):
+            key = storage.get(id(value))
+            if isinstance(key, str):
+                self.heads_in.setdefault(key, []).append(k)
+        self.outputs: list[Any] = [self._output(value) for value in lowered.heads]
+        self._watch()
+
+    def _watch(self) -> None:
+        """Arguments that are read anew before each run: strided views, and numbers held in 0-d arrays."""
+        variables = self.program.lowered.variables
+        self.strided = [b for b in self.bound.values() if b.source is not None]
+        self.held = [(n, b) for n, b in self.bound.items() if b.array is not None and variables[n].host]
+
+    def _output(self, value: Value) -> Any:
+        key = self.program.storage.get(id(value))
+        if value.host:
+            return np.zeros((), np.float64)
+        return self.bound[key].result() if isinstance(key, str) else self.memory.arrays[key]  # type: ignore[index]
+
+    def start(self, monitor: Monitor | None, variables: bool = False) -> None:
+        """Make the engine: the interpreter when it was asked for or a monitor wants to see every value."""
+        self.engine: NativeEngine | ReferenceEngine
+        if self.engine_name == "reference" or monitor is not None:
+            self.engine = ReferenceEngine(self.program, self.memory, monitor, variables)
+        else:
+            self.engine = NativeEngine(self.program, self.memory)
+
+    # ---- every step
+
+    def run(self) -> None:
+        """One step. Raises before anything is written, or not at all."""
+        for b in self.strided:
+            np.copyto(b.array, b.source)  # type: ignore[arg-type]
+        for name, b in self.held:
+            self._set_number(name, b.read_number())
+        self.engine.prepare()
+        self.engine.run()
+        if self.host_writes or self.host_heads:
+            self._show_numbers()
+
+    def _show_numbers(self) -> None:
+        """Put what the host computed where the user sees it."""
+        for k in self.host_heads:
+            self.outputs[k][...] = self.engine.numbers.values[id(self.program.lowered.heads[k])]
+        for name in self.host_writes:
+            self.bound[name].write_number(self.memory.numbers[name])
+
+    def take(self, given: Mapping[str, Given]) -> None:
+        """Bind other arrays or numbers: all are checked before any is taken."""
+        check_names(given, self.bound)
+        fresh = {name: self._bind(name, value) for name, value in given.items()}
+        for name, b in fresh.items():
+            check_same(name, self.bound[name], b)
+            if b.sparse is not None:
+                b.sparse.check_indices(f"argument {name!r}")
+        if any(b.memory is not None for b in fresh.values()):
+            # What is only read may share memory: then it is enough to look at what is written.
+            writes = any(name in self.mutable for name in fresh)
+            rest = self.bound if writes else {n: b for n, b in self.bound.items() if n in self.mutable}
+            check_memory({**rest, **fresh}, self.mutable)
+        for name, b in fresh.items():
+            self._replace(name, b)
+        self.engine.rebound(set(fresh))
+        self._watch()
+
+    def _replace(self, name: str, b: Bound) -> None:
+        self.bound[name] = b
+        if self.program.lowered.variables[name].host:
+            self._set_number(name, b.read_number())
+        elif b.sparse is not None:
+            self.memory.sparse[name] = b.sparse
+        else:
+            assert b.array is not None
+            self.memory.arrays[name] = b.array
+            for k in self.heads_in.get(name, ()):
+                self.outputs[k] = b.result()
+
+    def _set_number(self, name: str, number: float) -> None:
+        if self.memory.numbers[name] != number:
+            self.memory.numbers[name] = number
+            self.engine.stale = True
+
+    def override(self, numbers: Mapping[tuple[int, str], float]) -> None:
+        """Other values for numeric attributes, by (id of node, name)."""
+        if any(self.memory.overrides.get(key) != value for key, value in numbers.items()):
+            self.memory.overrides.update(numbers)
+            self.engine.stale = True
+
+    def place_output(self, array: Array | None) -> Any:
+        """Let the next run write the only output into `array`, or into a new one if the output has no other place."""
+        value = self.program.lowered.heads[0]
+        key = self.program.storage.get(id(value))
+        if isinstance(key, int):
+            self.memory.arrays[key] = np.empty(value.shape, to_numpy(value.dtype)) if array is None else array
+            self.outputs[0] = self.memory.arrays[key]
+            self.engine.rebound({key})
+        elif value.host:
+            self.outputs[0] = np.zeros((), np.float64)
+
+    def release(self) -> None:
+        """Let go of the bound arrays; `take` binds others before the next run."""
+        for b in self.bound.values():
+            b.release()
+        for name in self.bound:
+            self.memory.arrays.pop(name, None)
+        self.memory.sparse.clear()
+        self.outputs = [None] * len(self.outputs)
+        self.strided, self.held = [], []
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Pause the garbage collector: planning makes many objects that all stay, and it would walk them again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _written(order: Sequence[Node]) -> set[str]:
+    """Variables that the step writes: states, and those named by out=."""
+    found: set[str] = set()
+    for node in order:
+        if not node.inputs or node.op == PICK:
+            continue
+        op = get_op(node.op)
+        if op.states:
+            for spec, x in zip(op.inputs, node.inputs, strict=False):
+                if spec.kind in STATE_KINDS and x.is_variable:
+                    found.add(x.name)
+        found.update(v.name for v in node.attrs.get("__out__", ()))
+    return found
+
+
+def _check_complete(types: Types) -> None:
+    names: dict[str, Node] = {}
+    for node in types.order:
+        shape = types.shape(node)
+        if shape is None or -1 in shape:
+            raise MissingArgumentError(
+                f"bind: the shape of {node.name!r} does not follow from the arrays given{built_at(node.where)}"
+            )
+        if node.is_variable and names.setdefault(node.name, node) is not node:
+            raise GraphError(f"two variables are called {node.name!r}{built_at(node.where)}")
+
+
+def _check_kinds(types: Types, bound: Mapping[str, Bound]) -> None:
+    """Numbers where the graph has scalars of the host, arrays elsewhere."""
+    for node in types.order:
+        if node.is_variable:
+            b = bound[node.name]
+            if b.is_number and not types.is_host(node):
+                raise DTypeError(
+                    f"argument {node.name!r}: expected an array of shape {types.shape(node)}, "
+                    f"got the number {b.given!r}{built_at(node.where)}"
+                )
