@@ -37,7 +37,11 @@ FORMULAS: dict[str, Formula] = {
 # name of the formula: (of two arrays and its aliases, with a number on the right, with a number on the left)
 NAMES: dict[str, tuple[tuple[str, ...], str, str]] = {
     "add": (("elemwise_add", "_plus", "_add", "broadcast_add", "broadcast_plus"), "_plus_scalar", ""),
-    "sub": (("elemwise_sub", "_minus", "_sub", "broadcast_sub", "broadcast_minus"), "_minus_scalar", "_rminus_scalar"),
+    "sub": (
+        ("elemwise_sub", "_minus", "_sub", "broadcast_sub", "broadcast_minus"),
+        "_minus_scalar",
+        "_rminus_scalar",
+    ),
     "mul": (("elemwise_mul", "_mul", "broadcast_mul"), "_mul_scalar", ""),
     "div": (("elemwise_div", "_div", "broadcast_div"), "_div_scalar", "_rdiv_scalar"),
     "mod": (("_mod", "broadcast_mod"), "_mod_scalar", "_rmod_scalar"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +23,9 @@ from .sparse import RowSparseArray
 Given = Any  # a number, a RowSparseArray, or anything that becomes a NumPy array without a copy
 
 
-def by_name(given: Mapping[str, Given] | Sequence[Given] | None, names: Sequence[str], what: str) -> dict[str, Given]:
+def by_name(
+    given: Mapping[str, Given] | Sequence[Given] | None, names: Sequence[str], what: str
+) -> dict[str, Given]:
     """Arguments given as a dict, or as a list in the graph's order. Surplus names of a dict are ignored, as in MXNet."""
     if given is None:
         given = {}
@@ -31,11 +33,15 @@ def by_name(given: Mapping[str, Given] | Sequence[Given] | None, names: Sequence
         missing = [n for n in names if n not in given]
         if missing:
             hint = near(missing[0], given)
-            raise MissingArgumentError(f"bind: key `{missing[0]}` is missing in {what}: it needs {', '.join(names)}{hint}")
+            raise MissingArgumentError(
+                f"bind: key `{missing[0]}` is missing in {what}: it needs {', '.join(names)}{hint}"
+            )
         return {n: given[n] for n in names}
     if not isinstance(given, (list, tuple)) or len(given) != len(names):
         count = len(given) if isinstance(given, (list, tuple)) else repr(given)
-        raise MissingArgumentError(f"bind: {what} must be a dict or a list of {len(names)} ({', '.join(names)}), got {count}")
+        raise MissingArgumentError(
+            f"bind: {what} must be a dict or a list of {len(names)} ({', '.join(names)}), got {count}"
+        )
     return dict(zip(names, given, strict=True))
 
 
@@ -44,7 +50,7 @@ def is_number(x: Given) -> bool:
     return isinstance(x, (int, float, np.number)) and not isinstance(x, bool)
 
 
-@lru_cache(maxsize=None)
+@cache
 def dtype_name(dtype: np.dtype[Any]) -> str:
     """The name of a dtype; NumPy makes it anew each time."""
     return dtype.name
@@ -123,7 +129,9 @@ def as_dense(name: str, bound: Bound) -> Bound:
     """A row_sparse weight or state is updated in place, so it must hold every row: then its data is the array."""
     sparse = bound.sparse
     assert sparse is not None
-    if len(sparse.indices) != sparse.shape[0] or not np.array_equal(sparse.indices, np.arange(sparse.shape[0])):
+    if len(sparse.indices) != sparse.shape[0] or not np.array_equal(
+        sparse.indices, np.arange(sparse.shape[0])
+    ):
         raise StorageError(
             f"argument {name!r} is updated in place: as row_sparse it must hold all {sparse.shape[0]} rows in order, "
             f"it holds {len(sparse.indices)}; bind a dense array"
@@ -138,12 +146,18 @@ def check_same(name: str, old: Bound, new: Bound) -> None:
     if old.is_number != new.is_number:
         if not old.is_number or new.array is None or new.array.size != 1:
             kinds = "a number" if old.is_number else "an array"
-            raise DTypeError(f"forward: {name!r} is bound to {kinds}, got {new.given!r}; bind again to change that")
+            raise DTypeError(
+                f"forward: {name!r} is bound to {kinds}, got {new.given!r}; bind again to change that"
+            )
         return
     if old.stype != new.stype:
-        raise StorageError(f"forward: {name!r} is bound as {old.stype}, got {new.stype}; bind again to change that")
+        raise StorageError(
+            f"forward: {name!r} is bound as {old.stype}, got {new.stype}; bind again to change that"
+        )
     if old.shape != new.shape:
-        raise ShapeError(f"forward: {name!r} has shape {old.shape}, got {new.shape}; use reshape or bind again")
+        raise ShapeError(
+            f"forward: {name!r} has shape {old.shape}, got {new.shape}; use reshape or bind again"
+        )
     if old.dtype != new.dtype:
         raise DTypeError(f"forward: {name!r} is {old.dtype}, got {new.dtype}; bind again to change that")
 
@@ -163,7 +177,18 @@ def check_memory(bound: Mapping[str, Bound], mutable: set[str]) -> None:
 def check_names(given: Mapping[str, Given], known: Mapping[str, Any]) -> None:
     for name in given:
         if name not in known:
-            raise UnknownArgumentError(f"forward: the graph has no argument {name!r}: it has {', '.join(known)}{near(name, known)}")
+            raise UnknownArgumentError(
+                f"forward: the graph has no argument {name!r}: it has {', '.join(known)}{near(name, known)}"
+            )
 
 
-__all__ = ["ArrayError", "Bound", "as_dense", "by_name", "check_memory", "check_names", "check_same", "is_number"]
+__all__ = [
+    "ArrayError",
+    "Bound",
+    "as_dense",
+    "by_name",
+    "check_memory",
+    "check_names",
+    "check_same",
+    "is_number",
+]

@@ -50,8 +50,8 @@ class Builder:
         if x.type.dtype == dtype:
             return x
         if x.type.dtype == "float64" and dtype in ("float16", "bfloat16") and x.type.extent > Extent.HOST:
-            x = self.cast(x, "float32", where)  # processors have no direct instruction: every engine takes two steps
-            assert x.type is not None
+            # Processors have no direct instruction: every engine takes two steps.
+            return self.cast(self.cast(x, "float32", where), dtype, where)
         return self._intern(CAST, (x,), {}, Type(dtype, x.type.extent), where)
 
     def select(self, condition: Node, x: Node, y: Node) -> Node:

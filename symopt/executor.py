@@ -212,7 +212,9 @@ class Executor:
                 if not bound[name].is_number:
                     bound[name].user_array()[...] = source
 
-    def reshape(self, partial_shaping: bool = False, allow_up_sizing: bool = False, **shapes: Sequence[int]) -> Executor:
+    def reshape(
+        self, partial_shaping: bool = False, allow_up_sizing: bool = False, **shapes: Sequence[int]
+    ) -> Executor:
         """A new executor for other shapes. Arrays whose shape stays are shared; the others are new zeros."""
         bound = self._step.bound
         _check_known("reshape", shapes, bound)
@@ -229,7 +231,9 @@ class Executor:
                 given[node.name] = b.value if keep else _allocate(node, types)
         return Executor(self._symbol, self._ctx, given, self._step.engine_name)
 
-    def set_monitor_callback(self, callback: Callable[[str, Array], None] | None, monitor_all: bool = False) -> None:
+    def set_monitor_callback(
+        self, callback: Callable[[str, Array], None] | None, monitor_all: bool = False
+    ) -> None:
         """Call `callback(name, array)` with every op's output at each step, which then runs on the reference engine.
 
         With monitor_all the variables are shown too. None returns to the former engine.
@@ -275,7 +279,9 @@ def _allocate(node: Node, types: Types) -> Given:
     return np.zeros(shape, to_numpy(dtype))
 
 
-def _check_known(what: str, names: Sequence[str] | Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]) -> None:
+def _check_known(
+    what: str, names: Sequence[str] | Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]
+) -> None:
     for name in names:
         if name not in known:
             raise UnknownArgumentError(f"{what}: the graph has no argument {name!r}{near(name, known)}")

@@ -46,7 +46,7 @@ def apply(op: str, operands: Sequence[Column]) -> Column:
     prim = PRIMS[op]
     scalar = prim.host or _SCALAR[op]
     if not any(isinstance(x, np.ndarray) for x in operands):
-        return scalar(*operands)  # type: ignore[no-any-return]
+        return scalar(*operands)
     if prim.host is None:
         with np.errstate(all="ignore"):
             return prim.numpy(*operands)  # type: ignore[no-any-return]

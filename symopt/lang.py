@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn
 
 from .build import Builder
 from .errors import GraphError, Where
 from .expr import Extent, Node
 
 __all__ = [
-    "Condition", "RowState", "Scalar", "State", "Tensor", "Tensors", "Updated", "absolute", "both", "clip", "count", "either",
-    "exp", "fmod", "is_finite", "log", "max_of", "maximum", "min_of", "minimum", "norm", "power", "row_count",
+    "Condition", "RowState", "Scalar", "State", "Tensor", "Tensors", "Updated", "absolute", "both", "clip", "count",
+    "either", "exp", "fmod", "is_finite", "log", "max_of", "maximum", "min_of", "minimum", "norm", "power", "row_count",
     "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of", "updated",
     "where",
 ]  # fmt: skip
@@ -90,28 +90,14 @@ class Tensor:
         raise GraphError("a formula cannot branch on a value: write where(condition, this, that)")
 
 
-class State(Tensor):
-    """An input that the formula updates; the shape of the weight."""
+# What an input is, for annotating a formula's parameters. To a type checker all of them are Tensors.
+State = Annotated[Tensor, "state"]  # updated by the formula; the shape of the weight
+RowState = Annotated[Tensor, "row_state"]  # updated by the formula; one value per row
+Scalar = Annotated[Tensor, "scalar"]  # a one-element array
+Condition = Annotated[Tensor, "condition"]  # of any dtype, only compared with zero
+Tensors = Annotated[Tensor, "tensors"]  # any number of inputs; the formula gets them one at a time
 
-
-class RowState(Tensor):
-    """An input that the formula updates; one value per row."""
-
-
-class Scalar(Tensor):
-    """A one-element array."""
-
-
-class Condition(Tensor):
-    """An input of any dtype that is only compared with zero."""
-
-
-class Tensors(Tensor):
-    """A variable number of inputs; the formula gets them one at a time."""
-
-
-Number = Tensor | float | int
-T = TypeVar("T")
+Number = Tensor | float
 
 
 @dataclass(frozen=True)
@@ -180,17 +166,17 @@ def fmod(x: Number, y: Number) -> Tensor:
     return _apply("fmod", x, y)
 
 
-def where(condition: Tensor, x: Number, y: Number) -> Tensor:
+def where(condition: Tensor | bool, x: Number, y: Number) -> Tensor:
     """x where the condition holds, y elsewhere."""
     return _apply("where", condition, x, y)
 
 
-def both(a: Tensor, b: Tensor) -> Tensor:
+def both(a: Tensor | bool, b: Tensor | bool) -> Tensor:
     """The condition that a and b hold."""
     return _apply("and", a, b)
 
 
-def either(a: Tensor, b: Tensor) -> Tensor:
+def either(a: Tensor | bool, b: Tensor | bool) -> Tensor:
     """The condition that a or b holds."""
     return _apply("or", a, b)
 
@@ -225,7 +211,7 @@ def clip(x: Tensor, bound: Number) -> Tensor:
     node = bound.node  # type: ignore[union-attr]
     on = node.attrs.get("on")
     if on is None:
-        return where(0 <= bound, _clip(x, bound), x)
+        return where(bound >= 0, _clip(x, bound), x)
     return _clip(x, bound) if on else x
 
 

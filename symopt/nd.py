@@ -33,7 +33,9 @@ _lock = threading.Lock()
 class _Eager:
     """The step of one op, pointed at other arrays by each call."""
 
-    def __init__(self, op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: str | None) -> None:
+    def __init__(
+        self, op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: str | None
+    ) -> None:
         variables = {name: _variable(name, value) for name, value in inputs.items()}
         target = {} if out is None else {"out": variables[out]}
         symbol = getattr(sym, op.name)(*variables.values(), name=op.name, **attrs, **target)
@@ -76,15 +78,15 @@ def _call(op: OpDef, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> A
     alias = next((name for name, value in inputs.items() if value is out), None) if out is not None else None
     target = None if out is None or alias is not None else _target(op, out, inputs)
     numbers = {name: value for name, value in attrs.items() if op.attrs[name].is_numeric}
-    key = _signature(op, inputs, attrs, alias)
+    signature = _signature(op, inputs, attrs, alias)
     with _lock:
-        step = _steps.get(key)
+        step = _steps.get(signature)
         if step is not None:
-            _steps.move_to_end(key)
+            _steps.move_to_end(signature)
     if step is None:
         step = _Eager(op, inputs, attrs, alias)
         with _lock:
-            _steps[key] = step
+            _steps[signature] = step
             while len(_steps) > KEPT:
                 _steps.popitem(last=False)
     if target is not None:
@@ -113,8 +115,10 @@ def _inputs(op: OpDef, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str,
     return {name: found[name] for name in names}
 
 
-def _signature(op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], alias: str | None) -> tuple[Any, ...]:
-    kinds = []
+def _signature(
+    op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], alias: str | None
+) -> tuple[Any, ...]:
+    kinds: list[Any] = []
     for name, x in inputs.items():
         if is_number(x):
             kinds.append("number")

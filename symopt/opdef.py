@@ -6,22 +6,15 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar, get_type_hints
+from typing import Annotated, Any, TypeVar, get_origin, get_type_hints, overload
 
 from .attrs import REQUIRED, Attr
 from .errors import GraphError, UnknownOpError, Where, near
-from .lang import Condition, RowState, Scalar, State, Tensor, Tensors
+from .lang import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KINDS = {
-    Tensor: "tensor",
-    State: "state",
-    RowState: "row_state",
-    Scalar: "scalar",
-    Condition: "condition",
-    Tensors: "tensors",
-}
+KINDS = ("tensor", "state", "row_state", "scalar", "condition", "tensors")
 STATE_KINDS = ("state", "row_state")
 ATTR_KINDS = {float: "float", bool: "bool", int: "int", str: "str"}
 SPECIAL_ATTRS = {"dtype": "dtype", "axis": "axis"}
@@ -30,7 +23,7 @@ SWITCHES = ("clip_gradient", "clip_grad", "clip_weights", "lower_bound", "upper_
 
 @dataclass(frozen=True)
 class Input:
-    """One array input. kind: tensor, state, row_state (one value per row), scalar, condition, or tensors (any number)."""
+    """One array input. kind: tensor, state, row_state (one per row), scalar, condition, or tensors (any number)."""
 
     name: str
     kind: str
@@ -109,17 +102,32 @@ def all_ops() -> Iterator[OpDef]:
     return iter({id(op): op for op in OPS.values()}.values())
 
 
+@overload
+def update_op(formula: F) -> F: ...
+@overload
 def update_op(
-    formula: F | None = None, *, mxnet: str = "", aliases: tuple[str, ...] = (), standard: tuple[str, ...] = ()
-) -> Any:
+    *, mxnet: str = "", aliases: tuple[str, ...] = (), standard: tuple[str, ...] = ()
+) -> Callable[[F], F]: ...
+def update_op(
+    formula: F | None = None,
+    *,
+    mxnet: str = "",
+    aliases: tuple[str, ...] = (),
+    standard: tuple[str, ...] = (),
+) -> F | Callable[[F], F]:
     """Register an update op: its first input is the weight, its output the new weight, its states are updated.
 
-    >>> from symopt.lang import State, Tensor, updated
+    `mxnet`: the name MXNet has for it in files; `aliases`: further names; `standard`: outputs ("output" or states)
+    that follow the dense formula in every row even when the gradient is row_sparse and lazy_update is on.
+
+    >>> from symopt.lang import State, Tensor, Updated, updated
     >>> @update_op
-    ... def heavy_ball_update(weight: Tensor, grad: Tensor, mom: State, *, lr: float, momentum: float = 0.9):
-    ...     \"\"\"Polyak's heavy ball.\"\"\"
+    ... def heavy_ball_update(weight: Tensor, grad: Tensor, mom: State, *, lr: float, momentum: float = 0.9) -> Updated:
+    ...     '''Polyak's heavy ball.'''
     ...     mom = momentum * mom - lr * grad
     ...     return updated(weight + mom, mom=mom)
+    >>> get_op("heavy_ball_update").states
+    ('mom',)
     """
 
     def decorate(function: F) -> F:
@@ -129,6 +137,12 @@ def update_op(
     return decorate(formula) if formula is not None else decorate
 
 
+@overload
+def op(formula: F) -> F: ...
+@overload
+def op(
+    *, name: str = "", mxnet: str = "", aliases: tuple[str, ...] = (), result: str = "same"
+) -> Callable[[F], F]: ...
 def op(
     formula: F | None = None,
     *,
@@ -136,7 +150,7 @@ def op(
     mxnet: str = "",
     aliases: tuple[str, ...] = (),
     result: str = "same",
-) -> Any:
+) -> F | Callable[[F], F]:
     """Register an ordinary op: a formula without states. Shapes follow from what the formula looks at."""
 
     def decorate(function: F) -> F:
@@ -171,7 +185,7 @@ def _register(function: Callable[..., Any], *, name: str = "", is_update: bool, 
 
 
 def _read_signature(function: Callable[..., Any]) -> tuple[tuple[Input, ...], dict[str, Attr]]:
-    hints = get_type_hints(function)
+    hints = get_type_hints(function, include_extras=True)
     inputs: list[Input] = []
     attrs: dict[str, Attr] = {}
     for p in inspect.signature(function).parameters.values():
@@ -180,9 +194,15 @@ def _read_signature(function: Callable[..., Any]) -> tuple[tuple[Input, ...], di
             kind = SPECIAL_ATTRS.get(p.name) or ATTR_KINDS.get(hint or float, "float")
             default = REQUIRED if p.default is p.empty else None if kind == "axis" else p.default
             attrs[p.name] = Attr(p.name, kind, default, switch=p.name in SWITCHES)
-        elif hint in KINDS:
-            inputs.append(Input(p.name, KINDS[hint]))
-        else:
-            allowed = ", ".join(k.__name__ for k in KINDS)
-            raise GraphError(f"{function.__name__}: annotate input {p.name!r} with one of {allowed}")
+        elif hint is Tensor or get_origin(hint) is Annotated:
+            inputs.append(
+                Input(p.name, "tensor" if hint is Tensor else getattr(hint, "__metadata__", ("",))[0])
+            )
+        if p.kind is not p.KEYWORD_ONLY and (
+            not inputs or inputs[-1].name != p.name or inputs[-1].kind not in KINDS
+        ):
+            raise GraphError(
+                f"{function.__name__}: annotate input {p.name!r} with Tensor, State, RowState, Scalar, Condition or "
+                f"Tensors; attributes come after a *"
+            )
     return tuple(inputs), attrs

@@ -24,7 +24,9 @@ def program_text(program: Program) -> str:
     lines = []
     for k, launch in enumerate(program.launches):
         first = launch.instances[0]
-        lines.append(f"launch {k}: {launch.kernel.name} [{launch.kernel.mode}] on {_count(len(launch.instances), 'tensor')}")
+        lines.append(
+            f"launch {k}: {launch.kernel.name} [{launch.kernel.mode}] on {_count(len(launch.instances), 'tensor')}"
+        )
         for buffer, value in zip(launch.kernel.buffers, first.values, strict=True):
             if buffer.read or buffer.write:
                 key = program.storage.get(id(value.base[0] if value.base else value))
@@ -38,7 +40,9 @@ def summary(order: Sequence[Node], program: Program, memory: Memory, n_strided: 
     """The step in a few lines: how much graph, which kernels, how many bytes."""
     n_ops = sum(1 for n in order if not n.is_variable and n.op != "_pick")
     n_variables = sum(1 for n in order if n.is_variable)
-    lines = [f"{_count(n_ops, 'node')} on {_count(n_variables, 'variable')}, {_count(len(program.launches), 'launch', 'es')}"]
+    lines = [
+        f"{_count(n_ops, 'node')} on {_count(n_variables, 'variable')}, {_count(len(program.launches), 'launch', 'es')}"
+    ]
     width = max((len(launch.kernel.name) for launch in program.launches), default=6)
     lines.append(f"  {'kernel':<{width}}  {'domain':<10}  tensors    elements       bytes")
     total = 0
@@ -56,9 +60,13 @@ def summary(order: Sequence[Node], program: Program, memory: Memory, n_strided: 
     if program.lowered.host_calls:
         lines.append(f"numbers computed on the host: {len(program.lowered.host_calls)}")
     for value, name in program.copies:
-        lines.append(f"copied at the end, because others read it during the step: {name} ({_bytes(_size_bytes(value))})")
+        lines.append(
+            f"copied at the end, because others read it during the step: {name} ({_bytes(_size_bytes(value))})"
+        )
     if n_strided:
-        lines.append(f"copied before each step, because they are strided views: {_count(n_strided, 'argument')}")
+        lines.append(
+            f"copied before each step, because they are strided views: {_count(n_strided, 'argument')}"
+        )
     return "\n".join(lines)
 
 
@@ -71,7 +79,11 @@ def _domain(kernel: Kernel) -> str:
 def source(program: Program, form: str) -> str:
     """Every distinct kernel's code."""
     kernels = {id(launch.kernel): launch.kernel for launch in program.launches}.values()
-    makers = {"text": kernel_text, "llvm": lambda k: module_of(k)[0], "asm": lambda k: assembly(module_of(k)[0])}
+    makers = {
+        "text": kernel_text,
+        "llvm": lambda k: module_of(k)[0],
+        "asm": lambda k: assembly(module_of(k)[0]),
+    }
     if form not in makers:
         raise ValueError(f"source form {form!r} must be one of {', '.join(makers)}")
     return "\n\n".join(makers[form](kernel) for kernel in kernels)

@@ -198,7 +198,7 @@ class Step:
 
 @contextmanager
 def without_collection() -> Iterator[None]:
-    """Pause the garbage collector: planning makes many objects that all stay, and it would walk them again and again."""
+    """Pause the garbage collector: planning makes many objects, all of which stay, and it would walk them again."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -28,13 +28,13 @@ def trace(
     """
     numeric = [dtype for _, dtype, extent in inputs if extent == Extent.ELEMENT] or [d for _, d, _ in inputs]
     builder = Builder(COMPUTE[numeric[0]] if numeric else "float64")
-    operands = [_load(builder, i, name, *rest) for i, (name, *rest) in enumerate(inputs)]
+    operands = [_load(builder, i, name, dtype, extent) for i, (name, dtype, extent) in enumerate(inputs)]
     keywords: dict[str, Any] = dict(structural)
     for k, (name, (dtype, extent)) in enumerate(device.items()):
         keywords[name] = _load(builder, len(inputs) + k, name, dtype, extent)
     for name in op.numeric:
         if name not in keywords:
-            on = {"on": switches[name]} if name in switches else {}
+            on: dict[str, Any] = {"on": switches[name]} if name in switches else {}
             keywords[name] = Tensor(builder, builder.leaf("scalar", "float64", Extent.HOST, name=name, **on))
     accepted = {k: v for k, v in keywords.items() if k in op.formula_keywords}
     try:

@@ -41,12 +41,10 @@ class Numbers:
     def evaluate(self) -> None:
         """Compute every host value; nothing is stored in variables yet."""
         lowered = self.program.lowered
-        self.values = {
-            id(v): self.memory.numbers[name] for name, v in lowered.variables.items() if v.host
-        }
+        self.values = {id(v): self.memory.numbers[name] for name, v in lowered.variables.items() if v.host}
         for run, call in self.compiled:
             leaves: dict[Any, Column] = {name: self.number(source) for name, source in call.leaves.items()}
-            self.values[id(call.output)] = float(run(leaves)[0])  # type: ignore[arg-type]
+            self.values[id(call.output)] = float(run(leaves)[0])
 
     def number(self, source: Source) -> float:
         """The number behind a scalar of a formula."""

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from .. import config
+from ..codegen.driver import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH
 from ..codegen.emit import BLOCK, SIZES
-from ..codegen.llvm import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH, module_text
+from ..codegen.llvm import module_text
 from ..expr import Extent
 from ..hostmath import Column, HostProgram
+from ..passes.calls import size_of
 from ..passes.ir import LISTED, REDUCE, STANDARD, Attribute, Kernel, Launch, Program, Value
 from ..sparse import check_indices, segments
 from .base import Array, Memory, Numbers
@@ -112,7 +114,7 @@ class _Launch:
         reduce = self.kernel.mode == REDUCE
         results: list[int] = []
         for t, instance in enumerate(self.launch.instances):
-            size = _size(instance.domain)
+            size = size_of(instance.domain)
             n_rows = instance.domain[0] if instance.domain else 1
             table[t, COLS] = size if reduce else size // n_rows if n_rows else 0
             row: list[int] = []
@@ -155,7 +157,7 @@ class _Launch:
         """How many rows, blocks or elements each tensor has: what chunks are counted in."""
         found = []
         for instance in self.launch.instances:
-            size = _size(instance.domain)
+            size = size_of(instance.domain)
             if self.kernel.mode == REDUCE:
                 found.append(-(-size // BLOCK))
             elif self.kernel.rows:
@@ -230,7 +232,9 @@ class _Launch:
             columns[leaf] = _column(numbers, [instance.leaves[k] for instance in self.launch.instances])
         narrow = self.scalars.view(np.float32)
         with np.errstate(over="ignore"):
-            for k, (node, column) in enumerate(zip(self.kernel.scalars, self.scalar_program(columns), strict=True)):
+            for k, (node, column) in enumerate(
+                zip(self.kernel.scalars, self.scalar_program(columns), strict=True)
+            ):
                 assert node.type is not None
                 if node.type.dtype == "float32":
                     narrow[:, 2 * k] = column
@@ -265,15 +269,8 @@ def address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def _size(shape: tuple[int, ...]) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size
-
-
 def bytes_moved(kernel: Kernel, domain: tuple[int, ...]) -> int:
     """Bytes an instance reads and writes, each buffer once in each direction."""
-    elements = _size(domain)
+    elements = size_of(domain)
     counts = {Extent.ELEMENT: elements, Extent.ROW: domain[0] if domain else 1, Extent.TENSOR: 1}
     return sum(counts[b.extent] * SIZES[b.dtype] * (b.read + b.write) for b in kernel.buffers)

@@ -87,7 +87,9 @@ class ReferenceEngine:
     def _keep(self, value: Value, array: Array, made: dict[int, Array]) -> None:
         if value.base is not None:
             whole, index = value.base
-            made.setdefault(id(whole), np.empty(whole.shape, to_numpy(whole.dtype)))[index] = array.reshape(())
+            made.setdefault(id(whole), np.empty(whole.shape, to_numpy(whole.dtype)))[index] = array.reshape(
+                ()
+            )
         made[id(value)] = array
         if self.monitor is not None:
             self.monitor(f"{value.name}_output", array)

@@ -81,7 +81,9 @@ class Emitter:
     def splat(self, name: str, dtype: str, lanes: int) -> str:
         type_, wide = TYPES[dtype], vector(TYPES[dtype], lanes)
         first = self.let(f"insertelement {wide} poison, {type_} {name}, i32 0", "one")
-        return self.let(f"shufflevector {wide} {first}, {wide} poison, <{lanes} x i32> zeroinitializer", "all")
+        return self.let(
+            f"shufflevector {wide} {first}, {wide} poison, <{lanes} x i32> zeroinitializer", "all"
+        )
 
     def compute(self, nodes: Iterable[Node], lanes: int = 1) -> None:
         """Emit primitives, inputs first; loads must have been emitted already."""
@@ -99,9 +101,7 @@ class Emitter:
         dtype = dtype_of(node.inputs[-1])
         suffix = SUFFIX.get(dtype, "")
         suffix = suffix if lanes == 1 else f"v{lanes}{suffix}"
-        text = prim.llvm.format(
-            *operands, t=vector(TYPES[dtype], lanes), b=vector("i1", lanes), s=suffix
-        )
+        text = prim.llvm.format(*operands, t=vector(TYPES[dtype], lanes), b=vector("i1", lanes), s=suffix)
         if text.startswith("call"):
             arguments = ", ".join([vector(TYPES[dtype], lanes)] * prim.arity)
             function = text[text.index("@") : text.index("(")]

@@ -12,7 +12,9 @@ from .emit import BLOCK, LANES, SIZES, TYPES, Emitter, constant, dtype_of, level
 class Variant:
     """One way to run a kernel's row: its stores after the sparse gradient was put in, and the parameters left."""
 
-    def __init__(self, kernel: Kernel, name: str, stores: tuple[tuple[Node, int], ...], widened: bool = False) -> None:
+    def __init__(
+        self, kernel: Kernel, name: str, stores: tuple[tuple[Node, int], ...], widened: bool = False
+    ) -> None:
         self.kernel = kernel
         self.name = name
         # A store of what the buffer already holds is none.
@@ -150,7 +152,9 @@ class _Row(Emitter):
             folded = self._fold(after[k], node)
             extended = folded if dtypes[k] == "float64" else self.let(f"fpext float {folded} to double")
             updated.append(self._combine(node, totals[k], extended, "double"))
-            self.fill(phis[k], f"{totals[k]} = phi double [ {start[k]}, %{before} ], [ {updated[k]}, %{tag}.fold ]")
+            self.fill(
+                phis[k], f"{totals[k]} = phi double [ {start[k]}, %{before} ], [ {updated[k]}, %{tag}.fold ]"
+            )
         self.put(f"%{tag}.again = icmp slt i64 %{tag}.bn, %n")
         self.put(f"br i1 %{tag}.again, label %{tag}.block, label %{tag}.end")
         self._start(f"{tag}.end")
@@ -163,7 +167,13 @@ class _Row(Emitter):
                 self.names[(id(node), 1)] = self.let(f"fptrunc double {name} to float")
 
     def _lanes(
-        self, tag: str, reductions: list[Node], args: list[Node], cone: list[Node], wide: list[str], blank: list[str]
+        self,
+        tag: str,
+        reductions: list[Node],
+        args: list[Node],
+        cone: list[Node],
+        wide: list[str],
+        blank: list[str],
     ) -> list[str]:
         """The loop over whole groups of 64: each lane adds its elements in order."""
         sums = [self.fresh(f"{tag}.acc") for _ in reductions]
@@ -175,7 +185,8 @@ class _Row(Emitter):
         for k, node in enumerate(reductions):
             news.append(self._combine(node, sums[k], self.node(args[k], LANES), wide[k]))
             self.fill(
-                phis[k], f"{sums[k]} = phi {wide[k]} [ {blank[k]}, %{tag}.block ], [ {news[k]}, %{tag}.lanes ]"
+                phis[k],
+                f"{sums[k]} = phi {wide[k]} [ {blank[k]}, %{tag}.block ], [ {news[k]}, %{tag}.lanes ]",
             )
         self.put(f"%{tag}.jn = add i64 %{tag}.j, {LANES}")
         self.put(f"%{tag}.on = icmp slt i64 %{tag}.jn, %{tag}.m")

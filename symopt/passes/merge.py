@@ -21,7 +21,9 @@ class _Wiring:
     def __init__(self, region: Region, plan: Schedule) -> None:
         self.values: list[Value] = []  # one for each buffer
         self.buffers: list[Buffer] = []
-        self.inputs: list[tuple[tuple[int, int], ...]] = []  # per call: (-1, buffer) or (earlier call, its output)
+        self.inputs: list[
+            tuple[tuple[int, int], ...]
+        ] = []  # per call: (-1, buffer) or (earlier call, its output)
         self.stores: list[tuple[int, int, int]] = []  # (call, output, buffer)
         self.sparse = -1
         made: dict[int, tuple[int, int]] = {}
@@ -62,7 +64,9 @@ class _Wiring:
         name = param.name if param.name != "output" else "out"
         self.stores.append((c, k, self._add(name, value, param.extent, write=True)))
 
-    def _add(self, name: str, value: Value, extent: Extent, *, read: bool = False, write: bool = False) -> int:
+    def _add(
+        self, name: str, value: Value, extent: Extent, *, read: bool = False, write: bool = False
+    ) -> int:
         taken = {b.name for b in self.buffers}
         unique, n = name, 1
         while unique in taken:
@@ -142,12 +146,16 @@ def _variants(
         return present, widened, []
     zero = builder.const(0)
     absent = _choose(builder, roots, touched=False)
-    return present, widened, _replace_load(
-        builder, absent, load, builder.cast(zero, compute), builder.cast(zero, buffer.dtype)
+    return (
+        present,
+        widened,
+        _replace_load(builder, absent, load, builder.cast(zero, compute), builder.cast(zero, buffer.dtype)),
     )
 
 
-def _replace_load(builder: Builder, roots: list[Node], load: Node, computed: Node, stored: Node) -> list[Node]:
+def _replace_load(
+    builder: Builder, roots: list[Node], load: Node, computed: Node, stored: Node
+) -> list[Node]:
     """Put a value in place of the sparse load: `computed` where the formula widens it, `stored` where it is moved."""
     replaced = {id(builder.cast(load, dtype_of(computed))): computed}
     replaced.setdefault(id(load), stored)
@@ -180,7 +188,9 @@ def _inline(builder: Builder, body: Body, c: int, wiring: _Wiring, results: list
             else:
                 assert node.type is not None
                 buffer = wiring.buffers[index]
-                replaced[id(node)] = builder.leaf("load", buffer.dtype, buffer.extent, index=index, name=buffer.name)
+                replaced[id(node)] = builder.leaf(
+                    "load", buffer.dtype, buffer.extent, index=index, name=buffer.name
+                )
         elif node.op == "scalar":
             assert node.type is not None
             replaced[id(node)] = builder.leaf("scalar", *node.type, node.where, name=(c, node.attrs["name"]))

@@ -37,7 +37,9 @@ class _Partition:
         self.open: list[_Open] = []
         self.moved: dict[int, int] = {}  # regions that were merged into another
         self.home: dict[int, int] = {}  # of each value made so far: its region
-        self.sums: dict[tuple[tuple[int, ...], Shape], int] = {}  # reductions of one array, to make in one pass
+        self.sums: dict[
+            tuple[tuple[int, ...], Shape], int
+        ] = {}  # reductions of one array, to make in one pass
         # Variables that the step writes: regions that read or write one of them had better be the same region.
         self.written = {name for name, value in lowered.writes.items() if not value.host}
         self.target = {id(v): name for name, v in lowered.writes.items() if not v.host}
@@ -104,7 +106,9 @@ class _Partition:
         if low == high:
             return low
         a, b = self.open[low], self.open[high]
-        if len(a.region.calls) + len(b.region.calls) > MAX_CALLS or not all(_fits(c, a) for c in b.region.calls):
+        if len(a.region.calls) + len(b.region.calls) > MAX_CALLS or not all(
+            _fits(c, a) for c in b.region.calls
+        ):
             return -1
         if max((self._find(r) for r in b.needs), default=-1) <= low:
             place, gone = low, high

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .ir import Instance, Kernel, Launch, Lowered, Program, Shape, Value
+from .calls import size_of
+from .ir import Instance, Kernel, Launch, Lowered, Program, Value
 from .merge import merge
 from .schedule import Schedule
 
@@ -43,7 +44,7 @@ def _place(program: Program, schedule: Schedule) -> None:
                 if id(whole) in schedule.in_place:
                     program.storage[id(whole)] = schedule.in_place[id(whole)]
                     continue
-                slot = (whole.dtype, _size(whole.shape))
+                slot = (whole.dtype, size_of(whole.shape))
                 pool = free.get(slot)
                 if pool and id(whole) not in kept:
                     number = pool.pop()
@@ -79,10 +80,3 @@ def _last_use(program: Program, schedule: Schedule) -> dict[int, int]:
     for value, _ in schedule.deferred:
         last[id(value)] = len(program.launches)
     return last
-
-
-def _size(shape: Shape) -> int:
-    size = 1
-    for n in shape:
-        size *= n
-    return size

@@ -10,8 +10,8 @@ import heapq
 from dataclasses import dataclass
 
 from ..expr import Extent
+from .calls import copy_call
 from .ir import DENSE, LISTED, Lowered, Region, Value
-from .lower import copy_call
 
 
 @dataclass(eq=False)
@@ -29,15 +29,14 @@ def schedule(lowered: Lowered, regions: list[Region]) -> Schedule:
     """Order regions by data flow and by reads before writes."""
     producer = {id(v): r for r, region in enumerate(regions) for c in region.calls for v in c.outputs}
     reads = [_external_reads(region, producer, r) for r, region in enumerate(regions)]
-    in_place, deferred = _candidates(lowered, regions, reads, producer)
+    in_place = _candidates(lowered, regions, producer)
     before: list[set[int]] = [set() for _ in regions]
     for r, values in enumerate(reads):
         for value in values.values():
             for part in value.parts or (value,):
                 if id(part) in producer and producer[id(part)] != r:
                     before[r].add(producer[id(part)])
-    must_precede = _reads_before_writes(reads, in_place, producer)
-    level = _levels(before, must_precede, in_place, producer)
+    level = _Order(before, _reads_before_writes(reads, in_place, producer), in_place).levels()
     needed = {id(v) for values in reads for v in values.values()} | {id(v) for v in lowered.heads}
     needed |= {id(v) for v in lowered.writes.values()}
     final = [(v, name) for name, v in lowered.writes.items() if id(v) not in in_place and not v.host]
@@ -56,10 +55,8 @@ def _external_reads(region: Region, producer: dict[int, int], r: int) -> dict[in
     return found
 
 
-def _candidates(
-    lowered: Lowered, regions: list[Region], reads: list[dict[int, Value]], producer: dict[int, int]
-) -> tuple[dict[int, str], list[str]]:
-    """Values that could be computed in the array of the variable they are written to, as far as their own region goes."""
+def _candidates(lowered: Lowered, regions: list[Region], producer: dict[int, int]) -> dict[int, str]:
+    """Values that their own region could compute in the array of the variable they are written to."""
     in_place: dict[int, str] = {}
     for name, value in lowered.writes.items():
         if value.host or id(value) not in producer or value.base is not None or value.parts:
@@ -68,7 +65,7 @@ def _candidates(
         variable = lowered.variables[name]
         if _aligned(region, value, variable):
             in_place.setdefault(id(value), name)
-    return in_place, []
+    return in_place
 
 
 def _aligned(region: Region, value: Value, variable: Value) -> bool:
@@ -86,7 +83,7 @@ def _aligned(region: Region, value: Value, variable: Value) -> bool:
 def _reads_before_writes(
     reads: list[dict[int, Value]], in_place: dict[int, str], producer: dict[int, int]
 ) -> list[dict[int, list[int]]]:
-    """For each region: the regions that must run first because they read what it overwrites, and the values at stake."""
+    """For each region: who must run first because it reads what the region overwrites, and the values at stake."""
     writers = {name: (producer[key], key) for key, name in in_place.items()}
     found: list[dict[int, list[int]]] = [{} for _ in reads]
     for r, values in enumerate(reads):
@@ -98,54 +95,65 @@ def _reads_before_writes(
     return found
 
 
-def _levels(
-    before: list[set[int]], must_precede: list[dict[int, list[int]]], in_place: dict[int, str], producer: dict[int, int]
-) -> list[int]:
-    """Kahn's algorithm; when only reads before writes are left in the way, the lowest region gives up writing in place."""
-    n = len(before)
-    data_left = [len(b) for b in before]
-    war_left = [set(w) for w in must_precede]
-    after: list[list[int]] = [[] for _ in range(n)]
-    war_after: list[list[int]] = [[] for _ in range(n)]
-    for r in range(n):
-        for b in before[r]:
-            after[b].append(r)
-        for b in must_precede[r]:
-            war_after[b].append(r)
-    ready = [r for r in range(n) if not data_left[r] and not war_left[r]]
-    heapq.heapify(ready)
-    waiting = [r for r in range(n) if not data_left[r] and war_left[r]]
-    heapq.heapify(waiting)
-    level = [0] * n
-    done = [False] * n
-    while ready or waiting:
-        if not ready:
-            r = heapq.heappop(waiting)
-            if done[r] or not war_left[r]:
-                continue
-            for reader in war_left[r]:
-                for key in must_precede[r][reader]:
-                    in_place.pop(key, None)
-            war_left[r].clear()
-            heapq.heappush(ready, r)
-            continue
-        r = heapq.heappop(ready)
-        if done[r]:
-            continue
-        done[r] = True
-        for s in after[r]:
-            level[s] = max(level[s], level[r] + 1)
-            data_left[s] -= 1
-            if not data_left[s]:
-                heapq.heappush(waiting if war_left[s] else ready, s)
-        for s in war_after[r]:
-            if r in war_left[s]:
-                level[s] = max(level[s], level[r] + 1)
-                war_left[s].discard(r)
-                if not war_left[s] and not data_left[s] and not done[s]:
-                    heapq.heappush(ready, s)
-    assert all(done), "regions have a cycle"
-    return level
+class _Order:
+    """Kahn's algorithm over data flow and reads before writes. When only the latter are in the way, the lowest
+    region in waiting gives up writing in place."""
+
+    def __init__(
+        self, before: list[set[int]], readers: list[dict[int, list[int]]], in_place: dict[int, str]
+    ) -> None:
+        n = len(before)
+        self.readers = readers
+        self.in_place = in_place
+        self.data_left = [len(b) for b in before]
+        self.reads_left = [set(r) for r in readers]
+        self.after: list[list[int]] = [[] for _ in range(n)]
+        self.writes_after: list[list[int]] = [[] for _ in range(n)]
+        for r in range(n):
+            for b in before[r]:
+                self.after[b].append(r)
+            for b in readers[r]:
+                self.writes_after[b].append(r)
+        self.ready = [r for r in range(n) if not self.data_left[r] and not self.reads_left[r]]
+        self.waiting = [r for r in range(n) if not self.data_left[r] and self.reads_left[r]]
+        heapq.heapify(self.ready)
+        heapq.heapify(self.waiting)
+        self.level = [0] * n
+        self.done = [False] * n
+
+    def levels(self) -> list[int]:
+        while self.ready or self.waiting:
+            if self.ready:
+                self._finish(heapq.heappop(self.ready))
+            else:
+                self._give_up(heapq.heappop(self.waiting))
+        assert all(self.done), "regions have a cycle"
+        return self.level
+
+    def _give_up(self, r: int) -> None:
+        if self.done[r] or not self.reads_left[r]:
+            return
+        for reader in self.reads_left[r]:
+            for key in self.readers[r][reader]:
+                self.in_place.pop(key, None)
+        self.reads_left[r].clear()
+        heapq.heappush(self.ready, r)
+
+    def _finish(self, r: int) -> None:
+        if self.done[r]:
+            return
+        self.done[r] = True
+        for s in self.after[r]:
+            self.level[s] = max(self.level[s], self.level[r] + 1)
+            self.data_left[s] -= 1
+            if not self.data_left[s]:
+                heapq.heappush(self.waiting if self.reads_left[s] else self.ready, s)
+        for s in self.writes_after[r]:
+            if r in self.reads_left[s]:
+                self.level[s] = max(self.level[s], self.level[r] + 1)
+                self.reads_left[s].discard(r)
+                if not self.reads_left[s] and not self.data_left[s]:
+                    heapq.heappush(self.ready, s)
 
 
 def _with_copies(plan: Schedule) -> Schedule:

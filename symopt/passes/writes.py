@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from ..errors import DTypeError, GraphError, ShapeError, built_at
 from ..expr import Node, origin
 from .ir import Lowered, Value
@@ -17,7 +19,9 @@ class Writes:
     def state(self, node: Node, name: str, given: Node, value: Value) -> None:
         """`node` updates its state `name`, which it was `given` as a variable or as another node's state."""
         made, index = origin(given)
-        variable = made.name if made.is_variable else self.root.get(id(given)) or self.root.get(_key(made, index))
+        variable = (
+            made.name if made.is_variable else self.root.get(id(given)) or self.root.get(_key(made, index))
+        )
         if variable is None:
             raise GraphError(
                 f"{node.op} {node.name!r}: state {name} must be a variable, or node.state(...) of an earlier update, "
@@ -63,7 +67,7 @@ def _state_index(node: Node, name: str) -> int:
 def _check_chain(variable: str, writers: list[tuple[Value, Node]], lowered: Lowered) -> None:
     producers = {id(v): c.inputs for c in lowered.calls for v in c.outputs}
     host = {id(c.output): [s for s in c.leaves.values() if isinstance(s, Value)] for c in lowered.host_calls}
-    for (earlier, first), (later, second) in zip(writers, writers[1:], strict=False):
+    for (earlier, first), (later, second) in pairwise(writers):
         seen: set[int] = set()
         stack = [later]
         while stack and id(earlier) not in seen:

@@ -1,0 +1,153 @@
+"""One op on given values, as calls of traced bodies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..expr import Extent, Node
+from ..opdef import OpDef, get_op
+from ..trace import trace
+from .ir import DENSE, REDUCE, STANDARD, Attribute, Body, Call, HostCall, Param, Shape, Source, Value
+from .stages import Signature, Stage, make_stages
+
+_STAGES: dict[Signature, tuple[Stage, ...]] = {}
+_HOST: dict[Signature, Node] = {}
+
+
+@dataclass(slots=True)
+class Operands:
+    """A node with the values it is applied to. `given`: attributes that are values; `structural`: those that decide
+    what is computed."""
+
+    node: Node
+    op: OpDef
+    inputs: list[Value]
+    given: dict[str, Value]
+    structural: tuple[tuple[str, Any], ...]
+
+    def switches(self) -> tuple[tuple[str, bool], ...]:
+        """Whether each clip or bound with a known sign is on."""
+        attrs = self.node.attrs
+        return tuple(
+            [
+                (a.name, attrs.get(a.name, a.default) >= 0)
+                for a in self.op.attrs.values()
+                if a.switch and a.name not in self.given
+            ]
+        )
+
+    def sources(self, names: tuple[str, ...]) -> tuple[Source, ...]:
+        """Where the numbers of a body come from: Symbols, inputs that are numbers, counts, attributes."""
+        named: dict[str, Source] = dict(self.given)
+        for value, spec in zip(self.inputs, self.op.inputs, strict=True):
+            if value.host:
+                named[spec.name] = value
+        if any(name.startswith("count:") for name in names):
+            named["count:row"] = float(size_of(self.inputs[0].shape[1:]))
+            named["count:tensor"] = float(size_of(self.inputs[0].shape))
+        node, attrs, specs = self.node, self.node.attrs, self.op.attrs
+        return tuple(
+            [
+                named[n] if n in named else Attribute(node, n, attrs[n] if n in attrs else specs[n].default)
+                for n in names
+            ]
+        )
+
+
+def host_call(operands: Operands) -> HostCall:
+    """The op on numbers of the host."""
+    op = operands.op
+    specs = tuple((spec.name, "float64", Extent.HOST) for spec in op.inputs)
+    switches = operands.switches()
+    key = Signature(op, specs, operands.structural, switches, (), (), DENSE, -1)
+    if key not in _HOST:
+        _HOST[key] = trace(op, list(specs), dict(operands.structural), dict(switches), {})[1]["output"]
+    names = (*(spec.name for spec in op.inputs), *op.numeric)
+    leaves = dict(zip(names, operands.sources(names), strict=True))
+    return HostCall(_HOST[key], leaves, Value(operands.node.name, (), "float64", host=True), operands.node)
+
+
+def device_calls(
+    operands: Operands, outputs: tuple[Value, ...], domain: Shape, mode: str, sparse: int
+) -> list[Call]:
+    """The op on arrays: a call for each reduction over the whole tensor, then one that makes the outputs."""
+    op, given = operands.op, operands.given
+    specs = tuple(
+        [
+            (spec.name, v.dtype, _extent(v, spec.kind, domain))
+            for v, spec in zip(operands.inputs, op.inputs, strict=True)
+        ]
+    )
+    arrays = [v for v in operands.inputs if not v.host] + [v for v in given.values() if not v.host]
+    device = tuple([(n, v.dtype, Extent.TENSOR) for n, v in given.items() if not v.host])
+    results = tuple(
+        [Param(n, v.dtype, _result(v, n, op, domain)) for n, v in zip(op.outputs, outputs, strict=True)]
+    )
+    key = Signature(op, specs, operands.structural, operands.switches(), device, results, mode, sparse)
+    stages = _STAGES.get(key)
+    if stages is None:
+        stages = _STAGES[key] = make_stages(key)
+    calls: list[Call] = []
+    for stage in stages:
+        body = stage.body
+        values = tuple([calls[i].outputs[0] if earlier else arrays[i] for earlier, i in stage.wiring])
+        made = outputs
+        if body.mode == REDUCE and stage is not stages[-1]:
+            made = (Value(f"{operands.node.name}.sum", (1,), body.outputs[0].dtype),)
+        over = domain if body.mode != DENSE or _spans(body) else outputs[0].shape
+        calls.append(Call(body, over, values, made, operands.sources(body.scalars), operands.node))
+    return calls
+
+
+def identity(dtype: str, mode: str) -> Body:
+    """Moves an array; in STANDARD mode reads a row_sparse one as dense: zero in the rows it does not have."""
+    param = ("data", dtype, Extent.ELEMENT)
+    output = (Param("output", dtype, Extent.ELEMENT),)
+    sparse = 0 if mode == STANDARD else -1
+    key = Signature(get_op("identity"), (param,), (), (), (), output, mode, sparse)
+    if key not in _STAGES:
+        _STAGES[key] = make_stages(key)
+    return _STAGES[key][0].body
+
+
+def copy_call(source: Value, target: Value, node: Node) -> Call:
+    """A call that copies one array into another of the same shape and dtype."""
+    return Call(identity(source.dtype, DENSE), target.shape, (source,), (target,), (), node)
+
+
+def size_of(shape: Shape) -> int:
+    """Number of elements."""
+    size = 1
+    for n in shape:
+        size *= n
+    return size
+
+
+def _extent(value: Value, kind: str, domain: Shape) -> Extent:
+    if value.host:
+        return Extent.HOST
+    if kind == "row_state":
+        return Extent.ROW
+    if kind == "scalar":
+        return Extent.TENSOR
+    if value.shape == domain:
+        return Extent.ELEMENT
+    return Extent.TENSOR if size_of(value.shape) == 1 else Extent.ROW
+
+
+def _result(value: Value, name: str, op: OpDef, domain: Shape) -> Extent:
+    if name != "output":
+        return (
+            Extent.ROW if next(i.kind for i in op.inputs if i.name == name) == "row_state" else Extent.ELEMENT
+        )
+    if value.base is not None:
+        return Extent.TENSOR
+    if value.shape == domain:
+        return Extent.ELEMENT
+    return Extent.TENSOR if size_of(value.shape) == 1 and size_of(domain) != 1 else Extent.ROW
+
+
+def _spans(body: Body) -> bool:
+    """Whether a body runs over elements or rows, not over one number per tensor."""
+    return any(p.extent > Extent.TENSOR for p in (*body.params, *body.outputs))
