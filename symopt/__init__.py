@@ -8,7 +8,9 @@
 array([0.5, 0.5, 0.5])
 """
 
-from . import lang, nd, sparse, sym
+from typing import TYPE_CHECKING, Any
+
+from . import lang, sym
 from . import sym as symbol
 from ._load import load_ops
 from .config import num_threads, set_num_threads
@@ -18,7 +20,20 @@ from .names import AttrScope, NameManager, Prefix
 from .opdef import op, update_op
 from .symbol import Symbol
 
+if TYPE_CHECKING:
+    from . import nd, sparse
+
 ops = load_ops()
+
+
+def __getattr__(name: str) -> Any:
+    """The engine is imported when it is first needed: building and saving graphs does not."""
+    if name in ("nd", "sparse"):
+        from importlib import import_module
+
+        return import_module(f"symopt.{name}")
+    raise AttributeError(f"module 'symopt' has no attribute {name!r}")
+
 
 __version__ = "0.1.0"
 __all__ = [

@@ -149,7 +149,8 @@ class Step:
         for name, b in fresh.items():
             self._replace(name, b)
         self.engine.rebound(set(fresh))
-        self._watch()
+        if self.strided or self.held or any(not b.is_number for b in fresh.values()):
+            self._watch()
 
     def _replace(self, name: str, b: Bound) -> None:
         self.bound[name] = b
@@ -172,6 +173,7 @@ class Step:
         """Other values for numeric attributes, by (id of node, name)."""
         if any(self.memory.overrides.get(key) != value for key, value in numbers.items()):
             self.memory.overrides.update(numbers)
+            self.memory.changes += 1
             self.engine.stale = True
 
     def place_output(self, array: Array | None) -> Any:

@@ -20,13 +20,14 @@ class Memory:
     """The arrays behind a program's storage: variables by name, the executor's own buffers by number.
 
     `sparse`: row_sparse variables. `numbers`: variables of the host. `overrides`: attributes changed since the graph
-    was built, by (id of node, name).
+    was built, by (id of node, name); `changes` counts how often that happened.
     """
 
     arrays: dict[str | int, Array] = field(default_factory=dict)
     sparse: dict[str, RowSparseArray] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
     overrides: dict[tuple[int, str], float] = field(default_factory=dict)
+    changes: int = 0
 
 
 class Numbers:

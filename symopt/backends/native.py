@@ -14,7 +14,7 @@ from ..codegen.llvm import module_text
 from ..expr import Extent
 from ..hostmath import Column, HostProgram
 from ..passes.calls import size_of
-from ..passes.ir import LISTED, REDUCE, STANDARD, Attribute, Kernel, Launch, Program, Value
+from ..passes.ir import LISTED, REDUCE, STANDARD, Kernel, Launch, Program, Source, Value
 from ..sparse import check_indices, segments
 from .base import Array, Memory, Numbers
 from .jit import Compiled, compile_ir
@@ -103,6 +103,8 @@ class _Launch:
         self._set_chunks()
         self.job[3:6] = address(self.table), address(self.scalars), count
         self.bytes = self._bytes()
+        self._fixed: list[Column | None] = []
+        self._fixed_at = -1
         self._scratch: list[Array] = []
         self._scratch_at = 0
         self.step = self.code.step
@@ -228,8 +230,12 @@ class _Launch:
         if not self.kernel.scalars:
             return
         columns: dict[Any, Column] = {}
+        if self._fixed_at != self.memory.changes:
+            self._fixed_at = self.memory.changes
+            self._fixed = self._fixed_columns(numbers)
         for k, leaf in enumerate(self.kernel.leaves):
-            columns[leaf] = _column(numbers, [instance.leaves[k] for instance in self.launch.instances])
+            fixed = self._fixed[k]
+            columns[leaf] = fixed if fixed is not None else _column(numbers, self._sources(k))
         narrow = self.scalars.view(np.float32)
         with np.errstate(over="ignore"):
             for k, (node, column) in enumerate(
@@ -241,6 +247,18 @@ class _Launch:
                 else:
                     self.scalars[:, k] = column
 
+    def _sources(self, k: int) -> list[Source]:
+        return [instance.leaves[k] for instance in self.launch.instances]
+
+    def _fixed_columns(self, numbers: Numbers) -> list[Column | None]:
+        """The columns that only depend on attributes: the same until one of those is changed."""
+        found: list[Column | None] = []
+        for k in range(len(self.kernel.leaves)):
+            sources = self._sources(k)
+            varies = any(isinstance(source, Value) for source in sources)
+            found.append(None if varies else _column(numbers, sources))
+        return found
+
     def run(self) -> None:
         if self.bytes < SHARED_BYTES or len(self.chunks) < 2 or config.num_threads() == 1:
             self.step(self.address, self._scratch_at)
@@ -251,16 +269,12 @@ class _Launch:
         self.code.finish(self.address)
 
 
-def _column(numbers: Numbers, sources: list[Any]) -> Column:
+def _column(numbers: Numbers, sources: list[Source]) -> Column:
     """One number for each instance; a float when they are all the same."""
     first = sources[0]
     if isinstance(first, Value) and all(s is first for s in sources):
         return numbers.number(first)
-    overrides = numbers.memory.overrides
-    if not overrides and isinstance(first, Attribute):
-        found = [s.default if isinstance(s, Attribute) else numbers.number(s) for s in sources]
-    else:
-        found = [numbers.number(s) for s in sources]
+    found = [numbers.number(s) for s in sources]
     return found[0] if found.count(found[0]) == len(found) else np.array(found, np.float64)
 
 
