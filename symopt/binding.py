@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
@@ -172,6 +173,39 @@ def check_memory(bound: Mapping[str, Bound], mutable: set[str]) -> None:
             if b.sparse is not None:
                 entries.append((f"{name}.indices", b.sparse.indices, False))
     check_overlap(entries)
+
+
+class Ranges:
+    """The memory of all arrays that are written: address ranges, ascending and apart from each other."""
+
+    def __init__(self, bound: Mapping[str, Bound], mutable: set[str]) -> None:
+        self.mutable = mutable
+        found = sorted(span(b.array) for n, b in bound.items() if n in mutable and b.array is not None)
+        self.low = [low for low, _ in found]
+        self.high = [high for _, high in found]
+
+    def is_apart(self, fresh: Mapping[str, Bound]) -> bool:
+        """Whether replacements are only read, and surely share nothing with what is written."""
+        for name, b in fresh.items():
+            if b.is_number:
+                continue
+            if name in self.mutable:
+                return False
+            for array in (b.memory, b.sparse.indices if b.sparse is not None else None):
+                if array is not None:
+                    low, high = span(array)
+                    k = bisect_right(self.high, low)
+                    if k < len(self.low) and self.low[k] < high:
+                        return False
+        return True
+
+
+def span(array: Array) -> tuple[int, int]:
+    """First byte of an array's memory, and the byte after its last."""
+    if not array.flags.c_contiguous:
+        return np.lib.array_utils.byte_bounds(array)
+    low = int(array.__array_interface__["data"][0])
+    return low, low + array.nbytes
 
 
 def check_names(given: Mapping[str, Given], known: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ instance of a kernel; a float stands for a column of equal numbers.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -20,20 +21,20 @@ Column = float | bool | npt.NDArray[Any]
 
 
 def _div(x: float, y: float) -> float:
-    with np.errstate(all="ignore"):
-        return float(np.float64(x) / np.float64(y))
+    if y != 0:
+        return x / y
+    return math.nan if x == 0 or x != x else math.copysign(math.inf, x) * math.copysign(1, y)
 
 
 def _sqrt(x: float) -> float:
-    return float(np.sqrt(x)) if x >= 0 else float("nan")
+    return math.sqrt(x) if x >= 0 else math.nan
 
 
 def _fmod(x: float, y: float) -> float:
-    with np.errstate(all="ignore"):
-        return float(np.fmod(x, y))
+    return math.nan if y == 0 or math.isinf(x) else math.fmod(x, y)
 
 
-# Python's own operators where they are IEEE's; NumPy's where Python would raise.
+# Python's own operators are IEEE's, but for division by zero and the like, where they raise.
 _SCALAR: dict[str, Callable[..., Any]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": _div, "fmod": _fmod,
     "neg": operator.neg, "abs": abs, "sqrt": _sqrt, "lt": operator.lt, "le": operator.le, "eq": operator.eq,
@@ -41,50 +42,49 @@ _SCALAR: dict[str, Callable[..., Any]] = {
 }  # fmt: skip
 
 
-def apply(op: str, operands: Sequence[Column]) -> Column:
-    """One primitive on floats or columns."""
+def _apply_columns(op: str, operands: Sequence[Column]) -> Column:
+    """One primitive on columns; numbers of the operating system's library are made one by one, as for floats."""
     prim = PRIMS[op]
-    scalar = prim.host or _SCALAR[op]
-    if not any(isinstance(x, np.ndarray) for x in operands):
-        return scalar(*operands)
     if prim.host is None:
         with np.errstate(all="ignore"):
             return prim.numpy(*operands)  # type: ignore[no-any-return]
     columns = np.broadcast_arrays(*(np.asarray(x, np.float64) for x in operands))
-    return np.array([scalar(*map(float, row)) for row in zip(*columns, strict=True)])
+    return np.array([prim.host(*map(float, row)) for row in zip(*columns, strict=True)])
 
 
 class HostProgram:
     """A compiled list of host expressions: call it with the values of the leaves, get the values of the roots."""
 
     def __init__(self, roots: Sequence[Node]) -> None:
-        self.names: list[Any] = []
-        self.steps: list[tuple[str, tuple[int, ...], int]] = []
-        self.constants: list[tuple[int, float]] = []
+        self.leaves: list[tuple[int, Any]] = []
+        self.steps: list[tuple[Callable[..., Any], str, tuple[int, ...], int]] = []
         slots: dict[int, int] = {}
-        leaves: list[tuple[int, Any]] = []
+        self.initial: list[Any] = []
         for node in toposort(roots):
-            slot = slots[id(node)] = len(slots)  # a cast gives its own up again
-            if node.op == "const":
-                self.constants.append((slot, node.attrs["value"]))
-            elif node.op == "scalar":
-                leaves.append((slot, node.attrs["name"]))
-            elif node.op == CAST:
-                slots[id(node)] = slots[id(node.inputs[0])]  # the table of scalars rounds when it stores
-            else:
-                self.steps.append((node.op, tuple(slots[id(x)] for x in node.inputs), slot))
-        self.leaves = leaves
+            if node.op == CAST:
+                slots[id(node)] = slots[id(node.inputs[0])]  # whoever stores the number rounds it
+                continue
+            slot = slots[id(node)] = len(self.initial)
+            self.initial.append(node.attrs["value"] if node.op == "const" else 0.0)
+            if node.op == "scalar":
+                self.leaves.append((slot, node.attrs["name"]))
+            elif node.op != "const":
+                scalar = PRIMS[node.op].host or _SCALAR[node.op]
+                self.steps.append((scalar, node.op, tuple(slots[id(x)] for x in node.inputs), slot))
         self.roots = [slots[id(root)] for root in roots]
-        self.size = max(slots.values(), default=-1) + 1
 
-    def __call__(self, values: Mapping[Any, Column]) -> list[Column]:
-        memory: list[Any] = [0.0] * self.size
-        for slot, number in self.constants:
-            memory[slot] = number
+    def __call__(self, values: Mapping[Any, Column]) -> list[Any]:
+        memory = self.initial.copy()
+        has_columns = False
         for slot, name in self.leaves:
-            memory[slot] = values[name]
-        for op, operands, slot in self.steps:
-            memory[slot] = apply(op, [memory[k] for k in operands])
+            value = memory[slot] = values[name]
+            has_columns = has_columns or type(value) is np.ndarray
+        for scalar, op, operands, slot in self.steps:
+            inputs = [memory[k] for k in operands]
+            if has_columns and any(type(x) is np.ndarray for x in inputs):
+                memory[slot] = _apply_columns(op, inputs)
+            else:
+                memory[slot] = scalar(*inputs)
         return [memory[slot] for slot in self.roots]
 
 

@@ -13,7 +13,7 @@ from .arrays import Array
 from .backends.base import Memory
 from .backends.native import NativeEngine
 from .backends.reference import ReferenceEngine
-from .binding import Bound, Given, as_dense, check_memory, check_names, check_same
+from .binding import Bound, Given, Ranges, as_dense, check_memory, check_names, check_same
 from .dtypes import to_numpy
 from .errors import DTypeError, GraphError, MissingArgumentError, built_at
 from .expr import PICK, Node
@@ -43,6 +43,7 @@ class Step:
             _check_complete(self.types)
             _check_kinds(self.types, self.bound)
             check_memory(self.bound, self.mutable)
+            self.written = Ranges(self.bound, self.mutable)
             for name, b in self.bound.items():
                 if b.sparse is not None:
                     b.sparse.check_indices(f"argument {name!r}")
@@ -141,15 +142,14 @@ class Step:
             check_same(name, self.bound[name], b)
             if b.sparse is not None:
                 b.sparse.check_indices(f"argument {name!r}")
-        if any(b.memory is not None for b in fresh.values()):
-            # What is only read may share memory: then it is enough to look at what is written.
-            writes = any(name in self.mutable for name in fresh)
-            rest = self.bound if writes else {n: b for n, b in self.bound.items() if n in self.mutable}
-            check_memory({**rest, **fresh}, self.mutable)
+        if not self.written.is_apart(fresh):
+            check_memory({**self.bound, **fresh}, self.mutable)
+            if any(name in self.mutable for name in fresh):
+                self.written = Ranges({**self.bound, **fresh}, self.mutable)
         for name, b in fresh.items():
             self._replace(name, b)
         self.engine.rebound(set(fresh))
-        if self.strided or self.held or any(not b.is_number for b in fresh.values()):
+        if self.strided or self.held or any(b.source is not None or b.shape == () for b in fresh.values()):
             self._watch()
 
     def _replace(self, name: str, b: Bound) -> None:

@@ -8,8 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..hostmath import Column, HostProgram
-from ..passes.ir import Attribute, Program, Source, Value
+from ..build import Builder
+from ..expr import Extent, Node, toposort
+from ..hostmath import HostProgram
+from ..passes.ir import Attribute, HostCall, Program, Source, Value
+from ..passes.simplify import simplify
 from ..sparse import RowSparseArray
 
 Array = npt.NDArray[Any]
@@ -36,16 +39,19 @@ class Numbers:
     def __init__(self, program: Program, memory: Memory) -> None:
         self.memory = memory
         self.program = program
-        self.compiled = [(HostProgram([c.root]), c) for c in program.lowered.host_calls]
+        lowered = program.lowered
+        self.variables = [(id(v), name) for name, v in lowered.variables.items() if v.host]
+        self.outputs = [id(call.output) for call in lowered.host_calls]
+        self.run, self.sources = _join(lowered.host_calls)
         self.values: dict[int, float] = {}
 
     def evaluate(self) -> None:
         """Compute every host value; nothing is stored in variables yet."""
-        lowered = self.program.lowered
-        self.values = {id(v): self.memory.numbers[name] for name, v in lowered.variables.items() if v.host}
-        for run, call in self.compiled:
-            leaves: dict[Any, Column] = {name: self.number(source) for name, source in call.leaves.items()}
-            self.values[id(call.output)] = float(run(leaves)[0])
+        numbers = self.memory.numbers
+        values = self.values = {key: numbers[name] for key, name in self.variables}
+        if self.outputs:
+            results = self.run({k: self.number(source) for k, source in enumerate(self.sources)})
+            values.update(zip(self.outputs, results, strict=True))
 
     def number(self, source: Source) -> float:
         """The number behind a scalar of a formula."""
@@ -74,6 +80,24 @@ class Engine(Protocol):
 
     def rebound(self, keys: set[str | int]) -> None:
         """The arrays of these storages were replaced."""
+
+
+def _join(calls: list[HostCall]) -> tuple[HostProgram, list[Source]]:
+    """All host calls as one program; its leaves are numbered, and this is where each comes from."""
+    builder = Builder("float64")
+    made: dict[int, Node] = {}
+    sources: list[Source] = []
+    for call in calls:
+        replaced: dict[int, Node] = {}
+        for node in toposort([call.root]):
+            if node.op == "scalar":
+                source = call.leaves[node.attrs["name"]]
+                if id(source) not in made:
+                    made[id(source)] = builder.leaf("scalar", "float64", Extent.HOST, name=len(sources))
+                    sources.append(source)
+                replaced[id(node)] = made[id(source)]
+        made[id(call.output)] = simplify(builder, [call.root], replaced)[0]
+    return HostProgram([made[id(call.output)] for call in calls]), sources
 
 
 def rounded(number: float, dtype: str) -> Any:

@@ -229,10 +229,12 @@ class _Launch:
         """Evaluate the scalars of every instance and round them into the table."""
         if not self.kernel.scalars:
             return
-        columns: dict[Any, Column] = {}
         if self._fixed_at != self.memory.changes:
             self._fixed_at = self.memory.changes
             self._fixed = self._fixed_columns(numbers)
+        elif None not in self._fixed:
+            return
+        columns: dict[Any, Column] = {}
         for k, leaf in enumerate(self.kernel.leaves):
             fixed = self._fixed[k]
             columns[leaf] = fixed if fixed is not None else _column(numbers, self._sources(k))
