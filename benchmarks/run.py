@@ -1,0 +1,48 @@
+"""Measure symopt beside its peers and print the ratios: `python benchmarks/run.py [--quick] [--only NAME] [--json FILE]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import dense
+import sparse
+import startup
+from harness import machine
+
+import symopt as so
+
+JOBS = {
+    "import": startup.imports,
+    "bind": startup.bind,
+    "latency": dense.latency,
+    "many": dense.many,
+    "large": dense.large,
+    "clip_ema": dense.clip_ema,
+    "lazy": sparse.lazy,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small sizes: does everything run?")
+    parser.add_argument("--only", choices=JOBS, help="one job")
+    parser.add_argument("--json", type=Path, help="write the rows to this file too")
+    parser.add_argument("--threads", type=int, default=so.num_threads())
+    options = parser.parse_args()
+    so.set_num_threads(options.threads)
+    print(machine())
+    rows = []
+    for name, job in JOBS.items():
+        if options.only in (None, name):
+            for row in job(options.quick):
+                print("\n".join(row.lines()), flush=True)
+                rows.append(asdict(row))
+    if options.json:
+        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
+
+
+if __name__ == "__main__":
+    main()
