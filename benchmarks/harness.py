@@ -78,7 +78,8 @@ def machine() -> str:
         name = models[0] if models else name
     versions = [f"{p} {metadata.version(p)}" for p in ("numpy", "llvmlite", "torch") if util.find_spec(p)]
     python = ".".join(map(str, sys.version_info[:3]))
-    return f"{name}, {symopt.num_threads()} threads; Python {python}, symopt {symopt.__version__}, {', '.join(versions)}"
+    versions.insert(0, f"symopt {symopt.__version__}")
+    return f"{name}, {symopt.num_threads()} threads; Python {python}, {', '.join(versions)}"
 
 
 def _time(seconds: float) -> str:

@@ -1,4 +1,4 @@
-"""Measure symopt beside its peers and print the ratios: `python benchmarks/run.py [--quick] [--only NAME] [--json FILE]`."""
+"""Measure symopt beside its peers and print the ratios; `python benchmarks/run.py --help`."""
 
 from __future__ import annotations
 
