@@ -122,6 +122,8 @@ def _place() -> Where:
 
 
 def _apply(op: str, *operands: Any) -> Tensor:
+    if _plain(*operands):
+        raise TypeError(f"{op} of numbers only, {operands}: one operand must come from the formula's inputs")
     builder = next(x.builder for x in operands if isinstance(x, Tensor))
     nodes = [x.node if isinstance(x, Tensor) else builder.const(x) for x in operands]
     return Tensor(builder, builder.make(op, *nodes, where=_place()))
@@ -188,12 +190,17 @@ def sign(x: Tensor) -> Tensor:
 
 def maximum(x: Number, y: Number) -> Tensor:
     """The larger; NaN if either is NaN; of equals the second."""
-    return where(either(_apply("lt", y, x), _apply("ne", x, x)), x, y)
+    return _first_if(_apply("lt", y, x), x, y)
 
 
 def minimum(x: Number, y: Number) -> Tensor:
     """The smaller; NaN if either is NaN; of equals the second."""
-    return where(either(_apply("lt", x, y), _apply("ne", x, x)), x, y)
+    return _first_if(_apply("lt", x, y), x, y)
+
+
+def _first_if(wins: Tensor, x: Number, y: Number) -> Tensor:
+    """x where it wins or is NaN, else y."""
+    return where(wins if _plain(x) else either(wins, _apply("ne", x, x)), x, y)
 
 
 def is_finite(x: Tensor) -> Tensor:
@@ -245,7 +252,7 @@ def row_norm(x: Tensor) -> Tensor:
 
 
 def sum_of(x: Tensor) -> Tensor:
-    """Sum of all elements, in the canonical order: one value per tensor."""
+    """Sum of all elements, in the canonical order: one value per tensor. A value per row counts for each element."""
     return _apply("sum", x)
 
 

@@ -128,7 +128,9 @@ class ReferenceEngine:
         mask = np.zeros((n_rows, 1), bool)
         if body.mode == STANDARD:
             mask[touched] = True
-        results = self._evaluate(call, loads, mask)
+        n_columns = int(np.prod(call.domain[1:]))
+        shape = (len(touched) if body.mode == LISTED else n_rows, n_columns)
+        results = self._evaluate(call, loads, mask, shape)
         outputs = []
         for k, (param, value) in enumerate(zip(body.outputs, call.outputs, strict=True)):
             result = np.asarray(results[k])
@@ -140,13 +142,12 @@ class ReferenceEngine:
             outputs.append(_spread(result, param.extent, value, n_rows))
         return outputs
 
-    def _evaluate(self, call: Call, loads: list[Array], mask: Array) -> list[Any]:
+    def _evaluate(self, call: Call, loads: list[Array], mask: Array, shape: tuple[int, int]) -> list[Any]:
         body = call.body
         values: dict[int, Any] = {}
         leaves = {
             name: self.numbers.number(source) for name, source in zip(body.scalars, call.scalars, strict=True)
         }
-        shape = np.broadcast_shapes(*(x.shape for x in loads if x.ndim == 2)) if loads else (1, 1)
         for node in toposort(body.roots):
             assert node.type is not None
             if is_number(node):

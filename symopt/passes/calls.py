@@ -93,8 +93,9 @@ def device_calls(
         body = stage.body
         values = tuple([calls[i].outputs[0] if earlier else arrays[i] for earlier, i in stage.wiring])
         made = outputs
-        if body.mode == REDUCE and stage is not stages[-1]:
-            made = (Value(f"{operands.node.name}.sum", (1,), body.outputs[0].dtype),)
+        if stage is not stages[-1]:
+            shape = (1,) if body.mode == REDUCE else domain
+            made = (Value(f"{operands.node.name}.{len(calls)}", shape, body.outputs[0].dtype),)
         over = domain if body.mode != DENSE or _spans(body) else outputs[0].shape
         calls.append(Call(body, over, values, made, operands.sources(body.scalars), operands.node))
     return calls

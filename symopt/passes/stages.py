@@ -10,7 +10,7 @@ from ..expr import Extent, Node, Type, toposort
 from ..opdef import OpDef
 from ..prims import REDUCTIONS
 from ..trace import trace
-from .ir import LISTED, REDUCE, STANDARD, Body, Param
+from .ir import DENSE, LISTED, REDUCE, STANDARD, Body, Param
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,6 @@ def make_stages(signature: Signature) -> tuple[Stage, ...]:
         signature.op, list(signature.inputs), dict(signature.structural), dict(signature.switches), device
     )
     roots = _stored(signature, builder, named)
-    arrays = [p for p in (*signature.inputs, *signature.device) if p[2] != Extent.HOST]
     slots = _slots(signature)
     stages: list[Stage] = []
     replaced: dict[int, Node] = {}
@@ -49,14 +48,30 @@ def make_stages(signature: Signature) -> tuple[Stage, ...]:
         reduction = REDUCTIONS.get(node.op)
         if reduction is not None and reduction.extent == Extent.TENSOR:
             root = substitute(builder, [node], replaced)[0]
-            stages.append(_stage(signature, (root,), slots, arrays, REDUCE))
-            load = Node("load", (), {"index": -len(stages), "name": node.op}, "", node.where, node.type)
-            replaced[id(node)] = load
+            if any(_is_per_row(n) for n in toposort([root])):
+                # Blocks of a reduction cut across rows: what is per row is spread over the elements first.
+                stages.append(_stage(signature, root.inputs, slots, DENSE))
+                value = Type(_type(root.inputs[0]).dtype, Extent.ELEMENT)
+                root = builder.remake(root, (_load_stage(len(stages), value, "spread"),))
+            stages.append(_stage(signature, (root,), slots, REDUCE))
+            replaced[id(node)] = _load_stage(len(stages), _type(node), node.op)
     final = tuple(substitute(builder, roots, replaced))
     if len(final) == 1 and final[0].op == "load" and stages and final[0].attrs["index"] == -len(stages):
         return tuple(stages)  # the result is the reduction itself
-    stages.append(_stage(signature, final, slots, arrays, signature.mode))
+    stages.append(_stage(signature, final, slots, signature.mode, signature.outputs))
     return tuple(stages)
+
+
+def _load_stage(count: int, type_: Type, name: str) -> Node:
+    """The result of stage number `count`, from 1, as a param of later ones: negative indices until renumbered."""
+    return Node("load", (), {"index": -count, "name": name}, "", None, type_)
+
+
+def _is_per_row(node: Node) -> bool:
+    reduction = REDUCTIONS.get(node.op)
+    return (node.op == "load" and _type(node).extent == Extent.ROW) or (
+        reduction is not None and reduction.extent == Extent.ROW
+    )
 
 
 def _stored(signature: Signature, builder: Builder, named: dict[str, Node]) -> list[Node]:
@@ -87,8 +102,8 @@ def _stage(
     signature: Signature,
     roots: tuple[Node, ...],
     slots: dict[int, int],
-    arrays: list[tuple[str, str, Extent]],
     mode: str,
+    outputs: tuple[Param, ...] = (),
 ) -> Stage:
     """A body of these roots that has just the params they read, plus the sparse one and what lazy outputs keep."""
     order = toposort(roots)
@@ -106,12 +121,12 @@ def _stage(
     position = {index: k for k, index in enumerate((*sorted(used), *earlier))}
     both = (*signature.inputs, *signature.device)
     params = [Param(*both[i]) for i in sorted(used)]
-    params += [Param(loads[i].attrs["name"], _type(loads[i]).dtype, Extent.TENSOR) for i in earlier]
+    params += [Param(loads[i].attrs["name"], *_type(loads[i])) for i in earlier]
     body = Body(
         op=signature.op.name,
         params=tuple(params),
         scalars=tuple(dict.fromkeys(n.attrs["name"] for n in order if n.op == "scalar")),
-        outputs=_reduced(roots[0]) if mode == REDUCE else signature.outputs,
+        outputs=outputs or _made(roots[0], mode),
         roots=tuple(_renumber(roots, position)),
         mode=mode,
         sparse=position.get(signature.sparse, -1) if mode in (LISTED, STANDARD) else -1,
@@ -121,8 +136,9 @@ def _stage(
     return Stage(body, tuple(wiring))
 
 
-def _reduced(root: Node) -> tuple[Param, ...]:
-    return (Param("output", _type(root).dtype, Extent.TENSOR),)
+def _made(root: Node, mode: str) -> tuple[Param, ...]:
+    """What a stage before the last one makes: a number per tensor, or a whole array."""
+    return (Param("output", _type(root).dtype, Extent.TENSOR if mode == REDUCE else Extent.ELEMENT),)
 
 
 def _type(node: Node) -> Type:

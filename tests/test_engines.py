@@ -1,0 +1,170 @@
+"""Reference against native, bit for bit: every update op, storage, dtype, thread count and odd shape."""
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symopt as so
+from symopt import sym
+from symopt.dtypes import FLOATS, to_numpy
+from symopt.opdef import OpDef, all_ops, get_op
+from symopt.sparse import RowSparseArray
+
+UPDATES = [
+    op for op in all_ops() if op.is_update and op.where.file.replace("\\", "/").rsplit("/", 2)[-2] == "ops"
+]
+ORDINARY = [op for op in all_ops() if not op.is_update and not op.is_variadic]
+SHAPES = [(37, 51), (5,), (1, 1), (0, 4), (4, 0), (300, 170), (9, 3, 5), (3, 9001), ()]
+STORAGES = ("dense", "lazy", "standard", "duplicates")
+INEXACT = {"exp", "log", "pow", "power"}
+EDGES = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 6e-8, 60000.0, 1e30]
+
+
+def bits(x: Any) -> np.ndarray:
+    """The bits of an array; every NaN is the same."""
+    array = np.atleast_1d(np.asarray(x))
+    raw = array.view({2: np.uint16, 4: np.uint32, 8: np.uint64}[array.itemsize]).copy()
+    raw[np.isnan(array.astype(np.float64))] = 0
+    return raw
+
+
+def random_array(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: str, edges: bool = False
+) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        array = np.asarray(rng.standard_normal(shape), to_numpy(dtype))
+        if edges and array.size:
+            flat = array.reshape(-1)
+            places = rng.integers(0, array.size, min(array.size, 2 * len(EDGES)))
+            flat[places] = np.resize(np.array(EDGES), len(places)).astype(array.dtype)
+    return array
+
+
+def sparse_array(
+    rng: np.random.Generator, shape: tuple[int, ...], dtype: str, repeated: bool
+) -> RowSparseArray:
+    count = max(1, shape[0] // 3) if shape[0] else 0
+    if repeated:
+        indices = rng.integers(0, shape[0], 2 * count) if shape[0] else np.zeros(0, np.int64)
+    else:
+        indices = np.sort(rng.choice(shape[0], count, replace=False))
+    return RowSparseArray(random_array(rng, (len(indices), *shape[1:]), dtype, True), indices, shape)
+
+
+def run(
+    op: OpDef, storage: str, dtype: str, shape: tuple[int, ...], engine: str, seed: str
+) -> list[np.ndarray]:
+    """Two steps of an op; the weight and states after them."""
+    rng = np.random.default_rng(zlib.crc32(seed.encode()))
+    weight, grad = random_array(rng, shape, dtype, True), random_array(rng, shape, dtype, True)
+    rows = shape[:1] + (1,) * (len(shape) - 1)
+    states = {}
+    for spec in op.inputs:
+        if spec.kind in ("state", "row_state"):
+            states[spec.name] = random_array(rng, rows if spec.kind == "row_state" else shape, dtype)
+            np.abs(states[spec.name], out=states[spec.name])
+    given: Any = grad if storage == "dense" else sparse_array(rng, shape, dtype, storage == "duplicates")
+    attrs = {"lr": 0.1, "rescale_grad": 0.5, "clip_gradient": 0.7 if rng.random() < 0.5 else -1.0}
+    attrs = {k: v for k, v in attrs.items() if k in op.attrs}
+    w = sym.var("w")
+    variables = [w, sym.var("g"), *map(sym.var, states)]
+    node = getattr(sym, op.name)(*variables, out=w, lazy_update=storage != "standard", **attrs)
+    executor = node.bind(so.cpu(), args={"w": weight, "g": given}, aux_states=states, engine=engine)
+    executor.forward()
+    executor.forward()
+    return [weight, *states.values()]
+
+
+def cases() -> Iterator[Any]:
+    for op in UPDATES:
+        for storage in STORAGES:
+            for dtype in FLOATS:
+                yield pytest.param(op, storage, dtype, id=f"{op.name}-{storage}-{dtype}")
+
+
+@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
+def threads(request: pytest.FixtureRequest) -> Iterator[int]:
+    so.set_num_threads(request.param)
+    yield request.param
+    so.set_num_threads(None)
+
+
+@pytest.mark.parametrize(("op", "storage", "dtype"), cases())
+def test_native_equals_reference(op: OpDef, storage: str, dtype: str, threads: int) -> None:
+    for shape in SHAPES:
+        if shape == () and storage != "dense":
+            continue
+        seed = f"{op.name}{storage}{dtype}{shape}"
+        reference, native = (run(op, storage, dtype, shape, e, seed) for e in ("reference", "native"))
+        for a, b in zip(reference, native):
+            assert np.array_equal(bits(a), bits(b)), f"shape {shape}"
+
+
+def arguments(
+    op: OpDef, rng: np.random.Generator, shape: tuple[int, ...], dtype: str
+) -> tuple[list[Any], dict[str, Any]]:
+    arrays = [random_array(rng, shape, dtype, True) for _ in op.inputs]
+    attrs: dict[str, Any] = {"scalar": 0.75, "a_min": -0.5, "a_max": 0.5, "dtype": "float32"}
+    return arrays, {k: v for k, v in attrs.items() if k in op.attrs}
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("op", ORDINARY, ids=[op.name for op in ORDINARY])
+def test_ordinary_ops_equal_reference(op: OpDef, dtype: str) -> None:
+    rng = np.random.default_rng(zlib.crc32(op.name.encode()))
+    variants = (
+        [{"axis": None}, {"axis": (1,)}, {"axis": (1,), "keepdims": True}] if "axis" in op.attrs else [{}]
+    )
+    for shape in [(37, 51), (1, 1), (4, 0), (3, 9001)]:
+        arrays, attrs = arguments(op, rng, shape, dtype)
+        for variant in variants:
+            variables = [sym.var(f"x{k}") for k in range(len(arrays))]
+            node = getattr(sym, op.name)(*variables, **attrs, **variant)
+            bound = {f"x{k}": x for k, x in enumerate(arrays)}
+            one, other = (node.bind(args=bound, engine=e).forward()[0] for e in ("reference", "native"))
+            if any(word in op.name.lower() for word in INEXACT):
+                np.testing.assert_allclose(
+                    one.astype(float), other.astype(float), rtol=1e-2 if one.itemsize < 4 else 1e-5
+                )
+            else:
+                assert np.array_equal(bits(one), bits(other)), f"shape {shape} {variant}"
+
+
+NUMPY = {
+    "elemwise_add": np.add, "elemwise_sub": np.subtract, "elemwise_mul": np.multiply, "elemwise_div": np.divide,
+    "_mod": np.mod, "_maximum": np.maximum, "_minimum": np.minimum, "_power": np.power, "abs": np.abs,
+    "square": np.square, "sqrt": np.sqrt, "exp": np.exp, "log": np.log, "negative": np.negative,
+    "_greater": np.greater, "_lesser_equal": np.less_equal, "_equal": np.equal, "reciprocal": np.reciprocal,
+    "zeros_like": np.zeros_like, "ones_like": np.ones_like, "rsqrt": lambda x: 1 / np.sqrt(x),
+    "sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min, "norm": np.linalg.norm,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NUMPY)
+def test_ordinary_ops_mean_what_numpy_means(name: str) -> None:
+    rng = np.random.default_rng(1)
+    arrays = [abs(rng.standard_normal((13, 17))) for _ in get_op(name).inputs]
+    result = getattr(so.nd, name)(*arrays)
+    np.testing.assert_allclose(np.squeeze(result), NUMPY[name](*arrays), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("size", [0, 1, 63, 64, 65, 8191, 8192, 8193, 20000])
+def test_canonical_sum(size: int, dtype: str) -> None:
+    """Blocks of 8192, 64 lanes, pairwise folds, blocks in float64: written out in plain Python."""
+    x = np.random.default_rng(size).standard_normal(size).astype(dtype)
+    real = x.dtype.type
+    total = 0.0
+    for start in range(0, size, 8192):
+        lanes = [real(0)] * 64
+        for k, value in enumerate(x[start : start + 8192]):
+            lanes[k % 64] = lanes[k % 64] + value
+        for s in (32, 16, 8, 4, 2, 1):
+            lanes = [lanes[k] + lanes[k + s] for k in range(s)]
+        total += float(lanes[0])
+    for engine in ("reference", "native"):
+        result = sym.sum(sym.var("x")).bind(args={"x": x}, engine=engine).forward()[0]
+        assert bits(result)[0] == bits(real(total))[0], engine
