@@ -191,9 +191,9 @@ class Drawing:
         else:
             y = self.any_item("all")
             self.add(
-                lambda out: sym.sum(sym.multi_sum_sq(x.symbol, y.symbol), out=out, name=name), "one", [x, y],
-                lambda v: np.reshape(np.sum(np.square(x(v))) + np.sum(np.square(y(v))), (1,)),
-            ) if self.dtype in ("float32", "float64") else None  # fmt: skip
+                lambda out: sym.Cast(sym.sum(sym.multi_sum_sq(x.symbol, y.symbol)), dtype=self.dtype, out=out, name=name),
+                "one", [x, y], lambda v: np.reshape(np.sum(np.square(x(v))) + np.sum(np.square(y(v))), (1,)),
+            )  # fmt: skip
 
     # ---- update ops
 
