@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ast
 import math
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 REQUIRED: Any = type("Required", (), {"__repr__": lambda self: "required"})()
 
@@ -34,8 +32,7 @@ GLOSSARY = {
 }
 
 
-@dataclass(frozen=True)
-class Attr:
+class Attr(NamedTuple):
     """One keyword of an op. kind: float (a run-time argument), or bool, int, str, axis (structural).
 
     `switch`: a float whose sign decides what is computed at all (clips and bounds): on when >= 0.
@@ -103,6 +100,8 @@ def _dtype(value: Any) -> str:
 
 def _axis(value: Any) -> tuple[int, ...] | None:
     if isinstance(value, str):
+        import ast
+
         try:
             value = ast.literal_eval(value if len(value) <= 100 else "")
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .errors import DeviceError
 
 DEVICE_TYPES = ("cpu", "gpu")
 
 
-@dataclass(frozen=True)
 class Context:
     """A device. DeviceError for a device type that does not exist.
 
@@ -17,14 +14,30 @@ class Context:
     True
     """
 
-    device_type: str
-    device_id: int = 0
+    __slots__ = ("_place",)
 
-    def __post_init__(self) -> None:
-        if self.device_type not in DEVICE_TYPES:
-            raise DeviceError(f"device type {self.device_type!r} must be one of {', '.join(DEVICE_TYPES)}")
-        if type(self.device_id) is not int or self.device_id < 0:
-            raise DeviceError(f"device_id must be an integer >= 0, got {self.device_id!r}")
+    def __init__(self, device_type: str, device_id: int = 0) -> None:
+        if device_type not in DEVICE_TYPES:
+            raise DeviceError(f"device type {device_type!r} must be one of {', '.join(DEVICE_TYPES)}")
+        if type(device_id) is not int or device_id < 0:
+            raise DeviceError(f"device_id must be an integer >= 0, got {device_id!r}")
+        self._place = (device_type, device_id)
+
+    @property
+    def device_type(self) -> str:
+        """ "cpu" or "gpu"."""
+        return self._place[0]
+
+    @property
+    def device_id(self) -> int:
+        """The number of the device among those of its type."""
+        return self._place[1]
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Context) and self._place == other._place
+
+    def __hash__(self) -> int:
+        return hash(self._place)
 
     def __repr__(self) -> str:
         return f"{self.device_type}({self.device_id})"

@@ -16,8 +16,6 @@ Every one is also the builtin a Python user would expect to catch.
 
 from __future__ import annotations
 
-import difflib
-import linecache
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -100,11 +98,15 @@ def built_at(where: Where | None) -> str:
     """The last line of an error: where the user built the node, quoting the source when it can be read."""
     if where is None:
         return ""
+    import linecache
+
     source = linecache.getline(where.file, where.line).strip()
     return f"\n  built at {where}" + (f": {source}" if source else "")
 
 
 def near(name: str, known: Iterable[str]) -> str:
     """'; did you mean a, b?' for the known names closest to `name`, or nothing."""
+    import difflib
+
     hits = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
     return f"; did you mean {', '.join(hits)}?" if hits else ""

@@ -8,12 +8,13 @@ them alone is computed on the host in float64 and rounded once.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
-from .build import Builder
 from .errors import GraphError, Where
 from .expr import Extent, Node
+
+if TYPE_CHECKING:
+    from .build import Builder
 
 __all__ = [
     "Condition", "RowState", "Scalar", "State", "Tensor", "Tensors", "Updated", "absolute", "both", "clip", "count",
@@ -100,8 +101,7 @@ Tensors = Annotated[Tensor, "tensors"]  # any number of inputs; the formula gets
 Number = Tensor | float
 
 
-@dataclass(frozen=True)
-class Updated:
+class Updated(NamedTuple):
     """What an update op returns: the new weight, and the new value of each state."""
 
     weight: Tensor

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, TypeVar, get_origin, get_type_hints, overload
+from typing import Any, NamedTuple, TypeVar, get_type_hints, overload
 
 from .attrs import REQUIRED, Attr
 from .errors import GraphError, UnknownOpError, Where, near
@@ -21,15 +19,13 @@ SPECIAL_ATTRS = {"dtype": "dtype", "axis": "axis"}
 SWITCHES = ("clip_gradient", "clip_grad", "clip_weights", "lower_bound", "upper_bound")
 
 
-@dataclass(frozen=True)
-class Input:
+class Input(NamedTuple):
     """One array input. kind: tensor, state, row_state (one per row), scalar, condition, or tensors (any number)."""
 
     name: str
     kind: str
 
 
-@dataclass(frozen=True, eq=False)
 class OpDef:
     """An op: its formula and everything read off the formula's signature.
 
@@ -38,17 +34,36 @@ class OpDef:
     `standard`: outputs that follow the dense formula in every row even under lazy_update.
     """
 
-    name: str
-    formula: Callable[..., Any]
-    inputs: tuple[Input, ...]
-    attrs: dict[str, Attr]
-    doc: str
-    where: Where
-    is_update: bool
-    aliases: tuple[str, ...] = ()
-    result: str = "same"
-    standard: frozenset[str] = frozenset()
-    mxnet: str = ""
+    def __init__(
+        self,
+        formula: Callable[..., Any],
+        *,
+        name: str = "",
+        is_update: bool,
+        aliases: tuple[str, ...] = (),
+        result: str = "same",
+        standard: tuple[str, ...] = (),
+        mxnet: str = "",
+    ) -> None:
+        self.name = name or formula.__name__
+        self.formula = formula
+        self.inputs, self.attrs = _read_signature(formula)
+        self.where = Where(formula.__code__.co_filename, formula.__code__.co_firstlineno)
+        self.is_update = is_update
+        self.aliases = aliases
+        self.result = result
+        self.standard = frozenset(standard)
+        self.mxnet = mxnet
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    @cached_property
+    def doc(self) -> str:
+        """The formula's docstring, without its indentation."""
+        from inspect import cleandoc
+
+        return cleandoc(self.formula.__doc__ or "")
 
     @cached_property
     def states(self) -> tuple[str, ...]:
@@ -131,7 +146,7 @@ def update_op(
     """
 
     def decorate(function: F) -> F:
-        _register(function, is_update=True, mxnet=mxnet, aliases=aliases, standard=frozenset(standard))
+        _register(function, is_update=True, mxnet=mxnet, aliases=aliases, standard=standard)
         return function
 
     return decorate(formula) if formula is not None else decorate
@@ -160,23 +175,12 @@ def op(
     return decorate(formula) if formula is not None else decorate
 
 
-def _register(function: Callable[..., Any], *, name: str = "", is_update: bool, **options: Any) -> None:
-    inputs, attrs = _read_signature(function)
+def _register(function: Callable[..., Any], *, is_update: bool, **options: Any) -> None:
+    made = OpDef(function, is_update=is_update, **options)
     if is_update:
-        attrs.setdefault("lazy_update", Attr("lazy_update", "bool", True))
-    code = function.__code__
-    made = OpDef(
-        name=name or function.__name__,
-        formula=function,
-        inputs=inputs,
-        attrs=attrs,
-        doc=inspect.cleandoc(function.__doc__ or ""),
-        where=Where(code.co_filename, code.co_firstlineno),
-        is_update=is_update,
-        **options,
-    )
-    if is_update and (not inputs or inputs[0].kind != "tensor"):
-        raise GraphError(f"{made.name}: the first input of an update op is the weight, annotated Tensor")
+        made.attrs.setdefault("lazy_update", Attr("lazy_update", "bool", True))
+        if not made.inputs or made.inputs[0].kind != "tensor":
+            raise GraphError(f"{made.name}: the first input of an update op is the weight, annotated Tensor")
     for key in dict.fromkeys((made.name, made.mxnet or made.name, *made.aliases)):
         old = OPS.get(key)
         if old is not None and old.where.file != made.where.file:
@@ -185,24 +189,31 @@ def _register(function: Callable[..., Any], *, name: str = "", is_update: bool, 
 
 
 def _read_signature(function: Callable[..., Any]) -> tuple[tuple[Input, ...], dict[str, Attr]]:
-    hints = get_type_hints(function, include_extras=True)
-    inputs: list[Input] = []
-    attrs: dict[str, Attr] = {}
-    for p in inspect.signature(function).parameters.values():
-        hint = hints.get(p.name)
-        if p.kind is p.KEYWORD_ONLY:
-            kind = SPECIAL_ATTRS.get(p.name) or ATTR_KINDS.get(hint or float, "float")
-            default = REQUIRED if p.default is p.empty else None if kind == "axis" else p.default
-            attrs[p.name] = Attr(p.name, kind, default, switch=p.name in SWITCHES)
-        elif hint is Tensor or get_origin(hint) is Annotated:
-            inputs.append(
-                Input(p.name, "tensor" if hint is Tensor else getattr(hint, "__metadata__", ("",))[0])
-            )
-        if p.kind is not p.KEYWORD_ONLY and (
-            not inputs or inputs[-1].name != p.name or inputs[-1].kind not in KINDS
-        ):
-            raise GraphError(
-                f"{function.__name__}: annotate input {p.name!r} with Tensor, State, RowState, Scalar, Condition or "
-                f"Tensors; attributes come after a *"
-            )
-    return tuple(inputs), attrs
+    """Inputs and attributes, read off the code object: `inspect.signature` would double the time of the import."""
+    hints = function.__annotations__
+    if any(isinstance(hint, str) for hint in hints.values()):  # from __future__ import annotations
+        hints = get_type_hints(function, include_extras=True)
+    code = function.__code__
+    last, stars = code.co_argcount + code.co_kwonlyargcount, bool(code.co_flags & 4) + bool(code.co_flags & 8)
+    positional = code.co_varnames[: code.co_argcount] + code.co_varnames[last : last + stars]
+    keywords = code.co_varnames[code.co_argcount : last]
+    inputs = tuple(_input(function, name, hints.get(name)) for name in positional)
+    defaults = function.__kwdefaults__ or {}
+    return inputs, {name: _attr(name, hints.get(name, float), defaults.get(name, REQUIRED)) for name in keywords}
+
+
+def _input(function: Callable[..., Any], name: str, hint: Any) -> Input:
+    kind = "tensor" if hint is Tensor else getattr(hint, "__metadata__", ("",))[0]
+    if kind not in KINDS:
+        raise GraphError(
+            f"{function.__name__}: annotate input {name!r} with Tensor, State, RowState, Scalar, Condition or "
+            f"Tensors; attributes come after a *"
+        )
+    return Input(name, kind)
+
+
+def _attr(name: str, hint: Any, default: Any) -> Attr:
+    kind = SPECIAL_ATTRS.get(name) or ATTR_KINDS.get(hint, "float")
+    if kind == "axis" and default is not REQUIRED:
+        default = None
+    return Attr(name, kind, default, switch=name in SWITCHES)

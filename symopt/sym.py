@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .attrs import REQUIRED
 from .compose import caller
@@ -17,6 +15,10 @@ from .names import AttrScope, NameManager, Prefix, hint_of, merged_attrs
 from .opdef import OPS, OpDef, get_op
 from .operators import binary, reflected
 from .symbol import Symbol, group, make
+
+if TYPE_CHECKING:
+    from inspect import Signature
+    from pathlib import Path
 
 __all__ = [
     "AttrScope", "Group", "NameManager", "Prefix", "Symbol", "Variable", "contrib", "load", "load_json",
@@ -143,9 +145,11 @@ def _constructor(op_name: str) -> Callable[..., Symbol]:
     return construct
 
 
-def _signature(op: OpDef) -> inspect.Signature:
+def _signature(op: OpDef) -> Signature:
     """The signature that help() and completion show."""
-    kinds = inspect.Parameter
+    from inspect import Parameter, Signature
+
+    kinds = Parameter
     if op.is_variadic:
         parameters = [kinds(op.inputs[0].name, kinds.VAR_POSITIONAL, annotation=Symbol)]
     else:
@@ -156,7 +160,7 @@ def _signature(op: OpDef) -> inspect.Signature:
         default = kinds.empty if spec.default is REQUIRED else spec.default
         parameters.append(kinds(spec.name, kinds.KEYWORD_ONLY, default=default))
     parameters += [kinds(key, kinds.KEYWORD_ONLY, default=None) for key in ("name", "attr", "out")]
-    return inspect.Signature(parameters, return_annotation=Symbol)
+    return Signature(parameters, return_annotation=Symbol)
 
 
 def _document(op: OpDef) -> str:

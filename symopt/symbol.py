@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .compose import Call, make_node, parse, pick_state, renamed, replace_variables
 from .dtypes import canonical, to_numpy
 from .errors import GraphError, NotImplementedForSymbol, UnknownArgumentError, near
 from .expr import PICK, Node, children, origin, pick, toposort
-from .infer import infer
 from .listing import (
     Inferred,
     by_kind,
@@ -29,6 +27,8 @@ from .opdef import get_op
 from .operators import Operators
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .executor import Executor
 
 MAX_LINES = 10  # of a printed group
@@ -161,6 +161,8 @@ class Symbol(Operators):
         return self._infer_shapes(args, kwargs, partial=True)
 
     def _infer_shapes(self, args: Sequence[Any], kwargs: Mapping[str, Any], partial: bool) -> Inferred:
+        from .infer import infer
+
         shapes = {k: _shape(v) for k, v in given_values(self._outputs, "infer_shape", args, kwargs).items()}
         return by_kind(self._outputs, infer(self._outputs, shapes, partial=partial).shape)
 
@@ -170,12 +172,16 @@ class Symbol(Operators):
 
     def infer_type_partial(self, *args: Any, **kwargs: Any) -> Inferred:
         """As infer_type, with None for what is not known."""
+        from .infer import infer
+
         given = given_values(self._outputs, "infer_type", args, kwargs)
         types = infer(self._outputs, {}, {k: canonical(v) for k, v in given.items()}, partial=True)
         return by_kind(self._outputs, lambda n: (name := types.dtype(n)) and to_numpy(name).type)
 
     def infer_storage_type(self, *args: Any, **kwargs: Any) -> Inferred:
         """Storage of (arguments, outputs, states): "default" or "row_sparse"."""
+        from .infer import infer
+
         given = given_values(self._outputs, "infer_storage_type", args, kwargs)
         return by_kind(self._outputs, infer(self._outputs, {}, None, given, partial=True).stype)
 
@@ -201,7 +207,8 @@ class Symbol(Operators):
 
     def save(self, fname: str | Path) -> None:
         """Write the JSON to a file; sym.load reads it."""
-        Path(fname).write_text(self.tojson(), encoding="utf-8")
+        with open(fname, "w", encoding="utf-8") as file:
+            file.write(self.tojson())
 
     def __reduce__(self) -> tuple[Callable[[str], Symbol], tuple[str]]:
         from .serial import load_json

@@ -141,7 +141,11 @@ class Drawing:
 
     def target(self, kind: str, inputs: list[Item]) -> dict[str, Symbol]:
         """out=: a variable nobody has written, or one whose last value is among the inputs."""
-        free = [i.variable for i in self.items[kind] if i.variable and i.variable not in (*self.writes, *self.states)]
+        free = [
+            i.variable
+            for i in self.items[kind]
+            if i.variable and i.variable not in (*self.writes, *self.states)
+        ]
         chained = [n for n, last in self.writes.items() if last in inputs and last.kind == kind]
         names = dict.fromkeys([*free, *chained])
         return {n: self.bound_symbol(n) for n in [self.pick(["", "", *names])] if n}
@@ -149,7 +153,9 @@ class Drawing:
     def bound_symbol(self, name: str) -> Symbol:
         return next(i.symbol for items in self.items.values() for i in items if i.variable == name)
 
-    def add(self, make: Callable[..., Symbol], kind: str, inputs: list[Item], value: Callable[[Values], Any]) -> Item:
+    def add(
+        self, make: Callable[..., Symbol], kind: str, inputs: list[Item], value: Callable[[Values], Any]
+    ) -> Item:
         out = self.target(kind, inputs)
         item = Item(make(out=next(iter(out.values()), None)), kind, value)
         self.items[kind].append(item)
@@ -159,7 +165,9 @@ class Drawing:
 
     def unary(self, name: str) -> None:
         op, x = self.pick(list(UNARY)), self.any_item()
-        self.add(lambda out: getattr(sym, op)(x.symbol, out=out, name=name), x.kind, [x], lambda v: UNARY[op](x(v)))
+        self.add(
+            lambda out: getattr(sym, op)(x.symbol, out=out, name=name), x.kind, [x], lambda v: UNARY[op](x(v))
+        )
 
     def binary(self, name: str) -> None:
         op, x, y = self.pick(list(BINARY)), self.any_item(), self.any_item()

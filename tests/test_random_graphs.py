@@ -67,7 +67,9 @@ def test_variables_mean_their_values_at_the_start_of_the_step(data: st.DataObjec
         for _ in range(2):
             expected, values = drawing.expected(dict(values))
     for k, (a, b) in enumerate(zip(outputs, expected, strict=True)):
-        np.testing.assert_allclose(a, np.broadcast_to(b, a.shape), rtol=1e-6, atol=1e-6, err_msg=f"output {k}")
+        np.testing.assert_allclose(
+            a, np.broadcast_to(b, a.shape), rtol=1e-6, atol=1e-6, err_msg=f"output {k}"
+        )
     for name, array in held.items():
         expect = np.broadcast_to(plain(values[name]), plain(array).shape)
         np.testing.assert_allclose(plain(array), expect, rtol=1e-6, atol=1e-6, err_msg=name)

@@ -6,6 +6,7 @@ from ..build import Builder, is_number
 from ..dtypes import COMPUTE
 from ..expr import Extent, Node, toposort
 from ..hostmath import constant_value
+from ..prims import CAST
 from .ir import LISTED, REDUCE, STANDARD, Body, Buffer, Call, Instance, Kernel, Region, Source, Value
 from .partition import needs_rows
 from .schedule import Schedule
@@ -137,29 +138,21 @@ def _variants(
     if mode not in (LISTED, STANDARD):
         return roots, [], []
     buffer = wiring.buffers[wiring.sparse]
+    summed = _summed(builder, wiring)
     load = builder.leaf("load", buffer.dtype, buffer.extent, index=wiring.sparse, name=buffer.name)
-    compute = COMPUTE[buffer.dtype]
-    present = simplify(builder, _choose(builder, roots, touched=True))
-    summed = builder.leaf("load", compute, buffer.extent, index=wiring.sparse, name=buffer.name)
-    widened = _replace_load(builder, present, load, summed, builder.cast(summed, buffer.dtype))
+    widened = simplify(builder, _choose(builder, roots, touched=True))
+    present = simplify(builder, widened, {id(summed): builder.cast(load, dtype_of(summed))})
     if mode == LISTED:
         return present, widened, []
-    zero = builder.const(0)
+    zero = builder.cast(builder.const(0), dtype_of(summed))
     absent = _choose(builder, roots, touched=False)
-    return (
-        present,
-        widened,
-        _replace_load(builder, absent, load, builder.cast(zero, compute), builder.cast(zero, buffer.dtype)),
-    )
+    return present, widened, simplify(builder, absent, {id(summed): zero})
 
 
-def _replace_load(
-    builder: Builder, roots: list[Node], load: Node, computed: Node, stored: Node
-) -> list[Node]:
-    """Put a value in place of the sparse load: `computed` where the formula widens it, `stored` where it is moved."""
-    replaced = {id(builder.cast(load, dtype_of(computed))): computed}
-    replaced.setdefault(id(load), stored)
-    return simplify(builder, roots, replaced)
+def _summed(builder: Builder, wiring: _Wiring) -> Node:
+    """The sparse gradient as formulas read it: a sum of rows in the dtype of the computation, not rounded."""
+    name, dtype, extent, *_ = wiring.buffers[wiring.sparse]
+    return builder.leaf("load", COMPUTE[dtype], extent, index=wiring.sparse, name=name)
 
 
 def _choose(builder: Builder, roots: list[Node], touched: bool) -> list[Node]:
@@ -180,17 +173,25 @@ def dtype_of(node: Node) -> str:
 def _inline(builder: Builder, body: Body, c: int, wiring: _Wiring, results: list[list[Node]]) -> list[Node]:
     """A body's roots with its params and scalars replaced by the kernel's."""
     replaced: dict[int, Node] = {}
+    wide: set[int] = set()  # loads of the sparse gradient
     for node in toposort(body.roots):
         if node.op == "load":
             producer, index = wiring.inputs[c][node.attrs["index"]]
             if producer >= 0:
                 replaced[id(node)] = results[producer][index]
+            elif index == wiring.sparse:
+                # The sum itself where the formula widens it; what is moved in 16 bits is rounded first.
+                summed = _summed(builder, wiring)
+                replaced[id(node)] = builder.cast(summed, wiring.buffers[index].dtype)
+                wide.add(id(node))
             else:
                 assert node.type is not None
                 buffer = wiring.buffers[index]
                 replaced[id(node)] = builder.leaf(
                     "load", buffer.dtype, buffer.extent, index=index, name=buffer.name
                 )
+        elif node.op == CAST and id(node.inputs[0]) in wide and dtype_of(node) == COMPUTE[dtype_of(node.inputs[0])]:
+            replaced[id(node)] = _summed(builder, wiring)
         elif node.op == "scalar":
             assert node.type is not None
             replaced[id(node)] = builder.leaf("scalar", *node.type, node.where, name=(c, node.attrs["name"]))

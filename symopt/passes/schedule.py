@@ -74,6 +74,10 @@ def _aligned(region: Region, value: Value, variable: Value) -> bool:
         p.extent for c in region.calls for p, v in zip(c.body.outputs, c.outputs, strict=True) if v is value
     )
     for call in region.calls:
+        if region.mode == LISTED and value in call.outputs:
+            carried = call.body.carries[call.outputs.index(value)]
+            if call.inputs[carried] is not variable:
+                return False  # the rows that are not listed must come from elsewhere
         for param, read in zip(call.body.params, call.inputs, strict=True):
             if read is variable and (param.extent != extent or extent == Extent.TENSOR):
                 return False

@@ -1,0 +1,311 @@
+"""What a bound graph does: buffers, rebinding, numbers, attributes, whole training steps."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import symopt as so
+from symopt import sym
+from symopt.backends import jit
+
+SHAPE = (6, 4)
+
+
+def arrays(*names: str) -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {n: rng.random(SHAPE, np.float32) for n in names or "wgmv"}
+
+
+def adam(**attrs: Any) -> Any:
+    w = sym.var("w")
+    return sym.adam_update(
+        w, sym.var("g"), sym.var("m"), sym.var("v"), out=w, name="fc1", **{"lr": 0.1, **attrs}
+    )
+
+
+def numpy_adam(a: dict[str, Any], lr: float = 0.1, wd: float = 0.0) -> dict[str, np.ndarray]:
+    g = a["g"] + wd * a["w"]
+    m, v = 0.9 * a["m"] + 0.1 * g, 0.999 * a["v"] + 0.001 * g * g
+    return {"w": a["w"] - lr * m / (np.sqrt(v) + 1e-8), "m": m, "v": v}
+
+
+def close(given: dict[str, Any], expected: dict[str, np.ndarray]) -> None:
+    for name, x in expected.items():
+        np.testing.assert_allclose(given[name], x, rtol=2e-5, atol=1e-6)
+
+
+@pytest.fixture(params=["native", "reference"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_in_place_and_same_buffers(engine: str) -> None:
+    given = arrays()
+    expected = numpy_adam(given)
+    executor = adam().bind(so.cpu(), args=given, aux_states=given, engine=engine)
+    first = executor.forward()
+    close(given, expected)
+    assert first[0] is given["w"] and executor.forward()[0] is given["w"]
+    assert (
+        executor.output_dict == {"fc1_output": given["w"]} or executor.output_dict["fc1_output"] is given["w"]
+    )
+
+
+def test_lists_and_dicts_bind_alike(engine: str) -> None:
+    one, other = arrays(), arrays()
+    adam().bind(args=[one["w"], one["g"]], aux_states=[one["m"], one["v"]], engine=engine).forward()
+    adam().bind(args={**other, "surplus": 3}, aux_states=other, engine=engine).forward()
+    close(one, other)
+
+
+def test_output_without_out_leaves_the_weight(engine: str) -> None:
+    given = arrays()
+    before = given["w"].copy()
+    node = sym.adam_update(*(sym.var(n) for n in "wgmv"), lr=0.1)
+    executor = node.bind(args=given, aux_states=given, engine=engine)
+    expected = numpy_adam(given)
+    (out,) = executor.forward()
+    np.testing.assert_allclose(out, expected["w"], rtol=2e-5)
+    assert np.array_equal(given["w"], before) and executor.forward()[0] is out
+
+
+def test_forward_binds_arrays_and_numbers_without_compiling() -> None:
+    given = arrays()
+    executor = adam(lr=sym.var("lr", shape=())).bind(args={**given, "lr": 0.1}, aux_states=given)
+    executor.forward()
+    compiled = jit.compiled_count()
+    other = np.ones(SHAPE, np.float32)
+    expected = numpy_adam({**given, "g": other}, lr=0.3)
+    executor.forward(g=other, lr=0.3)
+    close(given, expected)
+    assert jit.compiled_count() == compiled
+    assert executor.arg_dict["g"] is other and executor.arg_dict["lr"] == 0.3
+    other[:] = 2  # bound by reference
+    expected = numpy_adam({**given, "g": other}, lr=0.3)
+    executor.forward()
+    close(given, expected)
+
+
+def test_assigning_rebinds_and_the_old_array_stays(engine: str) -> None:
+    given = arrays()
+    executor = adam().bind(args=given, aux_states=given, engine=engine)
+    old, new = given["w"].copy(), np.ones(SHAPE, np.float32)
+    executor.arg_dict["w"] = new
+    expected = numpy_adam({**given, "w": new})
+    assert executor.forward()[0] is new
+    close({"w": new, "m": given["m"]}, {k: expected[k] for k in "wm"})
+    assert np.array_equal(given["w"], old)
+    executor.aux_dict["m"] = np.zeros(SHAPE, np.float32)
+    executor.forward()
+
+
+def test_set_attr(engine: str) -> None:
+    given = arrays()
+    executor = adam().bind(args=given, aux_states=given, engine=engine)
+    executor.forward()
+    compiled = jit.compiled_count()
+    executor.set_attr("fc1", wd=0.5, lr=0.01)
+    expected = numpy_adam(given, lr=0.01, wd=0.5)
+    executor.forward()
+    close(given, expected)
+    assert jit.compiled_count() == compiled
+    executor.set_attr(
+        "fc1", clip_gradient=0.25
+    )  # switches the clip on: a new plan, the numbers set before stay
+    expected = numpy_adam({**given, "g": np.clip(given["g"], -0.25, 0.25)}, lr=0.01, wd=0.5)
+    executor.forward()
+    close(given, expected)
+
+
+def test_switching_lazy_off(engine: str) -> None:
+    given = arrays()
+    given["g"] = so.sparse.row_sparse_array((np.ones((1, 4), np.float32), [2]), shape=SHAPE)
+    executor = adam(wd=0.1).bind(args=given, aux_states=given, engine=engine)
+    before = given["w"].copy()
+    executor.forward()
+    assert (given["w"] != before).any(axis=1).tolist() == [False, False, True, False, False, False]
+    executor.set_attr("fc1", lazy_update=False)
+    executor.forward()
+    assert (given["w"] != before).any(axis=1).all()
+
+
+def test_copy_params_and_reshape(engine: str) -> None:
+    given = arrays()
+    executor = adam().bind(args=given, aux_states=given, engine=engine)
+    executor.copy_params_from({"w": np.zeros(SHAPE)}, {"m": np.ones(SHAPE)})
+    assert not given["w"].any() and given["m"].all()
+    with pytest.raises(ValueError, match="nothing"):
+        executor.copy_params_from({"nothing": 1})
+    executor.copy_params_from({"nothing": 1}, allow_extra_params=True)
+    larger = executor.reshape(w=(9, 4))
+    assert larger.forward()[0].shape == (9, 4) and larger.aux_dict["v"].shape == (9, 4)
+
+
+def test_simple_bind_and_eval() -> None:
+    executor = adam().simple_bind(w=SHAPE, type_dict={"w": "float16"})
+    assert {x.dtype.name for x in (*executor.arg_arrays, *executor.aux_arrays)} == {"float16"}
+    executor.arg_dict["g"][:] = 1
+    assert (executor.forward()[0] < 0).all()
+    assert (sym.var("a") * 2).eval(a=np.ones(2))[0].tolist() == [2, 2]
+
+
+def test_monitor_sees_every_output() -> None:
+    given = arrays()
+    executor = adam().bind(args=given, aux_states=given)
+    seen: dict[str, np.ndarray] = {}
+    executor.set_monitor_callback(seen.__setitem__)
+    expected = numpy_adam(given)
+    executor.forward()
+    np.testing.assert_allclose(seen["fc1_output"], expected["w"], rtol=2e-5)
+    executor.set_monitor_callback(None)
+    seen.clear()
+    executor.forward()
+    assert not seen
+
+
+def test_counter_schedule_and_bias_correction(engine: str) -> None:
+    given = arrays("w", "g")
+    given |= {n: np.zeros(SHAPE, np.float32) for n in "mv"}
+    t = sym._plus_scalar(sym.var("t", shape=()), scalar=1, out=sym.var("t", shape=()))
+    count = sym.var("t", shape=())
+    t = sym._plus_scalar(count, scalar=1, out=count)
+    lr = 0.1 * sym.sqrt(1 - 0.999**t) / (1 - 0.9**t)
+    executor = sym.Group([adam(lr=lr), t]).bind(args={**given, "t": 0}, aux_states=given, engine=engine)
+    for step in range(1, 4):
+        rate = 0.1 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
+        expected = numpy_adam(given, lr=rate)
+        outputs = executor.forward()
+        close(given, expected)
+        assert executor.arg_dict["t"] == step == float(outputs[1])
+
+
+def test_a_number_held_in_an_array_is_read_each_step_and_written(engine: str) -> None:
+    held = np.array(5.0)
+    count = sym.var("t", shape=())
+    executor = sym._plus_scalar(count, scalar=1, out=count).bind(args={"t": held}, engine=engine)
+    executor.forward()
+    assert held == 6
+    held[...] = 10
+    executor.forward()
+    assert held == 11
+
+
+def test_skip_when_not_finite(engine: str) -> None:
+    given = arrays()
+    w, g, m, v = (sym.var(n) for n in "wgmv")
+    new = sym.adam_update(w, g, m, v, lr=0.1, name="u")
+    fine = sym.all_finite(g)
+    heads = [sym.where(fine, new, w, out=w)]
+    heads += [sym.where(fine, new.state(s), x, out=x) for s, x in (("mean", m), ("var", v))]
+    executor = sym.Group(heads).bind(args=given, aux_states=given, engine=engine)
+    bad = given["g"].copy()
+    bad[3, 2] = np.inf
+    before = {n: given[n].copy() for n in "wmv"}
+    executor.forward(g=bad)
+    assert all(np.array_equal(before[n], given[n]) for n in before)
+    expected = numpy_adam(given)
+    executor.forward(g=given["g"])
+    close(given, expected)
+
+
+def test_clip_and_average_fuse() -> None:
+    names = "abc"
+    given = {p + n: x for n in names for p, x in arrays(*"wgmve").items()}
+    grads = [sym.var("g" + n) for n in names]
+    scale = sym.minimum(1.0 / (sym.sqrt(sym.sum(sym.multi_sum_sq(*grads))) + 1e-6), 1.0)
+    heads = []
+    for n, g in zip(names, grads):
+        w, e = sym.var("w" + n), sym.var("e" + n)
+        u = sym.adam_update(w, g, sym.var("m" + n), sym.var("v" + n), lr=0.1, rescale_grad=scale, out=w)
+        heads += [u, sym.elemwise_add(0.9 * e, 0.1 * u, out=e)]
+    executor = sym.Group(heads).bind(args=given, aux_states=given)
+    norm = np.sqrt(sum((given["g" + n].astype(float) ** 2).sum() for n in names))
+    before = {k: x.copy() for k, x in given.items()}
+    executor.forward()
+    for n in names:
+        one = {p: before[p + n] for p in "wgmv"}
+        expected = numpy_adam({**one, "g": one["g"] * min(1 / (norm + 1e-6), 1)})
+        np.testing.assert_allclose(given["w" + n], expected["w"], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(
+            given["e" + n], 0.9 * before["e" + n] + 0.1 * expected["w"], rtol=1e-4, atol=1e-5
+        )
+    assert (
+        "4 launches" in executor.summary().splitlines()[0]
+    )  # squares, their sum, the scale, and everything else
+
+
+def test_strided_inputs_are_read_anew(engine: str) -> None:
+    given = arrays()
+    wide = np.ones((6, 8), np.float32)
+    executor = adam().bind(args={**given, "g": wide[:, ::2]}, aux_states=given, engine=engine)
+    assert "strided" in executor.summary()
+    for value in (1, 3):
+        wide[:] = value
+        expected = numpy_adam({**given, "g": wide[:, ::2]})
+        executor.forward()
+        close(given, expected)
+
+
+class Foreign:
+    """An array of some other library."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array = array
+        self.__array_interface__ = array.__array_interface__
+
+
+def test_foreign_arrays_are_updated_in_place(engine: str) -> None:
+    given = arrays()
+    expected = numpy_adam(given)
+    adam().bind(
+        args={n: Foreign(given[n]) for n in "wg"},
+        aux_states={n: Foreign(given[n]) for n in "mv"},
+        engine=engine,
+    ).forward()
+    close(given, expected)
+
+
+def test_torch_tensors_are_updated_in_place() -> None:
+    torch = pytest.importorskip("torch")
+    given = arrays()
+    expected = numpy_adam(given)
+    tensors = {n: torch.from_numpy(x.copy()) for n, x in given.items()}
+    adam().bind(args=tensors, aux_states=tensors).forward()
+    close({n: x.numpy() for n, x in tensors.items()}, expected)
+
+
+def test_looking_inside() -> None:
+    executor = adam(clip_gradient=1.0).bind(args=arrays(), aux_states=arrays())
+    assert "adam_update" in executor.summary() and "Op:adam_update, Name=fc1" in executor.debug_str()
+    assert "adam.py:" in executor.source() and "define" in executor.source("llvm")
+    assert "ret" in executor.source("asm")
+    with pytest.raises(ValueError, match="text, llvm, asm"):
+        executor.source("c")
+    graph = executor.to_networkx()
+    assert [graph.nodes[n]["op"] for n in graph] == ["null"] * 4 + ["adam_update"]
+    assert sorted(port for _, _, port in graph.in_edges(4, data="port")) == [0, 1, 2, 3]
+
+
+def test_variables_and_repeated_heads(engine: str) -> None:
+    w = sym.var("w")
+    double = w * 2
+    given = arrays("w")
+    executor = sym.Group([w, double, double]).bind(args=given, engine=engine)
+    outputs = executor.forward()
+    assert outputs[0] is given["w"] and np.array_equal(outputs[1], outputs[2])
+    assert np.array_equal(outputs[1], given["w"] * 2)
+
+
+def test_eager_states_and_outputs() -> None:
+    given = arrays()
+    expected = numpy_adam(given)
+    before = given["w"].copy()
+    out = so.nd.adam_update(given["w"], given["g"], mean=given["m"], var=given["v"], lr=0.1)
+    np.testing.assert_allclose(out, expected["w"], rtol=2e-5)
+    close(given, {k: expected[k] for k in "mv"})
+    assert np.array_equal(given["w"], before)
+    compiled = jit.compiled_count()
+    target = np.empty(SHAPE, np.float32)
+    assert so.nd.adam_update(given["w"], given["g"], given["m"], given["v"], lr=0.2, out=target) is target
+    assert jit.compiled_count() == compiled and target.any()
