@@ -50,7 +50,7 @@ def torch_adam(torch: Any, arrays: Arrays, n: int, kind: str) -> Any:
     parameters = []
     for k in range(n):
         parameter = torch.nn.Parameter(torch.from_numpy(arrays[f"w{k}"].copy()))
-        parameter.grad = torch.from_numpy(arrays[f"g{k}"])
+        parameter.grad = torch.from_numpy(arrays[f"g{k}"].copy())  # clip_grad_norm_ writes into it
         parameters.append(parameter)
     return torch.optim.Adam(parameters, lr=LR, **{kind: True})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 OURS = "symopt"
+BUSY = 0.05  # with more of the machine than this taken by others, a ratio is no verdict
 Work = Callable[[], Any]
 
 
@@ -25,20 +27,29 @@ class Row:
     targets: dict[str, float] = field(default_factory=dict)
     limit: float | None = None  # seconds not to exceed
     remark: str = ""
+    others: float = 0.0  # share of the processor time that went to other processes meanwhile
 
     def lines(self) -> list[str]:
         ours = self.seconds[OURS]
         found = [f"{self.job:<34} {OURS:<22} {_time(ours):>10}"]
         if self.limit is not None:
-            found[0] += f"            target {_time(self.limit)} {_verdict(ours <= self.limit)}"
+            found[0] += f"            target {_time(self.limit)} {self._verdict(ours <= self.limit)}"
         for peer, seconds in self.seconds.items():
             if peer != OURS:
                 ratio, target = seconds / ours, self.targets.get(peer)
                 line = f"{'':<34} {peer:<22} {_time(seconds):>10}  {ratio:7.2f}x"
-                found.append(line + (f"   target {target:g}x {_verdict(ratio >= target)}" if target else ""))
+                if target:
+                    line += f"   target {target:.3g}x {self._verdict(ratio >= target)}"
+                found.append(line)
         if self.remark:
             found.append(f"{'':<34} {self.remark}")
         return found
+
+    def _verdict(self, met: bool) -> str:
+        """A busy machine decides nothing: torch's threads spin while they wait, and lose fiftyfold on a shared core."""
+        if self.others > BUSY:
+            return f"undecided: {self.others:.0%} of the machine was busy with something else"
+        return "met" if met else "MISSED"
 
 
 def measure(work: dict[str, Work], rounds: int = 15, inner: int = 1) -> dict[str, float]:
@@ -53,6 +64,19 @@ def measure(work: dict[str, Work], rounds: int = 15, inner: int = 1) -> dict[str
                 run()
             times[name].append((time.perf_counter() - start) / inner)
     return {name: statistics.median(found) for name, found in times.items()}
+
+
+def foreign_work() -> tuple[float, float]:
+    """Processor seconds since boot: those of the whole machine, and those that others than this run worked.
+
+    Time that the hypervisor took counts as work of others. Zeros where there is no /proc/stat.
+    """
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return 0.0, 0.0
+    ticks = [int(x) / os.sysconf("SC_CLK_TCK") for x in stat.read_text().splitlines()[0].split()[1:9]]
+    idle = ticks[3] + ticks[4]
+    return sum(ticks), sum(ticks) - idle - sum(os.times()[:4])
 
 
 def torch_or_none(threads: int) -> Any:
@@ -87,7 +111,3 @@ def _time(seconds: float) -> str:
         if seconds * scale >= 1:
             return f"{seconds * scale:.2f} {unit}"
     return f"{seconds * 1e9:.0f} ns"
-
-
-def _verdict(met: bool) -> str:
-    return "met" if met else "MISSED"

@@ -10,7 +10,7 @@ from pathlib import Path
 import dense
 import sparse
 import startup
-from harness import machine
+from harness import foreign_work, machine
 
 import symopt as so
 
@@ -37,7 +37,12 @@ def main() -> None:
     rows = []
     for name, job in JOBS.items():
         if options.only in (None, name):
+            total, others = foreign_work()
             for row in job(options.quick):
+                now_total, now_others = foreign_work()
+                row.others = (now_others - others) / max(now_total - total, 1e-9)
+                if options.quick:
+                    row.targets, row.limit = {}, None  # the targets are for the full sizes
                 print("\n".join(row.lines()), flush=True)
                 rows.append(asdict(row))
     if options.json:

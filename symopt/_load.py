@@ -12,7 +12,9 @@ def load_ops() -> ModuleType:
     """The package symopt.ops, wherever it lies."""
     package = os.path.dirname(os.path.abspath(__file__))
     root = os.path.dirname(package)
-    if not os.path.isdir(os.path.join(package, "ops")) and os.path.isfile(os.path.join(root, "pyproject.toml")):
+    if not os.path.isdir(os.path.join(package, "ops")) and os.path.isfile(
+        os.path.join(root, "pyproject.toml")
+    ):
         _load_from(os.path.join(root, "ops"))
     return import_module(NAME)
 

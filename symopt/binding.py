@@ -27,7 +27,7 @@ Given = Any  # a number, a RowSparseArray, or anything that becomes a NumPy arra
 def by_name(
     given: Mapping[str, Given] | Sequence[Given] | None, names: Sequence[str], what: str
 ) -> dict[str, Given]:
-    """Arguments given as a dict, or as a list in the graph's order. Surplus names of a dict are ignored, as in MXNet."""
+    """Arguments given as a dict, or as a list in the graph's order. A dict may have surplus names, as in MXNet."""
     if given is None:
         given = {}
     if isinstance(given, Mapping):

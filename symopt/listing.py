@@ -12,6 +12,7 @@ from .facts import state_positions
 from .names import HIDDEN_KEYS
 from .opdef import OPS
 
+MAX_LINES = 10  # of a printed group
 Inferred = tuple[list[Any] | None, list[Any] | None, list[Any] | None]
 
 
@@ -98,6 +99,13 @@ def text_attrs(node: Node) -> dict[str, str]:
         if key[2:-2] in HIDDEN_KEYS:
             attrs[key[2:-2]] = str(value)
     return attrs
+
+
+def summary(outputs: Sequence[Node]) -> str:
+    """A line for each output; of a large group, the first few and how many more there are."""
+    lines = [summary_line(node) for node in outputs[:MAX_LINES]]
+    more = len(outputs) - MAX_LINES
+    return "\n".join(lines + ([f"... and {more} more outputs"] if more > 0 else []))
 
 
 def summary_line(node: Node) -> str:

@@ -190,16 +190,21 @@ def _register(function: Callable[..., Any], *, is_update: bool, **options: Any) 
 
 def _read_signature(function: Callable[..., Any]) -> tuple[tuple[Input, ...], dict[str, Attr]]:
     """Inputs and attributes, read off the code object: `inspect.signature` would double the time of the import."""
+    while hasattr(function, "__wrapped__"):  # somebody's decorator
+        function = function.__wrapped__
     hints = function.__annotations__
     if any(isinstance(hint, str) for hint in hints.values()):  # from __future__ import annotations
         hints = get_type_hints(function, include_extras=True)
-    code = function.__code__
-    last, stars = code.co_argcount + code.co_kwonlyargcount, bool(code.co_flags & 4) + bool(code.co_flags & 8)
-    positional = code.co_varnames[: code.co_argcount] + code.co_varnames[last : last + stars]
-    keywords = code.co_varnames[code.co_argcount : last]
+    code, defaults = function.__code__, function.__kwdefaults__ or {}
+    first, last = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
+    stars = sum(code.co_flags & flag > 0 for flag in (4, 8))  # *args, **kwargs; they come after the keywords
+    positional = code.co_varnames[:first] + code.co_varnames[last : last + stars]
     inputs = tuple(_input(function, name, hints.get(name)) for name in positional)
-    defaults = function.__kwdefaults__ or {}
-    return inputs, {name: _attr(name, hints.get(name, float), defaults.get(name, REQUIRED)) for name in keywords}
+    attrs = {
+        name: _attr(name, hints.get(name), defaults.get(name, REQUIRED))
+        for name in code.co_varnames[first:last]
+    }
+    return inputs, attrs
 
 
 def _input(function: Callable[..., Any], name: str, hint: Any) -> Input:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .backends.base import Memory
@@ -50,10 +50,8 @@ def summary(order: Sequence[Node], program: Program, memory: Memory, n_strided: 
         moved = sum(bytes_moved(launch.kernel, i.domain) for i in launch.instances)
         elements = sum(_elements(i.domain) for i in launch.instances)
         total += moved
-        domain = _domain(launch.kernel)
-        lines.append(
-            f"  {launch.kernel.name:<{width}}  {domain:<10}  {len(launch.instances):>7}  {elements:>10,}  {_bytes(moved):>10}"
-        )
+        name, count, domain = launch.kernel.name, len(launch.instances), _domain(launch.kernel)
+        lines.append(f"  {name:<{width}}  {domain:<10}  {count:>7}  {elements:>10,}  {_bytes(moved):>10}")
     own = sum(a.nbytes for k, a in memory.arrays.items() if isinstance(k, int))
     lines.append(f"bytes moved per step: {_bytes(total)}")
     lines.append(f"buffers of the executor: {_bytes(own)}; scratch: {_bytes(_scratch(program.launches))}")
@@ -79,7 +77,7 @@ def _domain(kernel: Kernel) -> str:
 def source(program: Program, form: str) -> str:
     """Every distinct kernel's code."""
     kernels = {id(launch.kernel): launch.kernel for launch in program.launches}.values()
-    makers = {
+    makers: dict[str, Callable[[Kernel], str]] = {
         "text": kernel_text,
         "llvm": lambda k: module_of(k)[0],
         "asm": lambda k: assembly(module_of(k)[0]),

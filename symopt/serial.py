@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def load_json(text: str) -> Symbol:
     return Symbol(read_nodes(text))
 
 
-def load(fname: str | Path) -> Symbol:
+def load(fname: str | PathLike[str]) -> Symbol:
     """The Symbol in a file."""
     try:
         text = Path(fname).read_text(encoding="utf-8")
@@ -44,7 +45,7 @@ def load(fname: str | Path) -> Symbol:
     return load_json(text)
 
 
-def save(fname: str | Path, outputs: Symbol | Sequence[Node]) -> None:
+def save(fname: str | PathLike[str], outputs: Symbol | Sequence[Node]) -> None:
     """Write the JSON of a Symbol to a file."""
     Path(fname).write_text(tojson(outputs), encoding="utf-8")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .attrs import REQUIRED
@@ -18,7 +19,6 @@ from .symbol import Symbol, group, make
 
 if TYPE_CHECKING:
     from inspect import Signature
-    from pathlib import Path
 
 __all__ = [
     "AttrScope", "Group", "NameManager", "Prefix", "Symbol", "Variable", "contrib", "load", "load_json",
@@ -72,7 +72,7 @@ Variable = var
 Group = group
 
 
-def load(fname: str | Path) -> Symbol:
+def load(fname: str | PathLike[str]) -> Symbol:
     """The Symbol in a file of MXNet's JSON format."""
     from .serial import load
 

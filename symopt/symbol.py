@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from .compose import Call, make_node, parse, pick_state, renamed, replace_variables
@@ -19,7 +20,7 @@ from .listing import (
     list_variables,
     output_name,
     reference,
-    summary_line,
+    summary,
     text_attrs,
 )
 from .names import checked_attrs
@@ -27,11 +28,8 @@ from .opdef import get_op
 from .operators import Operators
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .executor import Executor
-
-MAX_LINES = 10  # of a printed group
+    from .infer import Types
 
 
 class Symbol(Operators):
@@ -161,10 +159,8 @@ class Symbol(Operators):
         return self._infer_shapes(args, kwargs, partial=True)
 
     def _infer_shapes(self, args: Sequence[Any], kwargs: Mapping[str, Any], partial: bool) -> Inferred:
-        from .infer import infer
-
         shapes = {k: _shape(v) for k, v in given_values(self._outputs, "infer_shape", args, kwargs).items()}
-        return by_kind(self._outputs, infer(self._outputs, shapes, partial=partial).shape)
+        return by_kind(self._outputs, self._infer(shapes, partial=partial).shape)
 
     def infer_type(self, *args: Any, **kwargs: Any) -> Inferred:
         """Types of (arguments, outputs, states), as numpy.float32 etc.; None three times if not all known."""
@@ -172,27 +168,26 @@ class Symbol(Operators):
 
     def infer_type_partial(self, *args: Any, **kwargs: Any) -> Inferred:
         """As infer_type, with None for what is not known."""
-        from .infer import infer
-
         given = given_values(self._outputs, "infer_type", args, kwargs)
-        types = infer(self._outputs, {}, {k: canonical(v) for k, v in given.items()}, partial=True)
+        types = self._infer({}, {k: canonical(v) for k, v in given.items()})
         return by_kind(self._outputs, lambda n: (name := types.dtype(n)) and to_numpy(name).type)
 
     def infer_storage_type(self, *args: Any, **kwargs: Any) -> Inferred:
         """Storage of (arguments, outputs, states): "default" or "row_sparse"."""
+        given = given_values(self._outputs, "infer_storage_type", args, kwargs)
+        return by_kind(self._outputs, self._infer({}, None, given).stype)
+
+    def _infer(self, *given: Any, partial: bool = True) -> Types:
         from .infer import infer
 
-        given = given_values(self._outputs, "infer_storage_type", args, kwargs)
-        return by_kind(self._outputs, infer(self._outputs, {}, None, given, partial=True).stype)
+        return infer(self._outputs, *given, partial=partial)
 
     def debug_str(self) -> str:
         """Every node with its inputs and attributes, as MXNet writes it."""
         return debug_text(self._outputs)
 
     def __str__(self) -> str:
-        lines = [summary_line(node) for node in self._outputs[:MAX_LINES]]
-        more = len(self._outputs) - MAX_LINES
-        return "\n".join(lines + ([f"... and {more} more outputs"] if more > 0 else []))
+        return summary(self._outputs)
 
     def __repr__(self) -> str:
         if len(self._outputs) == 1:
@@ -205,7 +200,7 @@ class Symbol(Operators):
 
         return tojson(self)
 
-    def save(self, fname: str | Path) -> None:
+    def save(self, fname: str | PathLike[str]) -> None:
         """Write the JSON to a file; sym.load reads it."""
         with open(fname, "w", encoding="utf-8") as file:
             file.write(self.tojson())

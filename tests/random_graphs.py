@@ -75,7 +75,7 @@ UPDATES: dict[str, tuple[dict[str, float], tuple[str, ...], Callable[..., tuple[
     "group_adagrad_update": ({}, ("history",), _group),
 }
 UNARY: dict[str, Callable[[Any], Any]] = {
-    "abs": np.abs, "square": np.square, "negative": np.negative, "sign": np.sign, "identity": lambda x: x,
+    "abs": np.abs, "square": np.square, "negative": np.negative, "sign": lambda x: np.where(x > 0, 1.0, np.where(x < 0, -1.0, 0.0)), "identity": lambda x: x,
 }  # fmt: skip
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "broadcast_add": np.add, "broadcast_sub": np.subtract, "broadcast_mul": np.multiply,

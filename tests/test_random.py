@@ -58,7 +58,14 @@ def define(trees: tuple[Any, Any, Any]) -> None:
     def random_update(
         weight: Tensor, grad: Tensor, mom: State, acc: RowState, *, lr: float = 0.1, beta: float = 0.9
     ) -> Updated:
-        names = {"weight": weight, "grad": grad, "mom": mom, "acc": acc, "lr": lr, "beta": beta}
+        names: dict[str, Any] = {
+            "weight": weight,
+            "grad": grad,
+            "mom": mom,
+            "acc": acc,
+            "lr": lr,
+            "beta": beta,
+        }
         whole = [build(t, names) + grad * 0 for t in trees[:2]]
         return lang.updated(whole[0], mom=whole[1], acc=lang.row_sum(build(trees[2], names) + grad * 0))
 

@@ -151,7 +151,7 @@ class ReferenceEngine:
         for node in toposort(body.roots):
             assert node.type is not None
             if is_number(node):
-                values[id(node)] = rounded(HostProgram([node])(leaves)[0], node.type.dtype)  # type: ignore[arg-type]
+                values[id(node)] = rounded(HostProgram([node])(leaves)[0], node.type.dtype)
             elif node.op == "load":
                 values[id(node)] = loads[node.attrs["index"]]
             elif node.op == "touched":

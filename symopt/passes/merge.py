@@ -190,7 +190,11 @@ def _inline(builder: Builder, body: Body, c: int, wiring: _Wiring, results: list
                 replaced[id(node)] = builder.leaf(
                     "load", buffer.dtype, buffer.extent, index=index, name=buffer.name
                 )
-        elif node.op == CAST and id(node.inputs[0]) in wide and dtype_of(node) == COMPUTE[dtype_of(node.inputs[0])]:
+        elif (
+            node.op == CAST
+            and id(node.inputs[0]) in wide
+            and dtype_of(node) == COMPUTE[dtype_of(node.inputs[0])]
+        ):
             replaced[id(node)] = _summed(builder, wiring)
         elif node.op == "scalar":
             assert node.type is not None
