@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from ..build import is_number
@@ -9,7 +10,13 @@ from ..expr import Extent, Node, toposort
 from ..hostmath import constant_value
 from ..passes.ir import Kernel
 from ..prims import CAST, PRIMS, REDUCTIONS
+from .emit import dtype_of
 
+ATOM = 9  # names, numbers and calls need no brackets
+BINDS = {
+    "where": 0, "or": 1, "and": 2, "lt": 3, "le": 3, "eq": 3, "ne": 3, "add": 4, "sub": 4, "mul": 5, "div": 5, "neg": 6,
+    "pow": 7,
+}  # fmt: skip
 DOMAINS = {
     "dense": "each element",
     "listed": "each row in the sparse gradient",
@@ -27,10 +34,7 @@ def kernel_text(kernel: Kernel) -> str:
             use = "in place" if b.read and b.write else "read" if b.read else "written"
             per = {Extent.ROW: ", one per row", Extent.TENSOR: ", one per tensor"}.get(b.extent, "")
             lines.append(f"  array  {b.name}: {b.dtype}, {use}{per}")
-    names: dict[int, str] = {}
-    for k, scalar in enumerate(kernel.scalars):
-        names[id(scalar)] = f"s{k}"
-        lines.append(f"  number s{k} = {_expression(scalar, {})}")
+    names = _numbers(kernel, lines)
     lines += _statements(kernel, kernel.stores, names)
     if kernel.absent:
         lines.append("  in rows without gradient:")
@@ -38,27 +42,37 @@ def kernel_text(kernel: Kernel) -> str:
     return "\n".join(lines)
 
 
-def _statements(kernel: Kernel, stores: tuple[tuple[Node, int], ...], names: dict[int, str]) -> list[str]:
+def _numbers(kernel: Kernel, lines: list[str]) -> dict[int, str]:
+    """Names for the numbers: an attribute's own where it has one to itself, else s0, s1, ..., each with its line."""
+    texts = [_expression(scalar, {}) for scalar in kernel.scalars]
+    names: dict[int, str] = {}
+    for k, (scalar, text) in enumerate(zip(kernel.scalars, texts, strict=True)):
+        own = text.isidentifier() and texts.count(text) == 1 and text not in {b.name for b in kernel.buffers}
+        names[id(scalar)] = text if own else f"s{k}"
+        lines.append(f"  number {text}" if own else f"  number s{k} = {text}")
+    return names
+
+
+def _statements(kernel: Kernel, stores: tuple[tuple[Node, int], ...], numbers: dict[int, str]) -> list[str]:
+    """One line for each value that is stored or used more than once. `new x` is what buffer x will hold."""
     lines: list[str] = []
-    names = dict(names)
-    count = 0
+    names = dict(numbers)
     order = toposort([root for root, _ in stores])
-    uses: dict[int, int] = {}
-    for node in order:
-        for x in node.inputs:
-            uses[id(x)] = uses.get(id(x), 0) + 1
+    uses = Counter(id(x) for node in order for x in node.inputs)
+    targets = {id(root): f"new {kernel.buffers[b].name}" for root, b in reversed(stores)}
+    count = 0
     for node in order:
         if id(node) in names or is_number(node) or node.op == "load":
             continue
-        if uses.get(id(node), 0) > 1 or node.op in REDUCTIONS:
-            name = f"t{count}"
-            count += 1
+        if id(node) in targets or uses[id(node)] > 1 or node.op in REDUCTIONS:
+            name = targets.get(id(node)) or f"t{count}"
+            count += id(node) not in targets
             lines.append(_line(name, node, names))
             names[id(node)] = name
     for root, b in stores:
-        if root.op == "load" and root.attrs["index"] == b:
-            continue
-        lines.append(_line(kernel.buffers[b].name, root, names))
+        unchanged = root.op == "load" and root.attrs["index"] == b
+        if not unchanged and names.get(id(root)) != f"new {kernel.buffers[b].name}":
+            lines.append(_line(f"new {kernel.buffers[b].name}", root, names))
     return lines
 
 
@@ -69,20 +83,32 @@ def _line(target: str, node: Node, names: dict[int, str]) -> str:
 
 
 def _expression(node: Node, names: dict[int, str]) -> str:
-    """A node as an expression, down to named values and leaves. Formulas are shallow: recursion is bounded by them."""
+    return _bound(node, names)[0]
+
+
+def _bound(node: Node, names: dict[int, str]) -> tuple[str, int]:
+    """A node as an expression, down to named values and leaves, and how tightly it binds. Formulas are shallow: the
+    recursion is bounded by them."""
     if id(node) in names:
-        return names[id(node)]
+        return names[id(node)], ATOM
     if node.op == "load":
-        return str(node.attrs["name"])
+        return str(node.attrs["name"]), ATOM
     if node.op == "scalar":
         name = node.attrs["name"]
-        return str(name[1] if isinstance(name, tuple) else name)
+        return str(name[1] if isinstance(name, tuple) else name), ATOM
     value = constant_value(node) if is_number(node) else None
     if value is not None:
-        return f"{value:g}"
-    inner = [_expression(x, names) for x in node.inputs]
+        return f"{value:g}", ATOM if value >= 0 else BINDS["neg"]
     if node.op == CAST:
-        return inner[0] if is_number(node) else f"{node.type.dtype if node.type else ''}({inner[0]})"
+        inner, binds = _bound(node.inputs[0], names)
+        return (inner, binds) if is_number(node) else (f"{dtype_of(node)}({inner})", ATOM)
     if node.op in REDUCTIONS:
-        return f"{node.op}({inner[0]})"
-    return PRIMS[node.op].text.format(*(f"({x})" if " " in x else x for x in inner))
+        return f"{node.op}({_expression(node.inputs[0], names)})", ATOM
+    binds = BINDS.get(node.op, ATOM)
+    texts = []
+    for k, x in enumerate(node.inputs):
+        text, inner_binds = _bound(x, names)
+        # a - (b - c) and a / (b / c) keep their brackets; so does every choice inside another expression.
+        loose = inner_binds < binds or (inner_binds == binds and (k > 0 or node.op == "where"))
+        texts.append(f"({text})" if binds < ATOM and loose else text)
+    return PRIMS[node.op].text.format(*texts), binds
