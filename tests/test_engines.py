@@ -92,7 +92,7 @@ def threads(request: pytest.FixtureRequest) -> Iterator[int]:
     so.set_num_threads(None)
 
 
-@pytest.mark.parametrize(("op", "storage", "dtype"), cases())
+@pytest.mark.parametrize(("op", "storage", "dtype"), list(cases()))
 def test_native_equals_reference(op: OpDef, storage: str, dtype: str, threads: int) -> None:
     for shape in SHAPES:
         if shape == () and storage != "dense":

@@ -1,0 +1,42 @@
+"""The examples run and reach what they promise; the benchmarks run at small size."""
+
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sklearn")
+    main = runpy.run_path(str(ROOT / "examples" / "digits.py"))["main"]
+    assert main() >= 0.965
+    assert "test accuracy" in capsys.readouterr().out
+
+
+def test_my_rule(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / "my_rule.py"))["main"]()
+    assert "the others are untouched" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_word_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gensim")
+    monkeypatch.setattr(sys, "argv", ["word_vectors.py", "--epochs", "2"])
+    assert runpy.run_path(str(ROOT / "examples" / "word_vectors.py"))["main"]() >= 0.45
+
+
+@pytest.mark.slow
+def test_benchmarks_run() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks" / "run.py"), "--quick"],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(ROOT), "PATH": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    for job in ("import", "bind + first step", "forward()", "clip + adam + average", "lazy adam"):
+        assert job in done.stdout
