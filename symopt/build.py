@@ -67,6 +67,10 @@ class Builder:
     def const(self, value: float) -> Node:
         return self.leaf("const", "float64", Extent.HOST, value=float(value))
 
+    def truth(self, value: bool) -> Node:
+        """A condition that is known when the formula is traced."""
+        return self.leaf("const", "bool", Extent.HOST, value=float(value))
+
     def _numeric(self, inputs: tuple[Node, ...]) -> str:
         for x in inputs:
             if x.type and x.type.dtype != "bool" and not is_host(x):
@@ -100,6 +104,11 @@ class Builder:
 def is_host(x: Node) -> bool:
     """Whether the host knows the value before the step starts (rounded or not)."""
     return x.type is not None and x.type.extent == Extent.HOST
+
+
+def kernel_inputs(x: Node) -> tuple[Node, ...]:
+    """The inputs of x that a kernel computes: a number comes from the host, whatever it is made of there."""
+    return () if is_number(x) else x.inputs
 
 
 def is_number(x: Node) -> bool:

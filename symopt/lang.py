@@ -125,7 +125,11 @@ def _apply(op: str, *operands: Any) -> Tensor:
     if _plain(*operands):
         raise TypeError(f"{op} of numbers only, {operands}: one operand must come from the formula's inputs")
     builder = next(x.builder for x in operands if isinstance(x, Tensor))
-    nodes = [x.node if isinstance(x, Tensor) else builder.const(x) for x in operands]
+    n_conditions = {"where": 1, "and": 2, "or": 2}.get(op, 0)
+    nodes = [
+        x.node if isinstance(x, Tensor) else builder.truth(x) if k < n_conditions else builder.const(x)
+        for k, x in enumerate(operands)
+    ]
     return Tensor(builder, builder.make(op, *nodes, where=_place()))
 
 

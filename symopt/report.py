@@ -13,7 +13,7 @@ from .codegen.text import kernel_text
 from .errors import DependencyError
 from .expr import Extent, Node, origin
 from .infer import Types
-from .passes.ir import REDUCE, Kernel, Launch, Program
+from .passes.ir import LISTED, REDUCE, Instance, Kernel, Launch, Program
 
 if TYPE_CHECKING:
     import networkx
@@ -47,8 +47,10 @@ def summary(order: Sequence[Node], program: Program, memory: Memory, n_strided: 
     lines.append(f"  {'kernel':<{width}}  {'domain':<10}  tensors    elements       bytes")
     total = 0
     for launch in program.launches:
-        moved = sum(bytes_moved(launch.kernel, i.domain) for i in launch.instances)
-        elements = sum(_elements(i.domain) for i in launch.instances)
+        moved = sum(
+            bytes_moved(launch.kernel, i.domain, _listed(launch.kernel, i, memory)) for i in launch.instances
+        )
+        elements = sum(_elements(_domain_of(launch.kernel, i, memory)) for i in launch.instances)
         total += moved
         name, count, domain = launch.kernel.name, len(launch.instances), _domain(launch.kernel)
         lines.append(f"  {name:<{width}}  {domain:<10}  {count:>7}  {elements:>10,}  {_bytes(moved):>10}")
@@ -66,6 +68,18 @@ def summary(order: Sequence[Node], program: Program, memory: Memory, n_strided: 
             f"copied before each step, because they are strided views: {_count(n_strided, 'argument')}"
         )
     return "\n".join(lines)
+
+
+def _listed(kernel: Kernel, instance: Instance, memory: Memory) -> int:
+    """Rows that the sparse gradient of an instance holds now."""
+    name = instance.values[kernel.sparse].variable if kernel.sparse >= 0 else None
+    return memory.sparse[name].nnr if name in memory.sparse else 0
+
+
+def _domain_of(kernel: Kernel, instance: Instance, memory: Memory) -> tuple[int, ...]:
+    """The shape an instance runs over: of a LISTED kernel the rows there are."""
+    rows = (_listed(kernel, instance, memory),) if kernel.mode == LISTED else instance.domain[:1]
+    return (*rows, *instance.domain[1:])
 
 
 def _domain(kernel: Kernel) -> str:

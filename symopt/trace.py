@@ -50,7 +50,8 @@ def _load(builder: Builder, index: int, name: str, dtype: str, extent: Extent) -
     if extent == Extent.HOST:
         return Tensor(builder, builder.leaf("scalar", "float64", extent, name=name))
     node = builder.leaf("load", dtype, extent, index=index, name=name)
-    return Tensor(builder, builder.cast(node, COMPUTE[dtype]))
+    # A one-element array may have another dtype than the arrays: it is rounded to the dtype of the computation.
+    return Tensor(builder, builder.cast(node, builder.compute if extent == Extent.TENSOR else COMPUTE[dtype]))
 
 
 def _outputs(op: OpDef, builder: Builder, result: Any) -> dict[str, Node]:

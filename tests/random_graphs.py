@@ -101,7 +101,7 @@ class Drawing:
         self.states: dict[str, Item] = {}  # variables that are states: their last value
         for name, kind in (*zip("abcd", ["all"] * 4), *zip("pq", ["row"] * 2), ("s", "one"), ("t", "host")):
             self.variable(name, kind)
-        self.sparse = [self._sparse("x", unique=True), self._sparse("y", unique=False)] if shape[0] else []
+        self.sparse = [self._sparse(name) for name in "xyz"] if shape[0] else []
         self.count = 0
 
     def variable(self, name: str, kind: str) -> Item:
@@ -119,19 +119,24 @@ class Drawing:
 
         return np.asarray(value).astype(to_numpy(self.dtype))
 
-    def _sparse(self, name: str, unique: bool) -> Item:
+    def _sparse(self, name: str) -> Item:
+        """x lists different rows, y some of them repeatedly, z none."""
         n = self.shape[0]
-        count = max(n // 2, 1) if unique else n + 2
-        indices = self.rng.permutation(n)[:count] if unique else self.rng.integers(0, n, count)
+        indices = {"x": self.rng.permutation(n)[: max(n // 2, 1)], "y": self.rng.integers(0, n, n + 2)}.get(
+            name, []
+        )
+        count = len(indices)
         data = self.rounded(self.rng.standard_normal((count, *self.shape[1:])))
-        self.bound[name] = RowSparseArray(data, indices, self.shape)
+        self.bound[name] = RowSparseArray(data, np.asarray(indices, np.int64), self.shape)
         return Item(sym.var(name, stype="row_sparse"), "all", lambda values: values[name].todense(), name)
 
     # ---- one more node
 
     def step(self) -> None:
         self.count += 1
-        how = self.pick([self.unary, self.binary, self.binary, self.fold, self.choose, *[self.update] * 4])
+        how = self.pick(
+            [self.unary, self.cast, self.binary, self.binary, self.fold, self.choose, *[self.update] * 4]
+        )
         how(f"n{self.count}")
 
     def any_item(self, *kinds: str) -> Item:
@@ -168,6 +173,15 @@ class Drawing:
         self.add(
             lambda out: getattr(sym, op)(x.symbol, out=out, name=name), x.kind, [x], lambda v: UNARY[op](x(v))
         )
+
+    def cast(self, name: str) -> None:
+        """There and back: rounded on the way, so not where NumPy's float64 is the measure."""
+        other, x = self.pick(["float16", "bfloat16", "float32"]), self.any_item("all", "row", "one")
+        if self.dtype != "float64":
+            self.add(
+                lambda out: sym.Cast(sym.Cast(x.symbol, dtype=other), dtype=self.dtype, out=out, name=name),
+                x.kind, [x], x,
+            )  # fmt: skip
 
     def binary(self, name: str) -> None:
         op, x, y = self.pick(list(BINARY)), self.any_item(), self.any_item()
@@ -255,8 +269,8 @@ class Drawing:
     # ---- all of it
 
     def symbol(self) -> Symbol:
-        every = [i for items in self.items.values() for i in items if not i.variable]
-        self.heads = [i for i in every if self.pick([True, False])] or every[-1:]
+        every = [i for items in self.items.values() for i in items]
+        self.heads = [i for i in every if not i.variable and self.pick([True, False])] or every[-1:]
         writers = [i for i in (*self.writes.values(), *self.states.values()) if i not in self.heads]
         self.heads += writers
         return sym.Group([i.symbol for i in self.heads])

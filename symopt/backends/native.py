@@ -21,7 +21,10 @@ from .jit import Compiled, compile_ir
 from .pool import run_shared
 
 CHUNK = 16384  # elements: large enough to hide a call, small enough to balance two threads
-SHARED_BYTES = 1 << 20  # below this, waking a thread costs more than it saves
+# A thread that gets fewer bytes costs more to wake than it saves; rows all over a table pay sooner. Measured: two
+# threads break even at about 7 MB, for rows at about 2 MB.
+SHARED_BYTES = {LISTED: 1 << 20}
+SHARED_BYTES_DENSE = 1 << 22
 _MODULES: dict[int, tuple[Kernel, str, HostProgram]] = {}
 
 
@@ -105,6 +108,7 @@ class _Launch:
         self.bytes = self._bytes()
         self._fixed: list[Column | None] = []
         self._fixed_at = -1
+        self._share = SHARED_BYTES.get(self.kernel.mode, SHARED_BYTES_DENSE)
         self._scratch: list[Array] = []
         self._scratch_at = 0
         self.step = self.code.step
@@ -187,7 +191,9 @@ class _Launch:
         self.job[6] = address(self.results)
 
     def _bytes(self) -> int:
-        return sum(bytes_moved(self.kernel, i.domain) for i in self.launch.instances)
+        listed = self.table[:, SEGMENTS].tolist()
+        pairs = zip(self.launch.instances, listed, strict=True)
+        return sum(bytes_moved(self.kernel, instance.domain, n) for instance, n in pairs)
 
     # ---- each step
 
@@ -216,6 +222,7 @@ class _Launch:
                 cut = True
         if cut:
             self._set_chunks()
+            self.bytes = self._bytes()
         self._reserve()
 
     def _reserve(self) -> None:
@@ -262,11 +269,12 @@ class _Launch:
         return found
 
     def run(self) -> None:
-        if self.bytes < SHARED_BYTES or len(self.chunks) < 2 or config.num_threads() == 1:
+        threads = min(self.bytes // self._share, len(self.chunks), config.num_threads())
+        if threads < 2:
             self.step(self.address, self._scratch_at)
             return
         self._counter.value = 0
-        scratch = [address(s) for s in self._scratch] or [0] * config.num_threads()
+        scratch = [address(s) for s in self._scratch[:threads]] or [0] * threads
         run_shared(self.code.run, self.address, scratch)
         self.code.finish(self.address)
 
@@ -285,8 +293,14 @@ def address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def bytes_moved(kernel: Kernel, domain: tuple[int, ...]) -> int:
-    """Bytes an instance reads and writes, each buffer once in each direction."""
-    elements = size_of(domain)
-    counts = {Extent.ELEMENT: elements, Extent.ROW: domain[0] if domain else 1, Extent.TENSOR: 1}
-    return sum(counts[b.extent] * SIZES[b.dtype] * (b.read + b.write) for b in kernel.buffers)
+def bytes_moved(kernel: Kernel, domain: tuple[int, ...], listed: int) -> int:
+    """Bytes an instance reads and writes, each buffer once in each direction. `listed`: rows of its sparse gradient."""
+    n_rows = domain[0] if domain else 1
+    n_columns = size_of(domain[1:])
+    counts = {Extent.ELEMENT: n_rows * n_columns, Extent.ROW: n_rows, Extent.TENSOR: 1}
+    rows = {Extent.ELEMENT: listed * n_columns, Extent.ROW: listed, Extent.TENSOR: 1}
+    total = 0
+    for k, b in enumerate(kernel.buffers):
+        count = rows if kernel.mode == LISTED or k == kernel.sparse else counts
+        total += count[b.extent] * SIZES[b.dtype] * (b.read + b.write)
+    return total

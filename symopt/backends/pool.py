@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import threading
 
-from .. import config
 from .jit import Entry
 
 
@@ -49,7 +48,7 @@ os.register_at_fork(after_in_child=_forget)
 
 def run_shared(function: Entry, job: int, scratch: list[int]) -> None:
     """Call function(job, scratch[k]) on up to len(scratch) threads at once; returns when all have returned."""
-    wanted = min(len(scratch), config.num_threads()) - 1
+    wanted = len(scratch) - 1
     if len(_helpers) < wanted:
         with _growing:
             while len(_helpers) < wanted:

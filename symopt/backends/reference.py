@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..build import is_number
+from ..build import is_number, kernel_inputs
 from ..dtypes import COMPUTE, to_numpy
 from ..expr import Extent, Node, toposort
 from ..hostmath import HostProgram
@@ -148,7 +148,7 @@ class ReferenceEngine:
         leaves = {
             name: self.numbers.number(source) for name, source in zip(body.scalars, call.scalars, strict=True)
         }
-        for node in toposort(body.roots):
+        for node in toposort(body.roots, kernel_inputs):
             assert node.type is not None
             if is_number(node):
                 values[id(node)] = rounded(HostProgram([node])(leaves)[0], node.type.dtype)

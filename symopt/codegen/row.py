@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..build import is_number
+from ..build import is_number, kernel_inputs
 from ..expr import Extent, Node, toposort
 from ..passes.ir import Kernel
 from ..prims import REDUCTIONS
@@ -21,7 +21,7 @@ class Variant:
         self.stores = tuple(
             (root, b) for root, b in stores if not (root.op == "load" and root.attrs["index"] == b)
         )
-        self.order = toposort([root for root, _ in self.stores])
+        self.order = toposort([root for root, _ in self.stores], kernel_inputs)
         loaded = {n.attrs["index"] for n in self.order if n.op == "load"}
         self.buffers = sorted(loaded | {b for _, b in self.stores})
         self.widened = widened  # the sparse buffer holds sums in the dtype of the computation
@@ -101,7 +101,11 @@ class _Row(Emitter):
 
     def _elements(self, stores: list[tuple[Node, int]]) -> None:
         before = self.block
-        deep = [n for n in toposort([root for root, _ in stores]) if not is_number(n) and not _is_shallow(n)]
+        deep = [
+            n
+            for n in toposort([root for root, _ in stores], kernel_inputs)
+            if not is_number(n) and not _is_shallow(n)
+        ]
         self.put("%some = icmp sgt i64 %n, 0")
         self.put("br i1 %some, label %elements, label %done")
         self._start("elements")
@@ -123,7 +127,7 @@ class _Row(Emitter):
     def _reduce(self, reductions: list[Node]) -> None:
         tag = self.fresh("r")[1:]
         args = [n.inputs[0] for n in reductions]
-        cone = [n for n in toposort(args) if not is_number(n) and not _is_shallow(n)]
+        cone = [n for n in toposort(args, kernel_inputs) if not is_number(n) and not _is_shallow(n)]
         before, dtypes = self.block, [dtype_of(n) for n in reductions]
         wide = [vector(TYPES[d], LANES) for d in dtypes]
         start = [constant(REDUCTIONS[n.op].identity, "float64") for n in reductions]

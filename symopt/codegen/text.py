@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
-from ..build import is_number
+from ..build import is_number, kernel_inputs
 from ..expr import Extent, Node, toposort
 from ..hostmath import constant_value
 from ..passes.ir import Kernel
@@ -57,7 +57,7 @@ def _statements(kernel: Kernel, stores: tuple[tuple[Node, int], ...], numbers: d
     """One line for each value that is stored or used more than once. `new x` is what buffer x will hold."""
     lines: list[str] = []
     names = dict(numbers)
-    order = toposort([root for root, _ in stores])
+    order = toposort([root for root, _ in stores], kernel_inputs)
     uses = Counter(id(x) for node in order for x in node.inputs)
     targets = {id(root): f"new {kernel.buffers[b].name}" for root, b in reversed(stores)}
     count = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..build import Builder, is_number
+from ..build import Builder, is_number, kernel_inputs
 from ..dtypes import COMPUTE
 from ..expr import Extent, Node, toposort
 from ..hostmath import constant_value
@@ -111,7 +111,7 @@ def _make(region: Region, wiring: _Wiring) -> Kernel:
     present, widened, absent = _variants(builder, roots, wiring, region.mode)
     stores = tuple(zip(present, targets, strict=True))
     every = [*present, *widened, *absent]
-    order = toposort(every)
+    order = toposort(every, kernel_inputs)
     used = {n.attrs["index"] for n in order if n.op == "load"} | set(targets) | {wiring.sparse}
     buffers = tuple(b._replace(read=b.read and i in used) for i, b in enumerate(wiring.buffers))
     scalars = _scalars(order, every)
