@@ -234,7 +234,9 @@ def _check_complete(types: Types) -> None:
                 f"bind: the shape of {node.name!r} does not follow from the arrays given{built_at(node.where)}"
             )
         if node.is_variable and names.setdefault(node.name, node) is not node:
-            raise GraphError(f"two variables are called {node.name!r}{built_at(node.where)}")
+            raise GraphError(
+                f"two variables are called {node.name!r}: make one and use it in both places{built_at(node.where)}"
+            )
 
 
 def _check_kinds(types: Types, bound: Mapping[str, Bound]) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from symopt import Symbol, sym
+from symopt.dtypes import to_numpy
 from symopt.sparse import RowSparseArray
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -75,7 +77,8 @@ UPDATES: dict[str, tuple[dict[str, float], tuple[str, ...], Callable[..., tuple[
     "group_adagrad_update": ({}, ("history",), _group),
 }
 UNARY: dict[str, Callable[[Any], Any]] = {
-    "abs": np.abs, "square": np.square, "negative": np.negative, "sign": lambda x: np.where(x > 0, 1.0, np.where(x < 0, -1.0, 0.0)), "identity": lambda x: x,
+    "abs": np.abs, "square": np.square, "negative": np.negative, "identity": lambda x: x,
+    "sign": lambda x: np.where(x > 0, 1.0, np.where(x < 0, -1.0, 0.0)),
 }  # fmt: skip
 BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "broadcast_add": np.add, "broadcast_sub": np.subtract, "broadcast_mul": np.multiply,
@@ -115,19 +118,15 @@ class Drawing:
         return item
 
     def rounded(self, value: Any) -> Array:
-        from symopt.dtypes import to_numpy
-
         return np.asarray(value).astype(to_numpy(self.dtype))
 
     def _sparse(self, name: str) -> Item:
         """x lists different rows, y some of them repeatedly, z none."""
         n = self.shape[0]
-        indices = {"x": self.rng.permutation(n)[: max(n // 2, 1)], "y": self.rng.integers(0, n, n + 2)}.get(
-            name, []
-        )
-        count = len(indices)
-        data = self.rounded(self.rng.standard_normal((count, *self.shape[1:])))
-        self.bound[name] = RowSparseArray(data, np.asarray(indices, np.int64), self.shape)
+        some, repeated = self.rng.permutation(n)[: max(n // 2, 1)], self.rng.integers(0, n, n + 2)
+        indices = {"x": some, "y": repeated, "z": repeated[:0]}[name]
+        data = self.rounded(self.rng.standard_normal((len(indices), *self.shape[1:])))
+        self.bound[name] = RowSparseArray(data, indices, self.shape)
         return Item(sym.var(name, stype="row_sparse"), "all", lambda values: values[name].todense(), name)
 
     # ---- one more node
@@ -212,8 +211,9 @@ class Drawing:
             )  # fmt: skip
         else:
             y = self.any_item("all")
+            total = sym.sum(sym.multi_sum_sq(x.symbol, y.symbol))
             self.add(
-                lambda out: sym.Cast(sym.sum(sym.multi_sum_sq(x.symbol, y.symbol)), dtype=self.dtype, out=out, name=name),
+                lambda out: sym.Cast(total, dtype=self.dtype, out=out, name=name),
                 "one", [x, y], lambda v: np.reshape(np.sum(np.square(x(v))) + np.sum(np.square(y(v))), (1,)),
             )  # fmt: skip
 
@@ -253,7 +253,7 @@ class Drawing:
             "all", [weight], lambda v: both(v)[0],
         )  # fmt: skip
         for k, (state, item) in enumerate(zip(state_names, old), 1):
-            new = Item(made.symbol.state(state), item.kind, lambda v, k=k: both(v)[k], item.variable)
+            new = Item(made.symbol.state(state), item.kind, partial(lambda k, v: both(v)[k], k), item.variable)
             self.states[item.variable] = new
             self.items[item.kind].append(Item(new.symbol, new.kind, new.value))
 
