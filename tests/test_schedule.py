@@ -20,9 +20,9 @@ from symopt.sparse import RowSparseArray
 
 
 def planned(symbol: Any) -> tuple[Lowered, list[Region], Schedule]:
-    shapes = dict.fromkeys((*symbol.list_arguments(), *symbol.list_auxiliary_states()), (6, 70))
     special: dict[str, tuple[int, ...]] = {"s": (), "r": (6, 1)}
-    shapes.update({n: s for n, s in special.items() if n in shapes})
+    names = [*symbol.list_arguments(), *symbol.list_auxiliary_states()]
+    shapes = {n: special.get(n, (6, 70)) for n in names}
     types = infer(symbol._outputs, shapes, {n: "float32" for n in shapes if n != "s"})
     lowered = lower(symbol._outputs, types)
     regions = partition(lowered)
