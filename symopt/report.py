@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .backends.base import Memory
 from .backends.jit import assembly
-from .backends.native import bytes_moved, module_of
+from .backends.launch import bytes_moved, module_of
 from .codegen.emit import BLOCK, SIZES
 from .codegen.text import kernel_text
 from .errors import DependencyError

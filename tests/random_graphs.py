@@ -253,7 +253,9 @@ class Drawing:
             "all", [weight], lambda v: both(v)[0],
         )  # fmt: skip
         for k, (state, item) in enumerate(zip(state_names, old), 1):
-            new = Item(made.symbol.state(state), item.kind, partial(lambda k, v: both(v)[k], k), item.variable)
+            new = Item(
+                made.symbol.state(state), item.kind, partial(lambda k, v: both(v)[k], k), item.variable
+            )
             self.states[item.variable] = new
             self.items[item.kind].append(Item(new.symbol, new.kind, new.value))
 

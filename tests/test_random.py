@@ -10,7 +10,7 @@ from test_engines import bits, random_array
 
 import symopt as so
 from symopt import lang, sym
-from symopt.backends import native
+from symopt.backends import launch
 from symopt.lang import RowState, State, Tensor, Updated
 from symopt.passes import calls, merge, simplify
 
@@ -111,7 +111,7 @@ def test_simplified_formulas_keep_every_bit(trees: tuple[Any, Any, Any], lazy: b
         patch.setattr(simplify, "RULES", ())
         for cache in (calls._STAGES, calls._HOST, merge._KERNELS):
             patch.setattr(cache_owner(cache), cache_name(cache), {})
-        patch.setattr(native, "_MODULES", {})
+        patch.setattr(launch, "_MODULES", {})
         without = step("native", "float32", lazy)
     assert_same(with_rules, without)
 

@@ -63,7 +63,8 @@ def test_native_equals_reference(dtype: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.slow
-@QUICK
+@pytest.mark.filterwarnings("ignore:Mean of empty slice")
+@settings(QUICK, max_examples=200)
 @given(data=st.data())
 def test_variables_mean_their_values_at_the_start_of_the_step(data: st.DataObject) -> None:
     drawing, symbol = draw_graph(data, "float64", 20)

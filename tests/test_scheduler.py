@@ -37,7 +37,7 @@ def lowered(drawing: Drawing, symbol: Symbol) -> Lowered:
     types = infer(
         symbol._outputs,
         {n: np.shape(x) if not hasattr(x, "shape") else x.shape for n, x in bound.items()},
-        {n: "float64" for n in bound},
+        dict.fromkeys(bound, "float64"),
         {n: getattr(x, "stype", "default") for n, x in bound.items()},
         order=order,
     )
@@ -67,7 +67,10 @@ def hazards(regions: list[Region], plan: Schedule) -> set[tuple[int, int]]:
     made = {id(v): r for r, region in enumerate(regions) for c in region.calls for v in c.outputs}
     writers = {name: made[key] for key, name in plan.in_place.items()}
     found = {
-        (r, writers[v.variable]) for r, region in enumerate(regions) for v in reads(region) if v.variable in writers
+        (r, writers[v.variable])
+        for r, region in enumerate(regions)
+        for v in reads(region)
+        if v.variable in writers
     }
     return {(reader, writer) for reader, writer in found if reader != writer}
 

@@ -1,0 +1,260 @@
+"""One launch of a compiled kernel: its tables, in the layout of codegen.driver, and the call."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import Any
+
+import numpy as np
+
+from .. import config
+from ..codegen.driver import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH
+from ..codegen.emit import BLOCK, SIZES
+from ..codegen.llvm import module_text
+from ..expr import Extent
+from ..hostmath import Column, HostProgram
+from ..passes.calls import size_of
+from ..passes.ir import LISTED, REDUCE, STANDARD, Kernel, Launch, Program, Source, Value
+from ..sparse import check_indices, segments
+from .base import Array, Memory, Numbers
+from .jit import Compiled, compile_ir
+from .pool import run_shared
+
+CHUNK = 16384  # elements: large enough to hide a call, small enough to balance two threads
+# A thread that gets fewer bytes costs more to wake than it saves; rows all over a table pay sooner. Measured: two
+# threads break even at about 7 MB, for rows at about 2 MB.
+SHARED_BYTES = {LISTED: 1 << 20}
+SHARED_BYTES_DENSE = 1 << 22
+_MODULES: dict[int, tuple[Kernel, str, HostProgram]] = {}
+
+
+def module_of(kernel: Kernel) -> tuple[str, HostProgram]:
+    """The LLVM text of a kernel and the program of its scalars, made once."""
+    found = _MODULES.get(id(kernel))
+    if found is None:
+        found = _MODULES[id(kernel)] = (kernel, module_text(kernel), HostProgram(kernel.scalars))
+    return found[1], found[2]
+
+
+class NativeLaunch:
+    """The tables of one launch, in the layout of codegen.llvm."""
+
+    def __init__(self, launch: Launch, program: Program, memory: Memory) -> None:
+        self.launch = launch
+        self.kernel = launch.kernel
+        self.program = program
+        self.memory = memory
+        self.sparse = self.kernel.mode in (LISTED, STANDARD)
+        text, self.scalar_program = module_of(self.kernel)
+        self.code: Compiled = compile_ir(text)
+        count, n_buffers = len(launch.instances), len(self.kernel.buffers)
+        self.table = np.zeros((count, WIDTH + n_buffers), np.int64)
+        self.scalars = np.zeros((count, max(len(self.kernel.scalars), 1)), np.float64)
+        self.keep: list[Any] = []  # arrays the table points at
+        self.tables: list[tuple[Array, ...] | None] = [None] * count
+        self._fill()
+        self.units = self._units()
+        self.job = np.zeros(JOB_WORDS, np.int64)
+        self.address = address(self.job)
+        self._counter = ctypes.c_int64.from_address(self.address)
+        self._set_chunks()
+        self.job[3:6] = address(self.table), address(self.scalars), count
+        self.bytes = self._bytes()
+        self._fixed: list[Column | None] = []
+        self._fixed_at = -1
+        self._share = SHARED_BYTES.get(self.kernel.mode, SHARED_BYTES_DENSE)
+        self._scratch: list[Array] = []
+        self._scratch_at = 0
+        self.step = self.code.step
+
+    # ---- tables
+
+    def _fill(self) -> None:
+        arrays, storage, table = self.memory.arrays, self.program.storage, self.table
+        reduce = self.kernel.mode == REDUCE
+        results: list[int] = []
+        for t, instance in enumerate(self.launch.instances):
+            size = size_of(instance.domain)
+            n_rows = instance.domain[0] if instance.domain else 1
+            table[t, COLS] = size if reduce else size // n_rows if n_rows else 0
+            row: list[int] = []
+            for b, value in enumerate(instance.values):
+                if b == self.kernel.sparse:
+                    row.append(0)
+                    continue
+                whole, index = value.base if value.base else (value, 0)
+                at = address(arrays[storage[id(whole)]]) + index * SIZES[value.dtype]
+                buffer = self.kernel.buffers[b]
+                if reduce and buffer.write and buffer.extent == Extent.TENSOR:
+                    results.append(at)
+                    partial = np.zeros(max(-(-size // BLOCK), 1), value.dtype)
+                    self.keep.append(partial)
+                    at = address(partial)
+                row.append(at)
+            table[t, WIDTH:] = row
+        self.results = np.array(results or [0], np.int64)
+
+    def places(self) -> list[tuple[str | int, tuple[NativeLaunch, int, int, int]]]:
+        """Where each storage's address stands: (storage, (launch, tensor, buffer, offset in bytes))."""
+        found: list[tuple[str | int, tuple[NativeLaunch, int, int, int]]] = []
+        for t, instance in enumerate(self.launch.instances):
+            for b, value in enumerate(instance.values):
+                if b != self.kernel.sparse:
+                    whole, index = value.base if value.base else (value, 0)
+                    key = self.program.storage[id(whole)]
+                    found.append((key, (self, t, b, index * SIZES[value.dtype])))
+        return found
+
+    def point(self, t: int, b: int, at: int) -> None:
+        buffer = self.kernel.buffers[b]
+        if self.kernel.mode == REDUCE and buffer.write and buffer.extent == Extent.TENSOR:
+            sums = [k for k, x in enumerate(self.kernel.buffers) if x.write and x.extent == Extent.TENSOR]
+            self.results[t * len(sums) + sums.index(b)] = at
+        else:
+            self.table[t, WIDTH + b] = at
+
+    def _units(self) -> Array:
+        """How many rows, blocks or elements each tensor has: what chunks are counted in."""
+        found = []
+        for instance in self.launch.instances:
+            size = size_of(instance.domain)
+            if self.kernel.mode == REDUCE:
+                found.append(-(-size // BLOCK))
+            elif self.kernel.rows:
+                found.append(instance.domain[0] if instance.domain else 1)
+            else:
+                found.append(size)
+        return np.array(found, np.int64)
+
+    def _set_chunks(self) -> None:
+        """Cut every tensor in chunks of about CHUNK elements."""
+        cols = self.table[:, COLS]
+        if self.kernel.mode == REDUCE:
+            per = np.full(len(cols), CHUNK // BLOCK, np.int64)
+        elif self.kernel.rows:
+            per = np.maximum(CHUNK // np.maximum(cols, 1), 1)
+        else:
+            per = np.full(len(cols), CHUNK, np.int64)
+        counts = -(-self.units // per)
+        tensor = np.repeat(np.arange(len(cols)), counts)
+        nth = np.arange(len(tensor)) - np.repeat(np.cumsum(counts) - counts, counts)
+        start = nth * per[tensor]
+        self.chunks = np.stack([tensor, start, np.minimum(start + per[tensor], self.units[tensor])], 1)
+        self.chunks = np.ascontiguousarray(self.chunks, np.int64)
+        self.job[1:3] = len(self.chunks), address(self.chunks)
+        self.job[6] = address(self.results)
+
+    def _bytes(self) -> int:
+        listed = self.table[:, SEGMENTS].tolist()
+        pairs = zip(self.launch.instances, listed, strict=True)
+        return sum(bytes_moved(self.kernel, instance.domain, n) for instance, n in pairs)
+
+    # ---- each step
+
+    def take_sparse(self) -> None:
+        """Read the indices of every sparse gradient: check them, sort and group them if they need it."""
+        cut = False
+        for t, instance in enumerate(self.launch.instances):
+            name = instance.values[self.kernel.sparse].variable
+            assert name is not None
+            array = self.memory.sparse[name]
+            n_rows = instance.domain[0]
+            indices = array.indices
+            check_indices(indices, n_rows, f"argument {name!r}")
+            row = self.table[t]
+            if len(indices) < 2 or bool((indices[1:] > indices[:-1]).all()):
+                self.tables[t] = (indices, array.data)
+                row[SEGMENTS], row[ROWS], row[STARTS], row[ORDER] = len(indices), address(indices), 0, 0
+            else:
+                rows, starts, order = (np.ascontiguousarray(x) for x in segments(indices, n_rows))
+                self.tables[t] = (rows, starts, order, array.data)
+                row[SEGMENTS], row[ROWS] = len(rows), address(rows)
+                row[STARTS], row[ORDER] = address(starts), address(order)
+            row[WIDTH + self.kernel.sparse] = address(array.data)
+            if self.kernel.mode == LISTED and self.units[t] != row[SEGMENTS]:
+                self.units[t] = row[SEGMENTS]
+                cut = True
+        if cut:
+            self._set_chunks()
+            self.bytes = self._bytes()
+        self._reserve()
+
+    def _reserve(self) -> None:
+        """One row of scratch for each thread, to sum duplicate rows in."""
+        wanted, width = config.num_threads(), int(self.table[:, COLS].max(initial=1))
+        while len(self._scratch) < wanted:
+            self._scratch.append(np.zeros(max(width, 1), np.float64))
+        self._scratch_at = address(self._scratch[0])
+
+    def take_numbers(self, numbers: Numbers) -> None:
+        """Evaluate the scalars of every instance and round them into the table."""
+        if not self.kernel.scalars:
+            return
+        if self._fixed_at != self.memory.changes:
+            self._fixed_at = self.memory.changes
+            self._fixed = self._fixed_columns(numbers)
+        elif None not in self._fixed:
+            return
+        columns: dict[Any, Column] = {}
+        for k, leaf in enumerate(self.kernel.leaves):
+            fixed = self._fixed[k]
+            columns[leaf] = fixed if fixed is not None else _column(numbers, self._sources(k))
+        narrow = self.scalars.view(np.float32)
+        with np.errstate(over="ignore"):
+            for k, (node, column) in enumerate(
+                zip(self.kernel.scalars, self.scalar_program(columns), strict=True)
+            ):
+                assert node.type is not None
+                if node.type.dtype == "float32":
+                    narrow[:, 2 * k] = column
+                else:
+                    self.scalars[:, k] = column
+
+    def _sources(self, k: int) -> list[Source]:
+        return [instance.leaves[k] for instance in self.launch.instances]
+
+    def _fixed_columns(self, numbers: Numbers) -> list[Column | None]:
+        """The columns that only depend on attributes: the same until one of those is changed."""
+        found: list[Column | None] = []
+        for k in range(len(self.kernel.leaves)):
+            sources = self._sources(k)
+            varies = any(isinstance(source, Value) for source in sources)
+            found.append(None if varies else _column(numbers, sources))
+        return found
+
+    def run(self) -> None:
+        threads = min(self.bytes // self._share, len(self.chunks), config.num_threads())
+        if threads < 2:
+            self.step(self.address, self._scratch_at)
+            return
+        self._counter.value = 0
+        scratch = [address(s) for s in self._scratch[:threads]] or [0] * threads
+        run_shared(self.code.run, self.address, scratch)
+        self.code.finish(self.address)
+
+
+def _column(numbers: Numbers, sources: list[Source]) -> Column:
+    """One number for each instance; a float when they are all the same."""
+    first = sources[0]
+    if isinstance(first, Value) and all(s is first for s in sources):
+        return numbers.number(first)
+    found = [numbers.number(s) for s in sources]
+    return found[0] if found.count(found[0]) == len(found) else np.array(found, np.float64)
+
+
+def address(array: Array) -> int:
+    """Address of an array's first element."""
+    return int(array.__array_interface__["data"][0])
+
+
+def bytes_moved(kernel: Kernel, domain: tuple[int, ...], listed: int) -> int:
+    """Bytes an instance reads and writes, each buffer once in each direction. `listed`: rows of its sparse gradient."""
+    n_rows = domain[0] if domain else 1
+    n_columns = size_of(domain[1:])
+    counts = {Extent.ELEMENT: n_rows * n_columns, Extent.ROW: n_rows, Extent.TENSOR: 1}
+    rows = {Extent.ELEMENT: listed * n_columns, Extent.ROW: listed, Extent.TENSOR: 1}
+    total = 0
+    for k, b in enumerate(kernel.buffers):
+        count = rows if kernel.mode == LISTED or k == kernel.sparse else counts
+        total += count[b.extent] * SIZES[b.dtype] * (b.read + b.write)
+    return total

@@ -1,0 +1,83 @@
+"""What formulas may say, on both engines: conditions known beforehand, folds of folds, sums of duplicates."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from test_engines import bits
+
+from symopt import lang, sym
+from symopt.dtypes import to_numpy
+from symopt.lang import Condition, Scalar, Tensor
+from symopt.opdef import OPS, op
+from symopt.sparse import RowSparseArray
+
+X = np.array([[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]])
+N = X.size
+engines = pytest.mark.parametrize("engine", ["reference", "native"])
+
+FORMULAS: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "where true": (lambda x: lang.where(True, x, 7), X),
+    "where false": (lambda x: lang.where(False, x, 7), np.full_like(X, 7)),
+    "either true": (lambda x: lang.where(lang.either(x > 0, True), x, 7), X),
+    "both false": (lambda x: lang.where(lang.both(x > 0, False), x, 7), np.full_like(X, 7)),
+    "counts": (lambda x: x + lang.count(x) - lang.row_count(x), X + 3),
+    "sum of a number": (lambda x: x * 0 + lang.sum_of(lang.norm(x)), np.full_like(X, np.linalg.norm(X) * N)),
+    "row fold of a row fold": (lambda x: lang.row_sum(lang.row_mean(x)), X.sum(1)),
+    "whole fold of a row fold": (lambda x: lang.max_of(lang.row_sum(x)), np.array([3.0])),
+    "whole fold by rows": (lambda x: lang.sum_of(x - lang.row_mean(x)), np.array([0.0])),
+    "sum of a row fold": (lambda x: lang.sum_of(lang.row_max(x)), np.array([24.0])),
+    "row fold by the whole": (lambda x: lang.row_min(x / lang.norm(x)), X.min(1) / np.linalg.norm(X)),
+}
+
+
+@pytest.fixture(autouse=True)
+def _unregister() -> Iterator[None]:
+    """Other tests go through all registered ops."""
+    yield
+    OPS.pop("drawn_formula", None)
+
+
+@engines
+@pytest.mark.parametrize("name", FORMULAS)
+def test_formulas_mean_what_numpy_means(name: str, engine: str) -> None:
+    formula, expected = FORMULAS[name]
+
+    @op
+    def drawn_formula(data: Tensor) -> Tensor:
+        return formula(data)  # type: ignore[no-any-return]
+
+    result = sym.drawn_formula(sym.var("x")).bind(args={"x": X}, engine=engine).forward()[0]
+    np.testing.assert_allclose(result, expected, atol=1e-15)
+
+
+@engines
+@pytest.mark.parametrize("scalar", [2.0, np.array([2.0], np.float16)], ids=["number", "array"])
+def test_scalars_and_conditions_have_dtypes_of_their_own(scalar: Any, engine: str) -> None:
+    @op
+    def drawn_formula(data: Tensor, factor: Scalar, chosen: Condition) -> Tensor:
+        return lang.where(chosen != 0, data * factor, lang.norm(data))
+
+    node = sym.drawn_formula(sym.var("x"), sym.var("s"), sym.var("c"))
+    bound = {"x": X, "s": scalar, "c": (X > 2).astype(np.float32)}
+    result = node.bind(args=bound, engine=engine).forward()[0]
+    np.testing.assert_allclose(result, np.where(X > 2, X * 2, np.linalg.norm(X)))
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_a_dense_reading_of_duplicates_is_rounded_and_an_update_takes_the_sum_itself(dtype: str) -> None:
+    """Fused with its reader or not: the array that `identity` would store is in 16 bits; a gradient is not stored."""
+    real = to_numpy(dtype)
+    data = np.array([[1.0], [2.0**-12]]).astype(real)
+    grad = RowSparseArray(data, [1, 1], (3, 1))
+    a, w, g = sym.var("a"), sym.var("w"), sym.var("g", stype="row_sparse")
+    step = sym.Group([g - a, sym.sgd_update(w, g, lr=1.0, out=w)])
+    found = []
+    for engine in ("reference", "native"):
+        weight = np.full((3, 1), -1.0, real)
+        bound = {"a": np.ones((3, 1), real), "w": weight, "g": grad}
+        difference, _ = step.bind(args=bound, engine=engine).forward()
+        assert difference.astype(float).ravel().tolist() == [-1.0, 0.0, -1.0]
+        found.append(bits(weight))
+    assert np.array_equal(found[0], found[1])
