@@ -5,17 +5,21 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from functools import cache
+from operator import index
 from typing import Any
 
 import numpy as np
 
-from .arrays import Array, as_array, check_overlap
+from .arrays import Array, as_array, check_overlap, view
+from .dtypes import FLOATS
 from .errors import (
     ArrayError,
+    AttributeValueError,
     DTypeError,
     MissingArgumentError,
     ShapeError,
     StorageError,
+    SymoptError,
     UnknownArgumentError,
     near,
 )
@@ -48,7 +52,7 @@ def by_name(
 
 def is_number(x: Given) -> bool:
     """Whether x is a Python or NumPy number, which binds to a scalar of the host."""
-    return isinstance(x, (int, float, np.number)) and not isinstance(x, bool)
+    return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
 
 
 @cache
@@ -74,7 +78,7 @@ class Bound:
         self.shape: tuple[int, ...] = ()
         self.dtype, self.stype, self.is_number = "float64", "default", False
         if type(given) is not np.ndarray and is_number(given):
-            self.number = float(given)
+            self.number = _float(name, given)
             self.is_number = True
         elif isinstance(given, RowSparseArray):
             self.sparse = given
@@ -103,7 +107,7 @@ class Bound:
         return found
 
     def read_number(self) -> float:
-        """The number of a scalar, which may be held in a one-element array of the user's."""
+        """The number of a scalar, which may be held in a 0-d array of the user's."""
         return self.number if self.number is not None else float(self.user_array())
 
     def write_number(self, number: float) -> None:
@@ -126,6 +130,13 @@ class Bound:
         return self.source if self.source is not None else self.array
 
 
+def _float(name: str, given: Given) -> float:
+    try:
+        return float(given)
+    except OverflowError:
+        raise AttributeValueError(f"{name!r}: the integer given is too large for a float64") from None
+
+
 def as_dense(name: str, bound: Bound) -> Bound:
     """A row_sparse weight or state is updated in place, so it must hold every row: then its data is the array."""
     sparse = bound.sparse
@@ -145,7 +156,7 @@ def as_dense(name: str, bound: Bound) -> Bound:
 def check_same(name: str, old: Bound, new: Bound) -> None:
     """A replacement must be what the name was bound to: kind, shape and dtype."""
     if old.is_number != new.is_number:
-        if not old.is_number or new.array is None or new.array.size != 1:
+        if not old.is_number or new.array is None or new.shape != ():
             kinds = "a number" if old.is_number else "an array"
             raise DTypeError(
                 f"forward: {name!r} is bound to {kinds}, got {new.given!r}; bind again to change that"
@@ -161,6 +172,37 @@ def check_same(name: str, old: Bound, new: Bound) -> None:
         )
     if old.dtype != new.dtype:
         raise DTypeError(f"forward: {name!r} is {old.dtype}, got {new.dtype}; bind again to change that")
+
+
+def as_source(name: str, bound: Bound, value: Given) -> Array:
+    """Values that can be copied into what `name` is bound to: all that could fail halfway is refused here."""
+    if bound.sparse is not None:
+        raise DTypeError(f"copy_params_from: {name!r} is row_sparse; give it to forward")
+    try:
+        plain = is_number(value) or isinstance(value, (list, tuple))
+        source = np.asarray(value) if plain else view(value, f"copy_params_from: {name!r}")
+    except ValueError as error:
+        if isinstance(error, SymoptError):
+            raise
+        raise ArrayError(f"copy_params_from: {name!r} is not an array: {error}") from None  # a ragged list
+    if source.dtype.kind not in "iuf" and dtype_name(source.dtype) not in FLOATS:
+        raise DTypeError(f"copy_params_from: {name!r} has dtype {source.dtype.name}, which is no real number")
+    if source.shape != bound.shape:
+        raise ShapeError(f"copy_params_from: {name!r} has shape {bound.shape}, got {source.shape}")
+    if not bound.is_number and not bound.user_array().flags.writeable:
+        raise ArrayError(f"copy_params_from: {name!r} is bound to a read-only array; give it to forward")
+    return source
+
+
+def as_shape(name: str, shape: Any) -> tuple[int, ...]:
+    """A shape given to simple_bind or reshape; -1 leaves a dimension open, one integer is one dimension."""
+    try:
+        sizes = tuple(map(index, shape)) if isinstance(shape, Sequence) else (index(shape),)
+    except TypeError:
+        raise ShapeError(f"the shape of {name!r} must be integers, got {shape!r}") from None
+    if any(size < -1 for size in sizes):
+        raise ShapeError(f"the shape of {name!r} has a negative size: {sizes}; -1 means not known")
+    return sizes
 
 
 def check_memory(bound: Mapping[str, Bound], mutable: set[str]) -> None:
@@ -220,6 +262,8 @@ __all__ = [
     "ArrayError",
     "Bound",
     "as_dense",
+    "as_shape",
+    "as_source",
     "by_name",
     "check_memory",
     "check_names",

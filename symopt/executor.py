@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
@@ -11,10 +12,17 @@ import numpy as np
 
 from . import report
 from .arrays import Array
-from .binding import Given, by_name
+from .binding import Given, as_shape, as_source, by_name
 from .context import Context
 from .dtypes import canonical, to_numpy
-from .errors import DeviceError, DTypeError, MissingArgumentError, ShapeError, UnknownArgumentError, near
+from .errors import (
+    AttributeValueError,
+    DeviceError,
+    DTypeError,
+    MissingArgumentError,
+    UnknownArgumentError,
+    near,
+)
 from .expr import Node, children, toposort
 from .infer import Types, infer
 from .listing import Variables, list_variables
@@ -57,7 +65,7 @@ def simple_bind(
     known = [node.name for node in variables.inputs]
     _check_known("simple_bind", (*shapes, *(type_dict or {}), *(stype_dict or {})), known)
     dtypes = {name: canonical(dtype) for name, dtype in (type_dict or {}).items()}
-    types = infer(symbol._outputs, {k: tuple(v) for k, v in shapes.items()}, dtypes, stype_dict)
+    types = infer(symbol._outputs, {k: as_shape(k, v) for k, v in shapes.items()}, dtypes, stype_dict)
     given = {node.name: _allocate(node, types) for node in variables.inputs}
     return Executor(symbol, Context.as_context(ctx), given, engine, variables)
 
@@ -115,7 +123,7 @@ class Executor:
         if ctx.device_type != "cpu":
             raise DeviceError(f"bind on {ctx!r}: this release runs on cpu() only")
         if engine not in ENGINES:
-            raise ValueError(f"engine {engine!r} must be one of {', '.join(ENGINES)}")
+            raise AttributeValueError(f"engine {engine!r} must be one of {', '.join(ENGINES)}")
         variables = variables or list_variables(symbol._outputs)
         self._symbol = symbol
         self._ctx = ctx
@@ -125,11 +133,12 @@ class Executor:
         self._step = Step(symbol._outputs, given, variables.order, engine)
         self.arg_dict = Names(self, [node.name for node in variables.arguments])
         self.aux_dict = Names(self, [node.name for node in variables.auxiliary])
+        _executors.add(self)
 
     @property
     def outputs(self) -> list[Any]:
         """The arrays of the symbol's outputs, the same at every step: with out=, the bound arrays themselves."""
-        return self._step.outputs
+        return list(self._step.outputs)
 
     @property
     def output_dict(self) -> dict[str, Any]:
@@ -148,7 +157,7 @@ class Executor:
 
     # ---- running
 
-    def forward(self, is_train: bool = False, **arrays: Given) -> list[Any]:
+    def forward(self, /, is_train: bool = False, **arrays: Given) -> list[Any]:
         """Run one step and return `outputs`.
 
         Keywords bind other arrays (of the same shape and dtype, without copying) or numbers before the step. Bad
@@ -158,7 +167,7 @@ class Executor:
             if arrays:
                 self._step.take(arrays)
             self._step.run()
-            return self._step.outputs
+            return list(self._step.outputs)
 
     def _take(self, given: Mapping[str, Given]) -> None:
         with self._lock:
@@ -168,7 +177,7 @@ class Executor:
 
     def set_attr(self, node: str, **attrs: Any) -> None:
         """Change attributes of the node called `node` from the next step on. Numbers change without recompilation;
-        flags, and switching a clip on or off, plan the step anew on the same arrays."""
+        flags, and switching a clip on or off, plan the step anew on the same arrays and outputs."""
         with self._lock:
             step = self._step
             target, parsed = parse_changes(step.roots, node, attrs)
@@ -178,6 +187,7 @@ class Executor:
                 roots = changed(step.roots, changes)
                 given = {name: b.value for name, b in step.bound.items()}
                 fresh = Step(roots, given, toposort(roots, children), step.engine_name)
+                _keep_outputs(step, fresh)
                 fresh.start(*self._monitor)
                 self._step, self._changes = fresh, {}
             else:
@@ -190,35 +200,29 @@ class Executor:
         aux_params: Mapping[str, Any] | None = None,
         allow_extra_params: bool = False,
     ) -> None:
-        """Copy values into the bound arrays. ValueError for unknown names unless allow_extra_params."""
+        """Copy values into the bound arrays: all or, when one does not fit, none. ValueError for unknown names unless
+        allow_extra_params."""
         given = {**arg_params, **(aux_params or {})}
         with self._lock:
             bound = self._step.bound
-            sources = {name: np.asarray(value) for name, value in given.items() if name in bound}
             for name in given:
                 if name not in bound and not allow_extra_params:
                     raise MissingArgumentError(
                         f"copy_params_from: the graph has no argument {name!r}{near(name, bound)}"
                     )
-            for name, source in sources.items():
-                if bound[name].sparse is not None:
-                    raise DTypeError(f"copy_params_from: {name!r} is row_sparse; give it to forward")
-                if source.shape != bound[name].shape:
-                    raise ShapeError(
-                        f"copy_params_from: {name!r} has shape {bound[name].shape}, got {source.shape}"
-                    )
+            sources = {n: as_source(n, bound[n], value) for n, value in given.items() if n in bound}
             self._step.take({n: float(x) for n, x in sources.items() if bound[n].is_number})
             for name, source in sources.items():
                 if not bound[name].is_number:
                     bound[name].user_array()[...] = source
 
     def reshape(
-        self, partial_shaping: bool = False, allow_up_sizing: bool = False, **shapes: Sequence[int]
+        self, /, partial_shaping: bool = False, allow_up_sizing: bool = False, **shapes: Sequence[int]
     ) -> Executor:
         """A new executor for other shapes. Arrays whose shape stays are shared; the others are new zeros."""
         bound = self._step.bound
         _check_known("reshape", shapes, bound)
-        known = {k: tuple(v) for k, v in shapes.items()}
+        known = {k: as_shape(k, v) for k, v in shapes.items()}
         known.update({n: () for n, b in bound.items() if b.is_number})
         dtypes = {n: b.dtype for n, b in bound.items() if not b.is_number}
         stypes = {n: b.stype for n, b in bound.items() if b.sparse is not None}
@@ -229,7 +233,7 @@ class Executor:
                 b, shape = bound[node.name], types.shape(node)
                 keep = b.is_number or shape is None or shape == b.shape
                 given[node.name] = b.value if keep else _allocate(node, types)
-        return Executor(self._symbol, self._ctx, given, self._step.engine_name)
+        return Executor(self._current(), self._ctx, given, self._step.engine_name)
 
     def set_monitor_callback(
         self, callback: Callable[[str, Array], None] | None, monitor_all: bool = False
@@ -238,6 +242,8 @@ class Executor:
 
         With monitor_all the variables are shown too. None returns to the former engine.
         """
+        if callback is not None and not callable(callback):
+            raise DTypeError(f"set_monitor_callback takes a function of (name, array), got {callback!r}")
         with self._lock:
             self._monitor = (callback, monitor_all)
             self._step.start(callback, monitor_all)
@@ -245,12 +251,15 @@ class Executor:
     # ---- looking inside
 
     def get_optimized_symbol(self) -> Symbol:
-        """The symbol, as it was bound: fusion happens below it, in the program."""
-        return self._symbol
+        """The symbol with the attributes set since: fusion happens below it, in the program."""
+        return self._current()
+
+    def _current(self) -> Symbol:
+        return type(self._symbol)(tuple(changed(self._step.roots, self._changes)))
 
     def debug_str(self) -> str:
         """The symbol in MXNet's form, then the program."""
-        return f"{self._symbol.debug_str()}\n{report.program_text(self._step.program)}"
+        return f"{self._current().debug_str()}\n{report.program_text(self._step.program)}"
 
     def summary(self) -> str:
         """Nodes, kernels, bytes moved in a step, buffers and scratch, as text."""
@@ -264,6 +273,34 @@ class Executor:
     def to_networkx(self) -> networkx.MultiDiGraph[Any]:
         """The symbol's graph: nodes have op, name, shape, dtype and where; edges the input's position."""
         return report.to_networkx(self._step.types)
+
+
+_executors: weakref.WeakSet[Executor] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    """A thread that was inside a step is not in the child: give up its lock, and its half-filled tables."""
+    for executor in _executors:
+        if executor._lock.acquire(blocking=False):
+            executor._lock.release()
+        else:
+            executor._lock = threading.RLock()
+            executor._step.start(*executor._monitor)
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _keep_outputs(old: Step, fresh: Step) -> None:
+    """Let a new plan write where the old one did, so that outputs stay the same arrays."""
+    kept: set[int] = set()
+    for k, (array, value) in enumerate(zip(old.outputs, fresh.program.lowered.heads, strict=True)):
+        key = fresh.program.storage.get(id(value))
+        if value.host:
+            fresh.outputs[k] = array
+        elif isinstance(key, int) and (id(array) not in kept or fresh.memory.arrays[key] is array):
+            kept.add(id(array))
+            fresh.memory.arrays[key] = fresh.outputs[k] = array
 
 
 def _allocate(node: Node, types: Types) -> Given:

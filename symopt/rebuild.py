@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import AttributeValueError, UnknownArgumentError, UnknownAttributeError, built_at, near
+from .errors import AttributeValueError, GraphError, UnknownArgumentError, UnknownAttributeError, built_at, near
 from .expr import PICK, Node, children, toposort
 from .opdef import OpDef, get_op
 
@@ -14,10 +14,16 @@ Changes = Mapping[str, Mapping[str, Any]]
 
 def parse_changes(roots: Sequence[Node], name: str, attrs: Mapping[str, Any]) -> tuple[Node, dict[str, Any]]:
     """The op node called `name`, and the attributes as its op has them; errors name what is unknown or wrong."""
-    ops = {n.name: n for n in toposort(roots, children) if not n.is_variable and n.op != PICK}
-    node = ops.get(name)
-    if node is None:
-        raise UnknownArgumentError(f"set_attr: no node is called {name!r}{near(name, ops)}")
+    ops = [n for n in toposort(roots, children) if not n.is_variable and n.op != PICK]
+    found = [n for n in ops if n.name == name]
+    if not found:
+        raise UnknownArgumentError(f"set_attr: no node is called {name!r}{near(name, {n.name for n in ops})}")
+    if len(found) > 1:
+        raise GraphError(
+            f"set_attr: {len(found)} nodes are called {name!r}; give each a name of its own"
+            f"{''.join(built_at(n.where) for n in found)}"
+        )
+    node = found[0]
     op = get_op(node.op)
     return node, {key: _parse(op, node, key, value) for key, value in attrs.items()}
 

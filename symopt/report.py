@@ -10,7 +10,7 @@ from .backends.jit import assembly
 from .backends.launch import bytes_moved, module_of
 from .codegen.emit import BLOCK, SIZES
 from .codegen.text import kernel_text
-from .errors import DependencyError
+from .errors import AttributeValueError, DependencyError
 from .expr import Extent, Node, origin
 from .infer import Types
 from .passes.ir import LISTED, REDUCE, Instance, Kernel, Launch, Program
@@ -97,7 +97,7 @@ def source(program: Program, form: str) -> str:
         "asm": lambda k: assembly(module_of(k)[0]),
     }
     if form not in makers:
-        raise ValueError(f"source form {form!r} must be one of {', '.join(makers)}")
+        raise AttributeValueError(f"source form {form!r} must be one of {', '.join(makers)}")
     return "\n\n".join(makers[form](kernel) for kernel in kernels)
 
 

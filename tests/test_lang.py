@@ -1,6 +1,6 @@
 """What formulas may say, on both engines: conditions known beforehand, folds of folds, sums of duplicates."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from test_engines import bits
 from symopt import lang, sym
 from symopt.dtypes import to_numpy
 from symopt.lang import Condition, Scalar, Tensor
-from symopt.opdef import OPS, op
+from symopt.opdef import op
 from symopt.sparse import RowSparseArray
 
 X = np.array([[1.0, -2.0, 3.0], [4.0, 5.0, -6.0]])
@@ -30,13 +30,6 @@ FORMULAS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "sum of a row fold": (lambda x: lang.sum_of(lang.row_max(x)), np.array([24.0])),
     "row fold by the whole": (lambda x: lang.row_min(x / lang.norm(x)), X.min(1) / np.linalg.norm(X)),
 }
-
-
-@pytest.fixture(autouse=True)
-def _unregister() -> Iterator[None]:
-    """Other tests go through all registered ops."""
-    yield
-    OPS.pop("drawn_formula", None)
 
 
 @engines
