@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from operator import index
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, as_array, check_overlap, view
-from .dtypes import FLOATS
+from .dtypes import FLOATS, to_numpy
 from .errors import (
     ArrayError,
     AttributeValueError,
@@ -23,7 +23,9 @@ from .errors import (
     UnknownArgumentError,
     near,
 )
-from .sparse import RowSparseArray
+from .expr import Node
+from .infer import Types
+from .sparse import RowSparseArray, zeros
 
 Given = Any  # a number, a RowSparseArray, or anything that becomes a NumPy array without a copy
 
@@ -205,6 +207,17 @@ def as_shape(name: str, shape: Any) -> tuple[int, ...]:
     return sizes
 
 
+def allocate(node: Node, types: Types) -> Given:
+    """Zeros for a variable of inferred type."""
+    shape = types.shape(node)
+    if shape is None or -1 in shape:
+        raise MissingArgumentError(f"the shape of {node.name!r} does not follow from those given")
+    if types.is_host(node):
+        return 0.0
+    dtype = types.dtype(node) or "float32"
+    return zeros(shape, dtype) if types.stype(node) == "row_sparse" else np.zeros(shape, to_numpy(dtype))
+
+
 def check_memory(bound: Mapping[str, Bound], mutable: set[str]) -> None:
     """No array that is written may share memory with any other."""
     entries = []
@@ -250,6 +263,13 @@ def span(array: Array) -> tuple[int, int]:
     return low, low + array.nbytes
 
 
+def check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
+    """UnknownArgumentError for a name that the graph does not have."""
+    for name in names:
+        if name not in known:
+            raise UnknownArgumentError(f"{what}: the graph has no argument {name!r}{near(name, known)}")
+
+
 def check_names(given: Mapping[str, Given], known: Mapping[str, Any]) -> None:
     for name in given:
         if name not in known:
@@ -261,10 +281,12 @@ def check_names(given: Mapping[str, Given], known: Mapping[str, Any]) -> None:
 __all__ = [
     "ArrayError",
     "Bound",
+    "allocate",
     "as_dense",
     "as_shape",
     "as_source",
     "by_name",
+    "check_known",
     "check_memory",
     "check_names",
     "check_same",

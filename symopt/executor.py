@@ -8,26 +8,16 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-
 from . import report
 from .arrays import Array
-from .binding import Given, as_shape, as_source, by_name
+from .binding import Given, allocate, as_shape, as_source, by_name, check_known
 from .context import Context
-from .dtypes import canonical, to_numpy
-from .errors import (
-    AttributeValueError,
-    DeviceError,
-    DTypeError,
-    MissingArgumentError,
-    UnknownArgumentError,
-    near,
-)
-from .expr import Node, children, toposort
-from .infer import Types, infer
+from .dtypes import canonical
+from .errors import AttributeValueError, DeviceError, DTypeError, MissingArgumentError, near
+from .expr import children, toposort
+from .infer import infer
 from .listing import Variables, list_variables
 from .rebuild import changed, parse_changes, switches
-from .sparse import zeros
 from .step import Step
 
 if TYPE_CHECKING:
@@ -63,10 +53,10 @@ def simple_bind(
     """Allocate zeros for every variable and bind them; see Symbol.simple_bind."""
     variables = list_variables(symbol._outputs)
     known = [node.name for node in variables.inputs]
-    _check_known("simple_bind", (*shapes, *(type_dict or {}), *(stype_dict or {})), known)
+    check_known("simple_bind", (*shapes, *(type_dict or {}), *(stype_dict or {})), known)
     dtypes = {name: canonical(dtype) for name, dtype in (type_dict or {}).items()}
     types = infer(symbol._outputs, {k: as_shape(k, v) for k, v in shapes.items()}, dtypes, stype_dict)
-    given = {node.name: _allocate(node, types) for node in variables.inputs}
+    given = {node.name: allocate(node, types) for node in variables.inputs}
     return Executor(symbol, Context.as_context(ctx), given, engine, variables)
 
 
@@ -89,8 +79,7 @@ class Names(MutableMapping[str, Any]):
         return self._owner()._step.bound[name].value
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name not in self._names:
-            raise UnknownArgumentError(f"no array is called {name!r} here{near(name, self._names)}")
+        check_known("assignment", (name,), self._names)
         self._owner()._take({name: value})
 
     def __delitem__(self, name: str) -> None:
@@ -221,7 +210,7 @@ class Executor:
     ) -> Executor:
         """A new executor for other shapes. Arrays whose shape stays are shared; the others are new zeros."""
         bound = self._step.bound
-        _check_known("reshape", shapes, bound)
+        check_known("reshape", shapes, bound)
         known = {k: as_shape(k, v) for k, v in shapes.items()}
         known.update({n: () for n, b in bound.items() if b.is_number})
         dtypes = {n: b.dtype for n, b in bound.items() if not b.is_number}
@@ -232,7 +221,7 @@ class Executor:
             if node.is_variable:
                 b, shape = bound[node.name], types.shape(node)
                 keep = b.is_number or shape is None or shape == b.shape
-                given[node.name] = b.value if keep else _allocate(node, types)
+                given[node.name] = b.value if keep else allocate(node, types)
         return Executor(self._current(), self._ctx, given, self._step.engine_name)
 
     def set_monitor_callback(
@@ -293,32 +282,15 @@ os.register_at_fork(after_in_child=_after_fork)
 
 def _keep_outputs(old: Step, fresh: Step) -> None:
     """Let a new plan write where the old one did, so that outputs stay the same arrays."""
-    kept: set[int] = set()
-    for k, (array, value) in enumerate(zip(old.outputs, fresh.program.lowered.heads, strict=True)):
-        key = fresh.program.storage.get(id(value))
+    placed: set[int] = set()  # an array can be the place of one buffer only, and a buffer has one place
+    arrays, heads = fresh.memory.arrays, fresh.program.lowered.heads
+    for k, (before, value) in enumerate(zip(old.program.lowered.heads, heads, strict=True)):
+        key, array = fresh.program.storage.get(id(value)), old.outputs[k]
         if value.host:
             fresh.outputs[k] = array
-        elif isinstance(key, int) and (id(array) not in kept or fresh.memory.arrays[key] is array):
-            kept.add(id(array))
-            fresh.memory.arrays[key] = fresh.outputs[k] = array
-
-
-def _allocate(node: Node, types: Types) -> Given:
-    """Zeros for a variable of inferred type."""
-    shape = types.shape(node)
-    if shape is None or -1 in shape:
-        raise MissingArgumentError(f"the shape of {node.name!r} does not follow from those given")
-    if types.is_host(node):
-        return 0.0
-    dtype = types.dtype(node) or "float32"
-    if types.stype(node) == "row_sparse":
-        return zeros(shape, dtype)
-    return np.zeros(shape, to_numpy(dtype))
-
-
-def _check_known(
-    what: str, names: Sequence[str] | Mapping[str, Any], known: Sequence[str] | Mapping[str, Any]
-) -> None:
-    for name in names:
-        if name not in known:
-            raise UnknownArgumentError(f"{what}: the graph has no argument {name!r}{near(name, known)}")
+        elif isinstance(key, int):
+            own = isinstance(old.program.storage.get(id(before)), int)  # never an array of the user's
+            if own and not placed & {id(array), id(arrays[key])}:
+                arrays[key] = array
+                placed.add(id(array))
+            fresh.outputs[k] = arrays[key]

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .errors import AttributeValueError, GraphError, UnknownArgumentError, UnknownAttributeError, built_at, near
+from .errors import (
+    AttributeValueError,
+    GraphError,
+    UnknownArgumentError,
+    UnknownAttributeError,
+    built_at,
+    near,
+)
 from .expr import PICK, Node, children, toposort
 from .opdef import OpDef, get_op
 

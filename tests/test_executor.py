@@ -287,6 +287,13 @@ def test_looking_inside() -> None:
     assert sorted(port for _, _, port in graph.in_edges(4, data="port")) == [0, 1, 2, 3]
 
 
+def test_a_variable_as_an_output_means_its_old_value(engine: str) -> None:
+    w, given = sym.var("w"), arrays("w")
+    before = given["w"].copy()
+    old, new = sym.Group([w, sym._plus_scalar(w, scalar=1, out=w)]).bind(args=given, engine=engine).forward()
+    assert np.array_equal(old, before) and new is given["w"] and np.array_equal(new, before + 1)
+
+
 def test_variables_and_repeated_heads(engine: str) -> None:
     w = sym.var("w")
     double = w * 2

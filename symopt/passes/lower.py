@@ -9,7 +9,7 @@ from ..expr import PICK, VARIABLE, Extent, Node, origin
 from ..infer import Types
 from ..opdef import STATE_KINDS, OpDef, get_op
 from ..shapes import domain_of, reach, structural
-from .calls import Operands, device_calls, host_call, identity
+from .calls import Operands, copy_call, device_calls, host_call, identity
 from .ir import DENSE, LISTED, STANDARD, Call, Lowered, Shape, Value
 from .writes import Writes
 
@@ -33,9 +33,18 @@ class _Lowering:
                 self._variable(node)
             elif node.op != PICK:
                 self._op(node)
-        self.result.heads = tuple(self._value(root) for root in self.roots)
         self.result.writes = self.writes.resolve(self.result)
+        self.result.heads = tuple(self._head(root) for root in self.roots)
         return self.result
+
+    def _head(self, root: Node) -> Value:
+        """The value of an output. A variable means its old value, also when the step overwrites its array."""
+        value = self._value(root)
+        if value.variable not in self.result.writes or value.host:
+            return value
+        old = Value(f"{value.name}.old", value.shape, value.dtype)
+        self.result.calls.append(copy_call(value, old, root))
+        return old
 
     def _value(self, node: Node) -> Value:
         made, index = origin(node)
