@@ -1,8 +1,11 @@
 """Several threads, several executors, forks: the bits of a run alone."""
 
+import multiprocessing
 import os
+import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -116,6 +119,38 @@ def test_fork_after_use() -> None:
     executor.forward()
     executor.forward()
     assert_same(expected, [given[n] for n in "wmv"])
+
+
+def test_fork_while_another_thread_is_in_a_step() -> None:
+    """The child's copy of the executor must not wait for a thread that it does not have."""
+    executor, given = build("dense", 3)
+    inside, leave = threading.Event(), threading.Event()
+
+    def pause(name: str, array: np.ndarray) -> None:
+        inside.set()
+        leave.wait()
+
+    executor.set_monitor_callback(pause)
+    stepping = threading.Thread(target=executor.forward)
+    stepping.start()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)  # a child that hangs is killed, and its status says so
+        executor.set_monitor_callback(None)
+        executor.forward()
+        os._exit(0)
+    leave.set()
+    stepping.join()
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_forked_processes_of_multiprocessing() -> None:
+    expected = [result(kind, 4) for kind in KINDS]
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        found = pool.starmap(result, [(kind, 4) for kind in KINDS])
+    for one, other in zip(expected, found):
+        assert_same(one, other)
 
 
 def test_number_of_threads() -> None:

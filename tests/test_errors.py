@@ -195,6 +195,72 @@ def test_other_refusals_of_bind() -> None:
     refused(lambda: bind(half, sym.square(sym.var("w"), out=out)), half, DTypeError)
 
 
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_one_bad_argument_refuses_all(engine: str) -> None:
+    given = arrays()
+    executor = bind(given, engine=engine)
+    good = {n: np.ones(SHAPE, np.float32) for n in "wg"}
+    refused(
+        lambda: executor.forward(**good, m=np.zeros(3, np.float32)), {**given, "a": good["w"]}, ShapeError
+    )
+    assert all(executor.arg_dict[n] is given[n] for n in "wg")
+
+
+NUMBERS: list[Any] = [
+    None,
+    "0.1",
+    True,
+    1 + 2j,
+    np.complex64(1),
+    10**400,
+    [0.1],
+    np.ones(1),
+    np.ones(2),
+    np.array(1),
+]
+
+
+@pytest.mark.parametrize("value", NUMBERS, ids=lambda x: repr(x)[:24])
+def test_numbers_refused(value: Any) -> None:
+    w = sym.var("w")
+    symbol = sym.sgd_update(w, sym.var("g"), lr=sym.var("lr", shape=()), out=w)
+    given = arrays()
+    refused(lambda: bind({**given, "lr": value}, symbol), given, SymoptError)
+    executor = bind({**given, "lr": 0.5}, symbol)
+    message = refused(lambda: executor.forward(lr=value), given, SymoptError)
+    assert "'lr'" in message and executor.arg_dict["lr"] == 0.5
+    executor.forward(lr=0.25)
+
+
+COPIES: dict[str, tuple[str, Any, type[SymoptError]]] = {
+    "read-only": ("g", np.zeros(SHAPE), ArrayError),
+    "shape": ("m", np.zeros(3), ShapeError),
+    "text": ("m", np.full(SHAPE, "x"), DTypeError),
+    "complex": ("m", np.zeros(SHAPE, complex), DTypeError),
+    "ragged": ("m", [[1.0], [1.0, 2.0]], ArrayError),
+    "sparse": ("m", sparse([1]), StorageError),
+    "unknown": ("mm", np.zeros(SHAPE), MissingArgumentError),
+}
+
+
+@pytest.mark.parametrize("case", COPIES)
+def test_copying_is_all_or_nothing(case: str) -> None:
+    name, value, error = COPIES[case]
+    given = {**arrays(), "g": read_only(np.ones((6, 8), np.float32))[:, ::2]}
+    executor = bind(given)
+    message = refused(lambda: executor.copy_params_from({"w": np.zeros(SHAPE), name: value}), given, error)
+    assert repr(name) in message
+
+
+def twins() -> Any:
+    first = sym.sgd_update(sym.var("w"), sym.var("g"), lr=0.1, name="u")
+    return sym.sgd_update(first, sym.var("m"), lr=0.1, name="u")
+
+
+def adam_of(lr: str) -> Any:
+    return sym.adam_update(*(sym.var(n) for n in "wgmv"), lr=sym.var(lr, shape=()), name="u")
+
+
 ATTRIBUTES: dict[str, tuple[Callable[[], Any], type[SymoptError], type[Exception], list[str]]] = {
     "NaN": (lambda: adam(wd=float("nan")), AttributeValueError, ValueError, ["'fc1'", "wd", "NaN", "built at"]),
     "text": (lambda: adam(wd="much"), AttributeValueError, ValueError, ["wd", "'much'"]),
@@ -205,6 +271,18 @@ ATTRIBUTES: dict[str, tuple[Callable[[], Any], type[SymoptError], type[Exception
     "set NaN": (lambda: bind(arrays()).set_attr("fc1", wd=float("nan")), AttributeValueError, ValueError, ["wd"]),
     "set unknown": (lambda: bind(arrays()).set_attr("fc1", wdd=0), UnknownAttributeError, TypeError, ["wd"]),
     "set elsewhere": (lambda: bind(arrays()).set_attr("fc", wd=0), UnknownArgumentError, TypeError, ["fc1"]),
+    "set, two of a name": (lambda: bind(arrays(), twins()).set_attr("u", lr=1), GraphError, ValueError, ["2 nodes", "'u'"]),
+    "set what is a symbol": (lambda: bind({**arrays(), "l": 1}, adam_of("l")).set_attr("u", lr=1), AttributeValueError, ValueError, ["forward"]),
+    "engine": (lambda: bind(arrays(), engine="cuda"), AttributeValueError, ValueError, ["'cuda'", "native"]),
+    "source": (lambda: bind(arrays()).source("c"), AttributeValueError, ValueError, ["'c'", "llvm"]),
+    "monitor": (lambda: bind(arrays()).set_monitor_callback(3), DTypeError, TypeError, ["3"]),
+    "assigned": (lambda: bind(arrays()).arg_dict.update(gg=1), UnknownArgumentError, TypeError, ["'gg'"]),
+    "deleted": (lambda: bind(arrays()).arg_dict.pop("g"), DTypeError, TypeError, ["'g'"]),
+    "reshape": (lambda: bind(arrays()).reshape(w=(-3, 4)), ShapeError, ValueError, ["'w'", "-3"]),
+    "reshape unknown": (lambda: bind(arrays()).reshape(ww=(3, 4)), UnknownArgumentError, TypeError, ["'ww'", "w"]),
+    "simple_bind": (lambda: adam().simple_bind(w="ab"), ShapeError, ValueError, ["'w'", "'ab'"]),
+    "simple_bind unknown": (lambda: adam().simple_bind(ww=(3, 4)), UnknownArgumentError, TypeError, ["'ww'"]),
+    "simple_bind open": (lambda: adam().simple_bind(), MissingArgumentError, ValueError, ["'w'"]),
     "ragged": (lambda: RowSparseArray(np.ones((2, 4)), [1], SHAPE), ArrayError, ValueError, ["2", "1"]),
     "ragged columns": (lambda: RowSparseArray(np.ones((1, 3)), [1], SHAPE), ShapeError, ValueError, ["(n, 4)"]),
     "nd without lr": (lambda: so.nd.sgd_update(np.ones(2), np.ones(2)), MissingArgumentError, ValueError, ["lr"]),

@@ -22,16 +22,16 @@ def arrays() -> dict[str, Any]:
 def graph(kind: str) -> Any:
     w, g, m, v, e = (sym.var(n) for n in "wgmve")
     scale = 1 / (sym.norm(g) + 1) if kind == "norm" else 1.0
-    u = sym.adam_update(w, g, m, v, lr=0.1, rescale_grad=scale, out=w)
+    u = sym.adam_update(w, g, m, v, lr=0.1, rescale_grad=scale, lazy_update=kind != "standard", out=w)
     if kind == "average":
         return sym.Group([u, sym.elemwise_add(0.9 * e, 0.1 * u, out=e)])
     return u
 
 
-@pytest.mark.parametrize("kind", ["plain", "norm", "average", "sparse"])
+@pytest.mark.parametrize("kind", ["plain", "norm", "average", "sparse", "standard"])
 def test_forward_allocates_nothing_of_an_arrays_size(kind: str) -> None:
     given = arrays()
-    if kind == "sparse":
+    if kind in ("sparse", "standard"):
         rows = np.ones((200, 512), np.float32)
         given["g"] = so.sparse.row_sparse_array((rows, np.arange(200)[::-1].copy()), shape=SHAPE)
     executor = graph(kind).bind(args=given, aux_states=given)
