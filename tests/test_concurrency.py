@@ -123,7 +123,7 @@ def test_fork_after_use() -> None:
 
 def test_fork_while_another_thread_is_in_a_step() -> None:
     """The child's copy of the executor must not wait for a thread that it does not have."""
-    executor, given = build("dense", 3)
+    executor = build("dense", 3)[0]
     inside, leave = threading.Event(), threading.Event()
 
     def pause(name: str, array: np.ndarray) -> None:
