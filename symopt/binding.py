@@ -218,9 +218,9 @@ def allocate(node: Node, types: Types) -> Given:
     return zeros(shape, dtype) if types.stype(node) == "row_sparse" else np.zeros(shape, to_numpy(dtype))
 
 
-def check_memory(bound: Mapping[str, Bound], mutable: set[str]) -> None:
-    """No array that is written may share memory with any other."""
-    entries = []
+def check_memory(bound: Mapping[str, Bound], mutable: set[str], buffers: Sequence[Array] = ()) -> None:
+    """No array that is written may share memory with any other. `buffers`: the executor's own."""
+    entries = [("an output of this executor", buffer, True) for buffer in buffers]
     for name, b in bound.items():
         memory = b.memory
         if memory is not None:
@@ -233,9 +233,10 @@ def check_memory(bound: Mapping[str, Bound], mutable: set[str]) -> None:
 class Ranges:
     """The memory of all arrays that are written: address ranges, ascending and apart from each other."""
 
-    def __init__(self, bound: Mapping[str, Bound], mutable: set[str]) -> None:
+    def __init__(self, bound: Mapping[str, Bound], mutable: set[str], buffers: Sequence[Array] = ()) -> None:
         self.mutable = mutable
-        found = sorted(span(b.array) for n, b in bound.items() if n in mutable and b.array is not None)
+        arrays = [b.array for n, b in bound.items() if n in mutable and b.array is not None]
+        found = sorted(span(array) for array in (*arrays, *buffers))
         self.low = [low for low, _ in found]
         self.high = [high for _, high in found]
 

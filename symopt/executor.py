@@ -120,6 +120,7 @@ class Executor:
         self._monitor: tuple[Callable[[str, Array], None] | None, bool] = (None, False)
         self._changes: dict[str, dict[str, Any]] = {}  # attributes set since, by node
         self._step = Step(symbol._outputs, given, variables.order, engine)
+        self._step.guard_outputs()
         self.arg_dict = Names(self, [node.name for node in variables.arguments])
         self.aux_dict = Names(self, [node.name for node in variables.auxiliary])
         _executors.add(self)
@@ -177,6 +178,7 @@ class Executor:
                 given = {name: b.value for name, b in step.bound.items()}
                 fresh = Step(roots, given, toposort(roots, children), step.engine_name)
                 _keep_outputs(step, fresh)
+                fresh.guard_outputs()
                 fresh.start(*self._monitor)
                 self._step, self._changes = fresh, {}
             else:

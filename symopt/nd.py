@@ -6,6 +6,7 @@ flags), so that the next call like it neither traces nor compiles nor plans; it 
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,16 @@ KEPT = 512  # signatures; the one used longest ago goes first
 
 _steps: OrderedDict[tuple[Any, ...], _Eager] = OrderedDict()
 _lock = threading.Lock()
+
+
+def _forget() -> None:
+    """A forked child may have inherited steps that another thread was in the middle of, and their locks."""
+    global _lock
+    _steps.clear()
+    _lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 class _Eager:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .arrays import Array, as_array, view
 from .dtypes import COMPUTE, canonical, to_numpy
-from .errors import ArrayError, RowIndexError, ShapeError
+from .errors import ArrayError, DTypeError, RowIndexError, ShapeError
 
 COMPOSITE = 1 << 31  # below it, a row and a position fit in one int64
 
@@ -19,7 +19,8 @@ class RowSparseArray:
     """An array of `shape` whose rows `indices` (n,) are `data` (n, *shape[1:]), and whose other rows are zero.
 
     Indices come in any order; a row listed more than once is the sum of its entries, in order of occurrence.
-    Contiguous data and int64 indices are kept by reference, so what their owner writes later is seen here.
+    Contiguous data and int64 indices are kept by reference, so what their owner writes later is seen here; other
+    arrays of the same dtype and row shape can be assigned to `data` and `indices`, `shape` is fixed.
     ArrayError or ShapeError for parts that do not fit. The range of the indices is for `check_indices`: whoever
     uses them calls it, since they may have changed.
 
@@ -30,20 +31,51 @@ class RowSparseArray:
     array([1., 2.])
     """
 
-    __slots__ = ("data", "indices", "shape")
+    __slots__ = ("_data", "_indices", "_shape")
 
     stype = "row_sparse"
 
     def __init__(self, data: Any, indices: Any, shape: Sequence[SupportsIndex]) -> None:
-        self.data: Array = _contiguous(as_array(data, "data of a row_sparse array", mutable=False))
-        self.indices: Array = _as_indices(indices, "indices of a row_sparse array")
-        self.shape: tuple[int, ...] = _as_shape(shape)
+        self._data: Array = _contiguous(as_array(data, "data of a row_sparse array", mutable=False))
+        self._indices: Array = _as_indices(indices, "indices of a row_sparse array")
+        self._shape: tuple[int, ...] = _as_shape(shape)
         if self.data.ndim != len(self.shape) or self.data.shape[1:] != self.shape[1:]:
             want = ("n", *map(str, self.shape[1:]))
             raise ShapeError(f"data of a row_sparse array of shape {self.shape}: "
                              f"expected ({', '.join(want)}), got {self.data.shape}")  # fmt: skip
+        self._check_lengths("a row_sparse array")
+
+    @property
+    def data(self) -> Array:
+        return self._data
+
+    @data.setter
+    def data(self, data: Any) -> None:
+        fresh = _contiguous(as_array(data, "data of a row_sparse array", mutable=False))
+        if fresh.dtype != self.dtype:
+            raise DTypeError(f"data of a row_sparse array is {self.dtype.name}, got {fresh.dtype.name}")
+        if fresh.ndim != self.ndim or fresh.shape[1:] != self.shape[1:]:
+            want = ", ".join(("n", *map(str, self.shape[1:])))
+            raise ShapeError(
+                f"data of a row_sparse array of shape {self.shape}: expected ({want}), got {fresh.shape}"
+            )
+        self._data = fresh
+
+    @property
+    def indices(self) -> Array:
+        return self._indices
+
+    @indices.setter
+    def indices(self, indices: Any) -> None:
+        self._indices = _as_indices(indices, "indices of a row_sparse array")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._shape
+
+    def _check_lengths(self, what: str) -> None:
         if len(self.indices) != len(self.data):
-            raise ArrayError(f"a row_sparse array needs one index for each row of data: "
+            raise ArrayError(f"{what} needs one index for each row of data: "
                              f"got {len(self.indices)} indices and {len(self.data)} rows")  # fmt: skip
 
     @property
@@ -69,7 +101,9 @@ class RowSparseArray:
         return f"<RowSparseArray {size}, {self.nnr} rows stored, {self.dtype.name}>"
 
     def check_indices(self, what: str = "a row_sparse array") -> None:
-        """RowIndexError naming the first index that is no row of this array, and its position."""
+        """RowIndexError naming the first index that is no row of this array, and its position; ArrayError when there
+        is not one index for each row of data: both can be replaced one after the other."""
+        self._check_lengths(what)
         check_indices(self.indices, self.shape[0], what)
 
     def todense(self) -> Array:

@@ -43,6 +43,7 @@ class Step:
             _check_complete(self.types)
             _check_kinds(self.types, self.bound)
             check_memory(self.bound, self.mutable)
+            self.own: list[Array] = []
             self.written = Ranges(self.bound, self.mutable)
             for name, b in self.bound.items():
                 if b.sparse is not None:
@@ -143,9 +144,9 @@ class Step:
             if b.sparse is not None:
                 b.sparse.check_indices(f"argument {name!r}")
         if not self.written.is_apart(fresh):
-            check_memory({**self.bound, **fresh}, self.mutable)
+            check_memory({**self.bound, **fresh}, self.mutable, self.own)
             if any(name in self.mutable for name in fresh):
-                self.written = Ranges({**self.bound, **fresh}, self.mutable)
+                self.written = Ranges({**self.bound, **fresh}, self.mutable, self.own)
         for name, b in fresh.items():
             self._replace(name, b)
         self.engine.rebound(set(fresh))
@@ -186,6 +187,12 @@ class Step:
             self.engine.rebound({key})
         elif value.host:
             self.outputs[0] = np.zeros((), np.float64)
+
+    def guard_outputs(self) -> None:
+        """Refuse arguments that lie in an output which the step writes, from now on. Not for steps whose outputs are
+        handed out and replaced at every run."""
+        self.own = [a for key, a in self.memory.arrays.items() if isinstance(key, int)]
+        self.written = Ranges(self.bound, self.mutable, self.own)
 
     def release(self) -> None:
         """Let go of the bound arrays; `take` binds others before the next run."""

@@ -15,7 +15,7 @@ from ..expr import Extent
 from ..hostmath import Column, HostProgram
 from ..passes.calls import size_of
 from ..passes.ir import LISTED, REDUCE, STANDARD, Kernel, Launch, Program, Source, Value
-from ..sparse import check_indices, segments
+from ..sparse import segments
 from .base import Array, Memory, Numbers
 from .jit import Compiled, compile_ir
 from .pool import run_shared
@@ -160,7 +160,7 @@ class NativeLaunch:
             array = self.memory.sparse[name]
             n_rows = instance.domain[0]
             indices = array.indices
-            check_indices(indices, n_rows, f"argument {name!r}")
+            array.check_indices(f"argument {name!r}")
             row = self.table[t]
             if len(indices) < 2 or bool((indices[1:] > indices[:-1]).all()):
                 self.tables[t] = (indices, array.data)

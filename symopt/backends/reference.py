@@ -17,7 +17,7 @@ from ..expr import Extent, Node, toposort
 from ..hostmath import HostProgram
 from ..passes.ir import DENSE, LISTED, REDUCE, STANDARD, Body, Call, Program, Value
 from ..prims import CAST, COMBINE, PRIMS, REDUCTIONS
-from ..sparse import RowSparseArray, check_indices, segments
+from ..sparse import RowSparseArray, segments
 from .base import Array, Memory, Numbers, rounded
 
 LANES, BLOCK = 64, 8192
@@ -68,7 +68,7 @@ class ReferenceEngine:
 
     def prepare(self) -> None:
         for name, array in self.memory.sparse.items():
-            check_indices(array.indices, array.shape[0], f"argument {name!r}")
+            array.check_indices(f"argument {name!r}")
         self.numbers.evaluate()
 
     def run(self) -> None:
