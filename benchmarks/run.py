@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small sizes: does everything run?")
     parser.add_argument("--only", choices=JOBS, help="one job")
     parser.add_argument("--json", type=Path, help="write the rows to this file too")
-    parser.add_argument("--threads", type=int, default=so.num_threads())
+    parser.add_argument("--threads", type=int, help="default: what symopt takes by itself")
     options = parser.parse_args()
     so.set_num_threads(options.threads)
     print(machine())

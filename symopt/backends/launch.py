@@ -223,7 +223,9 @@ class NativeLaunch:
         return found
 
     def run(self) -> None:
-        threads = min(self.bytes // self._share, len(self.chunks), config.num_threads())
+        threads = min(self.bytes // self._share, len(self.chunks))
+        if threads > 1:
+            threads = min(threads, config.num_threads())
         if threads < 2:
             self.step(self.address, self._scratch_at)
             return
