@@ -44,7 +44,7 @@ class Step:
             _check_kinds(self.types, self.bound)
             check_memory(self.bound, self.mutable)
             self.own: list[Array] = []
-            self.written = Ranges(self.bound, self.mutable)
+            self.written: Ranges | None = None  # made when an array is first replaced
             for name, b in self.bound.items():
                 if b.sparse is not None:
                     b.sparse.check_indices(f"argument {name!r}")
@@ -143,10 +143,12 @@ class Step:
             check_same(name, self.bound[name], b)
             if b.sparse is not None:
                 b.sparse.check_indices(f"argument {name!r}")
+        if self.written is None:
+            self.written = Ranges(self.bound, self.mutable, self.own)
         if not self.written.is_apart(fresh):
             check_memory({**self.bound, **fresh}, self.mutable, self.own)
             if any(name in self.mutable for name in fresh):
-                self.written = Ranges({**self.bound, **fresh}, self.mutable, self.own)
+                self.written = None
         for name, b in fresh.items():
             self._replace(name, b)
         self.engine.rebound(set(fresh))
@@ -192,7 +194,7 @@ class Step:
         """Refuse arguments that lie in an output which the step writes, from now on. Not for steps whose outputs are
         handed out and replaced at every run."""
         self.own = [a for key, a in self.memory.arrays.items() if isinstance(key, int)]
-        self.written = Ranges(self.bound, self.mutable, self.own)
+        self.written = None
 
     def release(self) -> None:
         """Let go of the bound arrays; `take` binds others before the next run."""

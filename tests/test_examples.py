@@ -25,7 +25,7 @@ def test_my_rule(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.slow
 def test_word_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gensim")
-    monkeypatch.setattr(sys, "argv", ["word_vectors.py", "--epochs", "2"])
+    monkeypatch.setattr(sys, "argv", ["word_vectors.py", "--epochs", "3"])
     assert runpy.run_path(str(ROOT / "examples" / "word_vectors.py"))["main"]() >= 0.45
 
 
