@@ -1,39 +1,24 @@
 """AdaGrad, with one accumulator per element or per row."""
 
-from symopt.lang import RowState, State, Tensor, Updated, clip, row_mean, sqrt, square, updated
+from symopt.lang import RowState, State, Tensor, Updated, abs2, clip, row_mean, sqrt, updated
 from symopt.opdef import update_op
 
 
 @update_op(mxnet="_sparse_adagrad_update")
-def adagrad_update(
-    weight: Tensor,
-    grad: Tensor,
-    history: State,
-    *,
-    lr: float,
-    epsilon: float = 1e-7,
-    wd: float = 0.0,
-    rescale_grad: float = 1.0,
-    clip_gradient: float = -1.0,
-) -> Updated:
+def adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
+                   lr: float, epsilon: float = 1e-7, wd: float = 0.0, rescale_grad: float = 1.0,
+                   clip_gradient: float = -1.0) -> Updated:
     """AdaGrad [Duchi, Hazan & Singer 2011]; MXNet 2: epsilon outside the root, clip, then decay."""
     g = clip(rescale_grad * grad, clip_gradient) + wd * weight
-    history = history + square(g)
+    history = history + abs2(g)
     return updated(weight - lr * g / (sqrt(history) + epsilon), history=history)
 
 
 @update_op(mxnet="_contrib_group_adagrad_update")
-def group_adagrad_update(
-    weight: Tensor,
-    grad: Tensor,
-    history: RowState,
-    *,
-    lr: float,
-    rescale_grad: float = 1.0,
-    clip_gradient: float = -1.0,
-    epsilon: float = 1e-5,
-) -> Updated:
+def group_adagrad_update(weight: Tensor, grad: Tensor, history: RowState, *,
+                         lr: float, rescale_grad: float = 1.0, clip_gradient: float = -1.0,
+                         epsilon: float = 1e-5) -> Updated:
     """AdaGrad with one accumulator per row, the mean of the row's squares; MXNet 2: epsilon outside the root."""
     g = clip(rescale_grad * grad, clip_gradient)
-    history = history + row_mean(square(g))
+    history = history + row_mean(abs2(g))
     return updated(weight - lr * g / (sqrt(history) + epsilon), history=history)

@@ -5,34 +5,18 @@ from symopt.opdef import update_op
 
 
 @update_op(aliases=("_sparse_sgd_update",))
-def sgd_update(
-    weight: Tensor,
-    grad: Tensor,
-    *,
-    lr: float,
-    wd: float = 0.0,
-    rescale_grad: float = 1.0,
-    clip_gradient: float = -1.0,
-    lazy_update: bool = True,
-) -> Updated:
+def sgd_update(weight: Tensor, grad: Tensor, *,
+               lr: float, wd: float = 0.0, rescale_grad: float = 1.0, clip_gradient: float = -1.0,
+               lazy_update: bool = True) -> Updated:
     """Gradient descent; MXNet's order: clip, then decay."""
     g = clip(rescale_grad * grad, clip_gradient) + wd * weight
     return updated(weight - lr * g)
 
 
 @update_op(aliases=("_sparse_sgd_mom_update",))
-def sgd_mom_update(
-    weight: Tensor,
-    grad: Tensor,
-    mom: State,
-    *,
-    lr: float,
-    momentum: float = 0.0,
-    wd: float = 0.0,
-    rescale_grad: float = 1.0,
-    clip_gradient: float = -1.0,
-    lazy_update: bool = True,
-) -> Updated:
+def sgd_mom_update(weight: Tensor, grad: Tensor, mom: State, *,
+                   lr: float, momentum: float = 0.0, wd: float = 0.0, rescale_grad: float = 1.0,
+                   clip_gradient: float = -1.0, lazy_update: bool = True) -> Updated:
     """Momentum [Polyak 1964]; MXNet keeps the learning rate inside the accumulated step."""
     g = clip(rescale_grad * grad, clip_gradient) + wd * weight
     mom = momentum * mom - lr * g

@@ -33,7 +33,7 @@ GLOSSARY = {
 
 
 class Attr(NamedTuple):
-    """One keyword of an op. kind: float (a run-time argument), or bool, int, str, axis (structural).
+    """One keyword of an op. kind: float or integer (run-time arguments), or bool, int, str, axis (structural).
 
     `switch`: a float whose sign decides what is computed at all (clips and bounds): on when >= 0.
     """
@@ -49,7 +49,7 @@ class Attr(NamedTuple):
 
     @property
     def is_numeric(self) -> bool:
-        return self.kind == "float"
+        return self.kind in ("float", "integer")
 
     def parse(self, value: Any) -> Any:
         """The value as the attribute's type, from Python or from MXNet's strings; ValueError says what is wrong."""
@@ -114,4 +114,12 @@ def _axis(value: Any) -> tuple[int, ...] | None:
     return tuple(axes)
 
 
-_PARSERS = {"float": _float, "bool": _bool, "int": _int, "str": _str, "dtype": _dtype, "axis": _axis}
+_PARSERS = {
+    "float": _float,
+    "integer": _int,
+    "bool": _bool,
+    "int": _int,
+    "str": _str,
+    "dtype": _dtype,
+    "axis": _axis,
+}

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from .build import Builder
 
 __all__ = [
-    "Condition", "RowState", "Scalar", "State", "Tensor", "Tensors", "Updated", "absolute", "both", "clip", "count",
-    "either", "exp", "fmod", "is_finite", "log", "max_of", "maximum", "min_of", "minimum", "norm", "power", "row_count",
-    "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of", "updated",
-    "where",
+    "Condition", "Integer", "RowState", "Scalar", "State", "Tensor", "Tensors", "Updated", "abs2", "absolute",
+    "both", "clip", "count", "either", "exp", "fmod", "is_finite", "log", "max_of", "maximum", "min_of",
+    "minimum", "norm", "power", "row_count", "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign",
+    "sqrt", "square", "sum_of", "updated", "where",
 ]  # fmt: skip
 
 
@@ -98,6 +98,9 @@ Scalar = Annotated[Tensor, "scalar"]  # a one-element array
 Condition = Annotated[Tensor, "condition"]  # of any dtype, only compared with zero
 Tensors = Annotated[Tensor, "tensors"]  # any number of inputs; the formula gets them one at a time
 
+# What an attribute is, where Python's float, bool, int (decides what is computed) and str do not say it.
+Integer = Annotated[float, "integer"]  # a whole number that changes from step to step: a step count
+
 Number = Tensor | float
 
 
@@ -144,6 +147,11 @@ def sqrt(x: Tensor) -> Tensor:
 
 def square(x: Tensor) -> Tensor:
     """x * x."""
+    return _apply("mul", x, x)
+
+
+def abs2(x: Tensor) -> Tensor:
+    """Squared magnitude, a real number: x * x, or re * re + im * im. What second moments are made of."""
     return _apply("mul", x, x)
 
 

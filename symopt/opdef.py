@@ -218,7 +218,7 @@ def _input(function: Callable[..., Any], name: str, hint: Any) -> Input:
 
 
 def _attr(name: str, hint: Any, default: Any) -> Attr:
-    kind = SPECIAL_ATTRS.get(name) or ATTR_KINDS.get(hint, "float")
+    kind = SPECIAL_ATTRS.get(name) or ATTR_KINDS.get(hint) or getattr(hint, "__metadata__", ("float",))[0]
     if kind == "axis" and default is not REQUIRED:
         default = None
     return Attr(name, kind, default, switch=name in SWITCHES)
