@@ -28,6 +28,12 @@ GLOSSARY = {
     "dtype": "dtype of the result",
     "init_output": "accepted for MXNet's sake; the output is always set",
     "num_arrays": "number of inputs",
+    "num_weights": "number of weights",
+    "num_tensors": "number of weights",
+    "state_dtype": "dtype the states are kept in; the default is the weight's. The computation keeps its own",
+    "rounding": "how 16-bit weights and states are rounded when stored: nearest or stochastic",
+    "seed": "of stochastic rounding: another number at every step, such as a step count",
+    "kahan": "keep what rounding a 16-bit weight loses in one more state, `compensation`, and add it to the next step",
     "scale": "factor on every element before squaring",
 }
 
@@ -36,12 +42,14 @@ class Attr(NamedTuple):
     """One keyword of an op. kind: float or integer (run-time arguments), or bool, int, str, axis (structural).
 
     `switch`: a float whose sign decides what is computed at all (clips and bounds): on when >= 0.
+    `length`: of a tuple of so many run-time arguments, one for each tensor.
     """
 
     name: str
     kind: str
     default: Any = REQUIRED
     switch: bool = False
+    length: int = 0
 
     @property
     def doc(self) -> str:
@@ -53,7 +61,9 @@ class Attr(NamedTuple):
 
     def parse(self, value: Any) -> Any:
         """The value as the attribute's type, from Python or from MXNet's strings; ValueError says what is wrong."""
-        return _PARSERS[self.kind](value)
+        if self.default is None and value is None:
+            return None
+        return _tuple(value, self) if self.length else _PARSERS[self.kind](value)
 
 
 def _float(value: Any) -> float:
@@ -69,6 +79,26 @@ def _float(value: Any) -> float:
     if math.isnan(number):
         raise ValueError("must be a number, got NaN")
     return number
+
+
+def _tuple(value: Any, attr: Attr) -> tuple[Any, ...]:
+    if isinstance(value, str):
+        value = _literal(value, "a tuple of numbers")
+    values = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(values, (tuple, list)) or len(values) != attr.length:
+        given = f"{len(values)} values" if isinstance(values, (tuple, list)) else repr(value)
+        raise ValueError(f"must be a tuple of {attr.length} numbers, one for each tensor, got {given}")
+    return tuple(map(_PARSERS[attr.kind], values))
+
+
+def _literal(text: str, wanted: str) -> Any:
+    """A Python literal of a file or a user: numbers and tuples only."""
+    import ast
+
+    try:
+        return ast.literal_eval(text if len(text) <= 100_000 else "")
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        raise ValueError(f"must be {wanted}, got {text[:80]!r}") from None
 
 
 def _bool(value: Any) -> bool:
@@ -92,20 +122,21 @@ def _str(value: Any) -> str:
     return value
 
 
-def _dtype(value: Any) -> str:
+def _dtype(value: Any) -> str | None:
     from .dtypes import canonical
 
-    return canonical(value)
+    return None if value == "None" else canonical(value)
+
+
+def _rounding(value: Any) -> str:
+    if value not in ("nearest", "stochastic"):
+        raise ValueError(f"must be 'nearest' or 'stochastic', got {value!r}")
+    return str(value)
 
 
 def _axis(value: Any) -> tuple[int, ...] | None:
     if isinstance(value, str):
-        import ast
-
-        try:
-            value = ast.literal_eval(value if len(value) <= 100 else "")
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            raise ValueError(f"must be None, an integer or a tuple of integers, got {value!r}") from None
+        value = _literal(value, "None, an integer or a tuple of integers")
     if value is None or value == ():
         return None
     axes = (value,) if isinstance(value, int) and not isinstance(value, bool) else value
@@ -115,11 +146,6 @@ def _axis(value: Any) -> tuple[int, ...] | None:
 
 
 _PARSERS = {
-    "float": _float,
-    "integer": _int,
-    "bool": _bool,
-    "int": _int,
-    "str": _str,
-    "dtype": _dtype,
-    "axis": _axis,
-}
+    "float": _float, "integer": _int, "bool": _bool, "int": _int, "str": _str, "dtype": _dtype, "axis": _axis,
+    "rounding": _rounding,
+}  # fmt: skip

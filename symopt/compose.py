@@ -23,12 +23,11 @@ from .errors import (
     near,
 )
 from .expr import PICK, VARIABLE, Node, children, pick, toposort
+from .forms import concrete, get_op, op_of, tensors_in
 from .listing import given_values, list_variables
 from .names import make_name, merged_attrs
-from .opdef import STATE_KINDS, OpDef, get_op
+from .opdef import OpDef
 from .operators import Operators
-
-COUNT = "num_arrays"  # MXNet needs it in files; we count
 
 
 class Call(NamedTuple):
@@ -78,16 +77,17 @@ def make_node(
     rest = dict(kwargs)
     if strings:
         strings = _string_attrs(call, strings, attr)
-    inputs = _variadic(call, args) if op.is_variadic else _inputs(call, args, rest, strings)
+    if "kahan" in rest and "kahan" in op.attrs:
+        rest["kahan"] = parse(call, op.attrs["kahan"], rest["kahan"])
+    call, args = of_so_many(call, args, rest)
+    inputs = _inputs(call, args, rest, strings)
     attrs, scalars = _attributes(call, rest)
-    if op.is_variadic and COUNT in op.attrs and attrs.setdefault(COUNT, len(inputs)) != len(inputs):
-        call.fail(AttributeValueError, f"{COUNT} = {attrs[COUNT]}, but {len(inputs)} arrays are given")
     attrs.update(strings)
     if scalars:
         attrs["__scalars__"] = tuple(scalars)
         inputs.extend(scalars.values())
     if out is not None:
-        attrs["__out__"] = (_out(call, out, inputs),)
+        attrs["__out__"] = _outs(call, out, inputs)
     return Node(op.name, tuple(inputs), attrs, call.name, where)
 
 
@@ -135,13 +135,32 @@ def _positional_attributes(call: Call, values: Sequence[Any], rest: dict[str, An
         rest[key] = value
 
 
-def _variadic(call: Call, args: Sequence[Any]) -> list[Node]:
+def of_so_many(call: Call, args: Sequence[Any], rest: dict[str, Any]) -> tuple[Call, Sequence[Any]]:
+    """The call of the op with just as many inputs as are given; the number of tensors is filled in."""
+    op = call.op
+    if not op.is_variadic:
+        return call._replace(op=concrete(op, rest, 0)), args
     if len(args) == 1 and isinstance(args[0], (list, tuple)):
         args = args[0]
-    if not args:
-        call.fail(MissingArgumentError, "takes one array or more, got none")
-    names = call.op.input_names(len(args))
-    return [single_node(call, f"input {key}", value) for key, value in zip(names, args, strict=True)]
+    kahan = bool(rest.get("kahan"))
+    shared = [i.name for i in (op.base.inputs if op.base else ()) if i.kind == "scalar"]
+    by_name = [n for n in (*shared, *(op.plurals[a] for a in op.preloaded)) if n in rest]
+    tensors = tensors_in(op, len(args) + len(by_name), kahan)
+    if not tensors:
+        call.fail(MissingArgumentError, f"{_per_tensor(op)}, got {len(args)} inputs")
+    given = rest.setdefault(op.count, tensors)
+    if str(given) != str(tensors):
+        call.fail(AttributeValueError, f"{op.count} = {given}, but {tensors} {op.count[4:]} are given")
+    return call._replace(op=concrete(op, rest, len(args) + len(by_name))), args
+
+
+def _per_tensor(op: OpDef) -> str:
+    """What an op of any number of tensors takes, in words."""
+    if op.base is None:
+        return "takes one array or more"
+    each = ", ".join(i.name for i in op.base.inputs if i.kind != "scalar")
+    last = [i.name for i in op.base.inputs if i.kind == "scalar"] + [op.plurals[a] for a in op.preloaded]
+    return f"takes {each} for each tensor" + (f", and then {', '.join(last)}" if last else "")
 
 
 def single_node(call: Call, what: str, value: Any) -> Node:
@@ -189,20 +208,36 @@ def parse(call: Call, spec: Attr, value: Any) -> Any:
 
 
 def _unknown(call: Call, key: str) -> NoReturn:
-    inputs = "any number of arrays, by position" if call.op.is_variadic else ", ".join(call.op.input_names())
+    inputs = _per_tensor(call.op) if call.op.is_variadic else ", ".join(call.op.input_names())
     attrs = ", ".join(call.op.attrs) or "none"
     known = (*call.op.attrs, *call.op.input_names())
     message = f"no input or attribute is called {key!r}{near(key, known)}"
     call.fail(UnknownAttributeError, f"{message}\n    inputs: {inputs}\n    attributes: {attrs}")
 
 
+def n_outputs(node: Node) -> int:
+    """How many outputs the Symbol of a new node has: one, or a weight for each tensor, or the states if it has no
+    other outputs."""
+    op = op_of(node)
+    return op.n_results or len(op.outputs)
+
+
+def _outs(call: Call, out: Any, inputs: Sequence[Node]) -> tuple[Node, ...]:
+    count = call.op.n_results
+    outs = (out,) if isinstance(out, Operators) and len(out._outputs) == 1 else tuple(out)
+    if len(outs) != count:
+        call.fail(GraphError, f"out= must be {count} variables, one for each result, got {len(outs)}")
+    return tuple(_out(call, one, inputs) for one in outs)
+
+
 def _out(call: Call, out: Any, inputs: Sequence[Node]) -> Node:
     if not (isinstance(out, Operators) and len(out._outputs) == 1 and out._outputs[0].is_variable):
         call.fail(GraphError, f"out= must be a variable, got {out!r}")
     node = out._outputs[0]
-    for given, slot in zip(inputs, call.op.inputs, strict=False):
-        if given is node and slot.kind in STATE_KINDS:
-            call.fail(GraphError, f"out= is {node.name}, which the op already updates as its {slot.name}")
+    for k in call.op.state_positions:
+        if inputs[k] is node:
+            name = call.op.inputs[k].name
+            call.fail(GraphError, f"out= is {node.name}, which the op already updates as its {name}")
     return node
 
 
@@ -249,9 +284,11 @@ def renamed(node: Node, name: str) -> Node:
 
 def pick_state(node: Node, name: str) -> Node:
     """The new value of a state of an op node; UnknownArgumentError lists the states there are."""
-    states = () if node.is_variable else get_op(node.op).states
+    op = None if node.is_variable else op_of(node)
+    states = op.states if op else ()
     if name not in states:
         has = f"its states are {', '.join(states)}" if states else "it updates none"
         text = f"{node.op} {node.name!r} has no state {name!r}{near(str(name), states)}; {has}"
         raise UnknownArgumentError(f"{text}{built_at(node.where)}")
-    return pick(node, states.index(name) + 1)
+    assert op is not None
+    return pick(node, op.n_results + states.index(name))

@@ -8,7 +8,8 @@ from typing import Generic, TypeVar
 
 from .errors import built_at
 from .expr import PICK, VARIABLE, Node, origin
-from .opdef import STATE_KINDS, OpDef, get_op
+from .forms import op_of
+from .opdef import OpDef
 
 F = TypeVar("F")
 LISTED = 8  # an error lists so many inputs; of more, the first and the one that does not fit
@@ -114,16 +115,11 @@ def _touched(node: Node) -> Iterator[Node]:
 
 
 def same_as(node: Node) -> Node:
-    """The node that a pick has shape and dtype of: output k is the new value of the op's k-th state."""
+    """The node that a pick has shape and dtype of: the weight, or the state, that it is the new value of."""
     op, index = origin(node)
     if index == 0:
         return op
-    return op.inputs[state_positions(get_op(op.op))[index - 1]]
-
-
-def state_positions(op: OpDef) -> tuple[int, ...]:
-    """Where an op's states are among its inputs."""
-    return tuple(i for i, spec in enumerate(op.inputs) if spec.kind in STATE_KINDS)
+    return op.inputs[op_of(op).like[index]]
 
 
 def title(node: Node, op: OpDef) -> str:
@@ -158,5 +154,5 @@ def mismatch(
 
 def labels(node: Node, op: OpDef) -> list[str]:
     """What each input is called: by the formula, then the attributes given as Symbols."""
-    names = op.input_names(len(node.inputs))
+    names = op.input_names()
     return [*names, *node.attrs.get("__scalars__", ())][: len(node.inputs)]

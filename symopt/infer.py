@@ -14,8 +14,9 @@ from .dtypes import MXNET_NAMES
 from .errors import DTypeError, ShapeError, StorageError, built_at
 from .expr import PICK, VARIABLE, Extent, Node, children, toposort
 from .facts import Facts, labels, mismatch, same_as, solve
-from .opdef import OpDef, get_op
-from .shaperules import ShapeRules
+from .forms import op_of
+from .opdef import OpDef
+from .shaperules import ShapeRules, parts_of
 from .shapes import Shape, merge, parse_shape, reach, structural
 
 F = TypeVar("F")
@@ -164,20 +165,20 @@ def _check_storage(types: Types) -> None:
     for node in types.order:
         if node.op in (VARIABLE, PICK):
             continue
-        op = get_op(node.op)
-        if not op.is_update:
-            continue
-        names = labels(node, op)
-        sparse = [
-            i
-            for i, spec in enumerate(op.inputs)
-            if i > 0 and spec.kind == "tensor" and id(node.inputs[i]) in types.sparse
-        ]
-        if len(sparse) > 1:
-            rows = [(names[i], node.inputs[i]) for i in range(len(op.inputs))]
-            stypes = {id(n): types.stype(n) for _, n in rows}
-            rule = "one input at most may be row_sparse"
-            raise StorageError(mismatch(node, op, rule, stypes, rows, sparse[1], "expected default"))
+        op = op_of(node)
+        for part in parts_of(op) if op.is_update else ():
+            _check_part(node, op, part, types)
+
+
+def _check_part(node: Node, op: OpDef, part: Sequence[int], types: Types) -> None:
+    names = labels(node, op)
+    sparse = [i for i in part[1:] if op.inputs[i].kind == "tensor" and id(node.inputs[i]) in types.sparse]
+    if len(sparse) > 1:
+        rows = [(names[i], node.inputs[i]) for i in part]
+        stypes = {id(n): types.stype(n) for _, n in rows}
+        rule = "one input at most may be row_sparse"
+        text = mismatch(node, op, rule, stypes, rows, part.index(sparse[1]), "expected default")
+        raise StorageError(text)
 
 
 # ---- numbers of the host
@@ -192,8 +193,8 @@ def _find_host(types: Types, variables: Iterable[Node], arrays: set[int]) -> Non
     for node in types.order:
         if node.op in (VARIABLE, PICK) or host.isdisjoint(map(id, node.inputs)):
             continue
-        op = get_op(node.op)
-        if op.is_update or op.is_variadic or _folds(node, op, types):
+        op = op_of(node)
+        if op.is_update or op.parts or _folds(node, op, types):
             _refuse_host(node, op, host)
         elif all(id(n) in host for n in node.inputs):
             host.add(id(node))
@@ -210,7 +211,7 @@ def _folds(node: Node, op: OpDef, types: Types) -> bool:
 def _refuse_host(node: Node, op: OpDef, host: set[int]) -> None:
     count = len(node.inputs) - len(node.attrs.get("__scalars__", ()))
     for i, n in enumerate(node.inputs[:count]):
-        if id(n) in host and op.inputs[0 if op.is_variadic else i].kind != "scalar":
+        if id(n) in host and op.inputs[i].kind != "scalar":
             name = labels(node, op)[i]
             rule = f"{name} must be an array, not a number of the host"
             raise ShapeError(mismatch(node, op, rule, {id(n): ()}, [(name, n)], 0, "give it shape (1,)"))

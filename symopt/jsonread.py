@@ -11,11 +11,11 @@ import json
 from typing import Any, NoReturn
 
 from .attrs import REQUIRED
-from .compose import COUNT
 from .dtypes import FLOATS
 from .errors import FormatError, UnknownOpError, near
 from .expr import VARIABLE, Node, pick
-from .facts import state_positions
+from .forms import concrete, op_of, tensors_in
+from .forms import find_op as find_registered
 from .opdef import OPS, OpDef
 
 OLD = "mxnet1_"
@@ -47,9 +47,9 @@ def read_nodes(text: str) -> tuple[Node, ...]:
 
 def find_op(name: str, version: int) -> OpDef:
     """The op that a file of a version of MXNet calls `name`."""
-    op = OPS.get(name)
+    op = find_registered(name)
     if version < FIRST_NEW_VERSION:
-        old = OPS.get(OLD + name) or (OPS.get(OLD + op.name) if op else None)
+        old = find_registered(OLD + name) or (find_registered(OLD + op.name) if op else None)
         if old is not None:
             return old
         if name in DIFFERENT_IN_MXNET1 or (op and (op.mxnet or op.name) in DIFFERENT_IN_MXNET1):
@@ -139,21 +139,32 @@ class _Reader:
         if op is None:
             op = self.ops[raw["op"]] = find_op(raw["op"], self.version)
         inputs = tuple(self.entry(i, entry) for entry in raw.get("inputs", ()))
+        op = self._of_so_many(i, raw, op, len(inputs))
         attrs = self._attrs(i, raw, op)
         scalars = attrs.get("__scalars__", ())
         count = len(inputs) - len(scalars)
-        if count < 0 or (not op.is_variadic and count != len(op.inputs)):
+        if count != len(op.inputs):
             self._fail(
                 i, raw, f"{op.name} takes {', '.join(op.input_names()) or 'arrays'}, got {len(inputs)} inputs"
             )
-        if op.is_variadic and attrs.get(COUNT, count) != count:
-            self._fail(i, raw, f"{COUNT} = {attrs[COUNT]}, but there are {count} inputs")
+        if op.parts and attrs.get(op.count, len(op.parts)) != len(op.parts):
+            self._fail(i, raw, f"{op.count} = {attrs[op.count]}, but there are {len(op.parts)}")
         for key, attr in op.attrs.items():
             if attr.default is REQUIRED and key not in attrs and key not in scalars:
                 self._fail(i, raw, f"{op.name} needs the attribute {key}")
         self.nodes[i] = Node(op.name, inputs, attrs, raw["name"])
-        for k, position in enumerate(state_positions(op), 1):
+        for k, position in enumerate(op.state_positions, op.n_results):
             self._record_write(i, k, raw["inputs"][position])
+
+    def _of_so_many(self, i: int, raw: dict[str, Any], op: OpDef, count: int) -> OpDef:
+        """The op with as many inputs as the node has, without those that `__scalars__` adds."""
+        texts = self.texts[i]
+        if "__scalars__" in texts:
+            count -= len(self._list(i, raw, "__scalars__", texts["__scalars__"]))
+        kahan = texts.get("kahan", "").lower() in ("true", "1")
+        if op.is_variadic and not tensors_in(op, max(count, 0), kahan):
+            self._fail(i, raw, f"{op.name} cannot have {count} inputs")
+        return concrete(op, {"kahan": kahan}, count)
 
     def entry(self, i: int | None, entry: Any) -> Node:
         """The node that an input of node i, or a head, stands for."""
@@ -165,7 +176,7 @@ class _Reader:
         node = self.nodes[source] if 0 <= source < limit else None
         if node is None:
             raise FormatError(f"{_place(i)} refers to node {_quote(source)}: there is none before it")
-        outputs = 1 if node.op == VARIABLE else len(OPS[node.op].outputs)
+        outputs = 1 if node.op == VARIABLE else len(op_of(node).outputs)
         writers = self.writers.get(source, []) if node.op == VARIABLE else []
         if not 0 <= index < outputs:
             raise FormatError(
@@ -223,7 +234,7 @@ class _Reader:
     def _move(self, raw: dict[str, Any], op: OpDef, key: str, text: str) -> bool:
         """Old files say `weight_lr_mult` on the op for `__lr_mult__` of its weight."""
         inputs = raw.get("inputs", [])
-        names = op.input_names(len(inputs))[: len(inputs)]
+        names = op.input_names()
         for hidden in HIDDEN:
             name = key.removesuffix(f"_{hidden}")
             if name != key and name in names:

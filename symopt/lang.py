@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .build import Builder
 
 __all__ = [
-    "Condition", "Integer", "RowState", "Scalar", "State", "Tensor", "Tensors", "Updated", "abs2", "absolute",
+    "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated", "abs2", "absolute",
     "both", "clip", "count", "either", "exp", "fmod", "is_finite", "log", "max_of", "maximum", "min_of",
     "minimum", "norm", "power", "row_count", "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign",
     "sqrt", "square", "sum_of", "updated", "where",
@@ -97,6 +97,7 @@ RowState = Annotated[Tensor, "row_state"]  # updated by the formula; one value p
 Scalar = Annotated[Tensor, "scalar"]  # a one-element array
 Condition = Annotated[Tensor, "condition"]  # of any dtype, only compared with zero
 Tensors = Annotated[Tensor, "tensors"]  # any number of inputs; the formula gets them one at a time
+States = Annotated[Tensor, "states"]  # any number of states, likewise
 
 # What an attribute is, where Python's float, bool, int (decides what is computed) and str do not say it.
 Integer = Annotated[float, "integer"]  # a whole number that changes from step to step: a step count
@@ -107,12 +108,12 @@ Number = Tensor | float
 class Updated(NamedTuple):
     """What an update op returns: the new weight, and the new value of each state."""
 
-    weight: Tensor
+    weight: Tensor | None
     states: dict[str, Tensor]
 
 
-def updated(weight: Tensor, /, **states: Tensor) -> Updated:
-    """The result of an update op: the new weight, and the new value of each state by its name."""
+def updated(weight: Tensor | None, /, **states: Tensor) -> Updated:
+    """The result of an update op: the new weight (None: it has no other result), and the new states by name."""
     return Updated(weight, states)
 
 

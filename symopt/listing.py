@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from .errors import MissingArgumentError, UnknownArgumentError, near
 from .expr import PICK, Node, children, origin, toposort
-from .facts import state_positions
+from .forms import op_of
 from .names import HIDDEN_KEYS
-from .opdef import OPS
 
 MAX_LINES = 10  # of a printed group
 Inferred = tuple[list[Any] | None, list[Any] | None, list[Any] | None]
@@ -28,8 +27,8 @@ class Variables(NamedTuple):
 def list_variables(roots: Sequence[Node]) -> Variables:
     """The variables under `roots`. Those fed to a state input are auxiliary, whoever else reads them."""
     order = toposort(roots, children)
-    ops = ((node, OPS.get(node.op)) for node in order)
-    updated = {node.inputs[k] for node, op in ops if op and op.states for k in state_positions(op)}
+    ops = ((node, op_of(node)) for node in order if node.inputs and node.op != PICK)
+    updated = {node.inputs[k] for node, op in ops for k in op.state_positions}
     inputs = [node for node in order if node.is_variable]
     arguments = [node for node in inputs if node not in updated]
     return Variables(arguments, [node for node in inputs if node in updated], inputs, order)
@@ -86,7 +85,7 @@ def output_name(node: Node) -> str:
     if node.is_variable:
         return node.name
     op_node, index = origin(node)
-    return f"{op_node.name}_{OPS[op_node.op].outputs[index]}"
+    return f"{op_node.name}_{op_of(op_node).outputs[index]}"
 
 
 def text_attrs(node: Node) -> dict[str, str]:
@@ -126,7 +125,12 @@ def summary_line(node: Node) -> str:
 def reference(node: Node) -> str:
     """How one line of text calls a node: `fc1`, or `fc1.state('mean')` for a picked output."""
     op_node, index = origin(node)
-    return f"{op_node.name}.state({OPS[op_node.op].outputs[index]!r})" if index else node.name
+    if not index:
+        return node.name
+    op = op_of(op_node)
+    return (
+        f"{op_node.name}[{index}]" if index < op.n_results else f"{op_node.name}.state({op.outputs[index]!r})"
+    )
 
 
 def debug_text(roots: Sequence[Node]) -> str:
@@ -152,7 +156,10 @@ def _version(node: Node, versions: dict[Node, tuple[Node, int]]) -> tuple[Node, 
     if node.op != PICK:
         return node, 0
     op_node, index = origin(node)
-    before, count = versions[op_node.inputs[state_positions(OPS[op_node.op])[index - 1]]]
+    op = op_of(op_node)
+    if index < op.n_results:
+        return node, 0
+    before, count = versions[op_node.inputs[op.like[index]]]
     return before, count + 1
 
 

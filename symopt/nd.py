@@ -16,11 +16,12 @@ from . import sym
 from .arrays import Array, as_array, check_overlap
 from .attrs import REQUIRED
 from .binding import is_number
-from .compose import Call, caller, parse
+from .compose import Call, caller, of_so_many, parse
 from .dtypes import to_numpy
 from .errors import ArrayError, DTypeError, MissingArgumentError, ShapeError, UnknownArgumentError, near
-from .expr import children, toposort
-from .opdef import OPS, OpDef, get_op
+from .expr import children, origin, toposort
+from .forms import get_op
+from .opdef import OPS, OpDef
 from .passes.ir import Value
 from .sparse import RowSparseArray
 from .step import Step
@@ -42,31 +43,34 @@ os.register_at_fork(after_in_child=_forget)
 
 
 class _Eager:
-    """The step of one op, pointed at other arrays by each call."""
+    """The step of one op, pointed at other arrays by each call. `out`: the inputs that the results go into."""
 
     def __init__(
-        self, op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: str | None
+        self, op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: tuple[str, ...]
     ) -> None:
         variables = {name: _variable(name, value) for name, value in inputs.items()}
-        target = {} if out is None else {"out": variables[out]}
+        target = {"out": [variables[name] for name in out]} if out else {}
         symbol = getattr(sym, op.name)(*variables.values(), name=op.name, **attrs, **target)
-        self.node = symbol._outputs[0]
+        self.node = origin(symbol._outputs[0])[0]
         self.step = Step(symbol._outputs, inputs, toposort(symbol._outputs, children), "auto")
         self.lock = threading.Lock()
 
     @property
-    def result(self) -> Value:
-        return self.step.program.lowered.heads[0]
+    def results(self) -> tuple[Value, ...]:
+        return self.step.program.lowered.heads
 
-    def run(self, inputs: Mapping[str, Any], numbers: Mapping[str, float], out: Array | None) -> Any:
+    def run(
+        self, inputs: Mapping[str, Any], numbers: Mapping[str, Any], out: Sequence[Array | None]
+    ) -> list[Any]:
         step = self.step
         with self.lock:
             try:
                 step.take(inputs)
                 step.override({(id(self.node), name): value for name, value in numbers.items()})
-                step.place_output(out)
+                for k, array in enumerate(out):
+                    step.place_output(k, array)
                 step.run()
-                return step.outputs[0]
+                return list(step.outputs)
             finally:
                 step.release()
 
@@ -76,8 +80,8 @@ def _variable(name: str, value: Any) -> Any:
     return sym.var(name, shape=() if is_number(value) else None, stype=stype)
 
 
-def _call(op: OpDef, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
-    inputs = _inputs(op, args, kwargs)
+def _call(family: OpDef, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> Any:
+    op, inputs = _inputs(family, args, kwargs)
     call = Call(op, op.name, caller())
     for key in kwargs:
         if key not in op.attrs:
@@ -86,31 +90,55 @@ def _call(op: OpDef, args: Sequence[Any], kwargs: dict[str, Any], out: Any) -> A
     for name, attr in op.attrs.items():
         if attr.default is REQUIRED and name not in attrs:
             raise MissingArgumentError(f"{op.name}: attribute {name} is required")
-    alias = next((name for name, value in inputs.items() if value is out), None) if out is not None else None
-    target = None if out is None or alias is not None else _target(op, out, inputs)
+    outs = _outs(op, out)
+    given = {id(value): name for name, value in inputs.items()}
+    aliases = tuple(given[id(x)] for x in outs if id(x) in given)
+    in_place = aliases if len(aliases) == op.n_results else ()
+    targets = [None if in_place or x is None or id(x) in given else _target(op, x, inputs) for x in outs]
+    step = _step(op, inputs, attrs, in_place)
+    for k, target in enumerate(targets):
+        if target is not None:
+            _check_target(op, target, step.results[k])
     numbers = {name: value for name, value in attrs.items() if op.attrs[name].is_numeric}
-    signature = _signature(op, inputs, attrs, alias)
+    results = step.run(inputs, numbers, targets)
+    for x, result in zip(outs, results):
+        if x is not None and not in_place and id(x) in given:
+            as_array(x, f"{op.name}: out", mutable=True)[...] = result
+    if not op.n_results:
+        return None
+    shown = [x if x is not None else result for x, result in zip(outs, results)]
+    return shown if op.parts and op.is_update else shown[0]
+
+
+def _outs(op: OpDef, out: Any) -> list[Any]:
+    """`out` as one array, or None, for each result."""
+    several = isinstance(out, (list, tuple)) and op.n_results != 1
+    found = list(out) if several else [None] * op.n_results if out is None else [out]
+    if len(found) != op.n_results:
+        raise ArrayError(f"{op.name} has {op.n_results} results, got {len(found)} arrays as out=")
+    return found
+
+
+def _step(op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: tuple[str, ...]) -> _Eager:
+    signature = _signature(op, inputs, attrs, out)
     with _lock:
         step = _steps.get(signature)
         if step is not None:
             _steps.move_to_end(signature)
     if step is None:
-        step = _Eager(op, inputs, attrs, alias)
+        step = _Eager(op, inputs, attrs, out)
         with _lock:
             _steps[signature] = step
             while len(_steps) > KEPT:
                 _steps.popitem(last=False)
-    if target is not None:
-        _check_target(op, target, step)
-    result = step.run(inputs, numbers, target)
-    return result if out is None else out
+    return step
 
 
-def _inputs(op: OpDef, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The inputs by name, taken from positions and out of `kwargs`."""
-    if op.is_variadic:
-        arrays = args[0] if len(args) == 1 and isinstance(args[0], (list, tuple)) else args
-        return dict(zip(op.input_names(len(arrays)), arrays, strict=True))
+def _inputs(family: OpDef, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[OpDef, dict[str, Any]]:
+    """The op of as many inputs as are given, and those by name, taken from positions and out of `kwargs`."""
+    op = _of_so_many(family, args, kwargs)
+    if op.parts and len(args) == 1 and isinstance(args[0], (list, tuple)):
+        args = args[0]
     names = op.input_names()
     if len(args) > len(names):
         raise UnknownArgumentError(f"{op.name} has {len(names)} inputs ({', '.join(names)}), got {len(args)}")
@@ -123,11 +151,18 @@ def _inputs(op: OpDef, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str,
     missing = [name for name in names if name not in found]
     if missing:
         raise MissingArgumentError(f"{op.name}: input {missing[0]} is missing: it needs {', '.join(names)}")
-    return {name: found[name] for name in names}
+    return op, {name: found[name] for name in names}
+
+
+def _of_so_many(family: OpDef, args: Sequence[Any], kwargs: dict[str, Any]) -> OpDef:
+    call = Call(family, family.name, caller())
+    if "kahan" in kwargs and "kahan" in family.attrs:
+        kwargs["kahan"] = parse(call, family.attrs["kahan"], kwargs["kahan"])
+    return of_so_many(call, args, kwargs)[0].op
 
 
 def _signature(
-    op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], alias: str | None
+    op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: tuple[str, ...]
 ) -> tuple[Any, ...]:
     kinds: list[Any] = []
     for name, x in inputs.items():
@@ -142,7 +177,7 @@ def _signature(
         (key, (value >= 0) if op.attrs[key].switch else None if op.attrs[key].is_numeric else value)
         for key, value in sorted(attrs.items())
     )
-    return (op, tuple(kinds), flags, alias)
+    return (op, tuple(kinds), flags, out)
 
 
 def _target(op: OpDef, out: Any, inputs: Mapping[str, Any]) -> Array:
@@ -157,8 +192,7 @@ def _target(op: OpDef, out: Any, inputs: Mapping[str, Any]) -> Array:
     return array
 
 
-def _check_target(op: OpDef, out: Array, step: _Eager) -> None:
-    value = step.result
+def _check_target(op: OpDef, out: Array, value: Value) -> None:
     if value.host:
         raise ArrayError(f"{op.name}: the result is a number; out= takes arrays")
     if out.shape != value.shape:

@@ -1,29 +1,54 @@
-"""What an op is, read off the signature of its formula, and the registry of all ops."""
+"""What an op is, read off the signature of its formula, and the registry of all ops.
+
+`forms` derives further ops from these: `mp_`, `multi_`, `preloaded_multi_`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple, TypeVar, get_type_hints, overload
 
 from .attrs import REQUIRED, Attr
-from .errors import GraphError, UnknownOpError, Where, near
+from .errors import GraphError, Where
 from .lang import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KINDS = ("tensor", "state", "row_state", "scalar", "condition", "tensors")
+KINDS = ("tensor", "state", "row_state", "scalar", "condition", "tensors", "states")
 STATE_KINDS = ("state", "row_state")
 ATTR_KINDS = {float: "float", bool: "bool", int: "int", str: "str"}
 SPECIAL_ATTRS = {"dtype": "dtype", "axis": "axis"}
 SWITCHES = ("clip_gradient", "clip_grad", "clip_weights", "lower_bound", "upper_bound")
+# How the tuple is called that gives a `multi_` op one value of an attribute for each tensor.
+PLURALS = {"lr": "lrs", "wd": "wds", "eta": "etas", "t": "step_count", "step": "steps"}
+
+# How an update op stores what it computes; the engine reads these, not the formula.
+STORAGE_ATTRS = (
+    Attr("lazy_update", "bool", True),
+    Attr("state_dtype", "dtype", None),
+    Attr("rounding", "rounding", "nearest"),
+    Attr("seed", "float", 0.0),
+    Attr("kahan", "bool", False),
+)
 
 
 class Input(NamedTuple):
-    """One array input. kind: tensor, state, row_state (one per row), scalar, condition, or tensors (any number)."""
+    """One array input. kind: tensor, state, row_state (one per row), scalar, condition; tensors or states (any
+    number of them); in derived ops also master (the float32 copy of a weight) and vector (one number per tensor)."""
 
     name: str
     kind: str
+
+
+class Part(NamedTuple):
+    """What an op of several tensors does to one of them: the op, which inputs of the whole it takes, and where its
+    attributes come from: (tuple attribute, index) or (position of an array input, index)."""
+
+    op: OpDef
+    inputs: tuple[int, ...]
+    attrs: Mapping[str, tuple[str, int]]
+    arrays: Mapping[str, tuple[int, int]]
 
 
 class OpDef:
@@ -32,6 +57,9 @@ class OpDef:
     `result`: dtype of the outputs, "same" as the inputs or "compute" (float32 for 16-bit inputs).
     `mxnet`: the name MXNet registered it under, used in files, if not `name`.
     `standard`: outputs that follow the dense formula in every row even under lazy_update.
+    `gives`: "weight", or what else the output of an update op is.
+    `plurals`: names of the tuple attributes of the `multi_` forms; `count`: their attribute for the number of tensors.
+    `then`: what an op of any number of arrays makes of the results, one for each array; None: it gives all of them.
     """
 
     def __init__(
@@ -44,19 +72,41 @@ class OpDef:
         result: str = "same",
         standard: tuple[str, ...] = (),
         mxnet: str = "",
+        gives: str = "weight",
+        plurals: Mapping[str, str] = PLURALS,
+        count: str = "",
+        then: Callable[..., Any] | None = None,
     ) -> None:
         self.name = name or formula.__name__
         self.formula = formula
         self.inputs, self.attrs = _read_signature(formula)
+        self.keywords = frozenset(self.attrs)
         self.where = Where(formula.__code__.co_filename, formula.__code__.co_firstlineno)
         self.is_update = is_update
         self.aliases = aliases
         self.result = result
-        self.standard = frozenset(standard)
+        self.standard = frozenset(standard if gives == "weight" else ("output", *standard))
         self.mxnet = mxnet
+        self.gives = gives
+        self.plurals = {name: plural for name, plural in plurals.items() if name in self.attrs}
+        self.count = count or ("num_weights" if is_update else "num_arrays")
+        self.then = then
+        # Of derived ops:
+        self.n_results = 1  # outputs before the new states
+        self.residual = ""  # the state that keeps what rounding the weight loses
+        self.parts: tuple[Part, ...] = ()
+        self.base: OpDef | None = None  # of a `multi_` op: what it does to each tensor
+        self.preloaded: tuple[str, ...] = ()  # attributes that it takes as arrays, one number per tensor
 
     def __repr__(self) -> str:
         return f"<op {self.name}>"
+
+    def derive(self, **fields: Any) -> OpDef:
+        """A copy with some attributes replaced."""
+        made = object.__new__(OpDef)
+        cached = {k for k, v in vars(OpDef).items() if isinstance(v, cached_property)}
+        made.__dict__.update({k: v for k, v in self.__dict__.items() if k not in cached}, **fields)
+        return made
 
     @cached_property
     def doc(self) -> str:
@@ -66,17 +116,36 @@ class OpDef:
         return cleandoc(self.formula.__doc__ or "")
 
     @cached_property
+    def state_positions(self) -> tuple[int, ...]:
+        """Where the states are among the inputs."""
+        kinds = (*STATE_KINDS, *(("master",) if self.gives == "weight" else ()))
+        return tuple(k for k, i in enumerate(self.inputs) if i.kind in kinds)
+
+    @cached_property
     def states(self) -> tuple[str, ...]:
-        return tuple(i.name for i in self.inputs if i.kind in STATE_KINDS)
+        return tuple(self.inputs[k].name for k in self.state_positions)
 
     @cached_property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the outputs: "output", then the new value of each state."""
-        return ("output", *self.states)
+        """Names of the outputs: "output" (or "output0", "output1", ...), then the new value of each state."""
+        results = ("output",) if self.n_results == 1 else tuple(f"output{k}" for k in range(self.n_results))
+        return (*results, *self.states)
+
+    @cached_property
+    def like(self) -> tuple[int, ...]:
+        """For each output the position of the input that has its shape: the weight, or the old state."""
+        weights = tuple(part.inputs[0] for part in self.parts) or (0,)
+        return (*weights[: self.n_results], *self.state_positions)
+
+    @cached_property
+    def master(self) -> int:
+        """Position of the float32 copy of the weight that the formula works on; -1 if it works on the weight."""
+        return next((k for k, i in enumerate(self.inputs) if i.kind == "master"), -1)
 
     @cached_property
     def is_variadic(self) -> bool:
-        return any(i.kind == "tensors" for i in self.inputs)
+        """Whether it takes any number of tensors; `forms.of_count` makes the op of so many."""
+        return self.base is not None or (bool(self.inputs) and self.inputs[0].kind in ("tensors", "states"))
 
     @cached_property
     def structural(self) -> tuple[str, ...]:
@@ -87,33 +156,15 @@ class OpDef:
     def numeric(self) -> tuple[str, ...]:
         return tuple(a.name for a in self.attrs.values() if a.is_numeric)
 
-    @cached_property
-    def formula_keywords(self) -> frozenset[str]:
-        """Attributes that the formula itself takes; lazy_update may be one that only the engine reads."""
-        names = self.formula.__code__.co_varnames
-        first = self.formula.__code__.co_argcount
-        return frozenset(names[first : first + self.formula.__code__.co_kwonlyargcount])
-
-    def input_names(self, count: int | None = None) -> tuple[str, ...]:
-        """Names of the inputs; an op with any number of them calls them array_0, array_1, ..."""
-        if not self.is_variadic:
-            return tuple(i.name for i in self.inputs)
-        return tuple(f"{self.inputs[0].name}_{k}" for k in range(count or 0))
+    def input_names(self) -> tuple[str, ...]:
+        return tuple(i.name for i in self.inputs)
 
 
 OPS: dict[str, OpDef] = {}
 
 
-def get_op(name: str) -> OpDef:
-    """The op registered under a name or alias; UnknownOpError with the nearest names."""
-    op = OPS.get(name)
-    if op is None:
-        raise UnknownOpError(f"no op is called {name!r}{near(name, OPS)}")
-    return op
-
-
 def all_ops() -> Iterator[OpDef]:
-    """Every op once, in order of registration."""
+    """Every registered op once, in order of registration; derived forms are made when asked for."""
     return iter({id(op): op for op in OPS.values()}.values())
 
 
@@ -121,19 +172,20 @@ def all_ops() -> Iterator[OpDef]:
 def update_op(formula: F) -> F: ...
 @overload
 def update_op(
-    *, mxnet: str = "", aliases: tuple[str, ...] = (), standard: tuple[str, ...] = ()
-) -> Callable[[F], F]: ...
-def update_op(
-    formula: F | None = None,
     *,
     mxnet: str = "",
     aliases: tuple[str, ...] = (),
     standard: tuple[str, ...] = (),
-) -> F | Callable[[F], F]:
+    gives: str = "weight",
+    plurals: Mapping[str, str] = PLURALS,
+    count: str = "",
+) -> Callable[[F], F]: ...
+def update_op(formula: F | None = None, **options: Any) -> F | Callable[[F], F]:
     """Register an update op: its first input is the weight, its output the new weight, its states are updated.
 
     `mxnet`: the name MXNet has for it in files; `aliases`: further names; `standard`: outputs ("output" or states)
-    that follow the dense formula in every row even when the gradient is row_sparse and lazy_update is on.
+    that follow the dense formula in every row even when the gradient is row_sparse and lazy_update is on; `gives`:
+    what the output is, if not the new weight; `plurals`, `count`: attributes of the `multi_` forms, if not the usual.
 
     >>> from symopt.lang import State, Tensor, Updated, updated
     >>> @update_op
@@ -141,12 +193,12 @@ def update_op(
     ...     '''Polyak's heavy ball.'''
     ...     mom = momentum * mom - lr * grad
     ...     return updated(weight + mom, mom=mom)
-    >>> get_op("heavy_ball_update").states
+    >>> OPS["heavy_ball_update"].states
     ('mom',)
     """
 
     def decorate(function: F) -> F:
-        _register(function, is_update=True, mxnet=mxnet, aliases=aliases, standard=standard)
+        _register(function, is_update=True, **options)
         return function
 
     return decorate(formula) if formula is not None else decorate
@@ -156,20 +208,21 @@ def update_op(
 def op(formula: F) -> F: ...
 @overload
 def op(
-    *, name: str = "", mxnet: str = "", aliases: tuple[str, ...] = (), result: str = "same"
-) -> Callable[[F], F]: ...
-def op(
-    formula: F | None = None,
     *,
     name: str = "",
     mxnet: str = "",
     aliases: tuple[str, ...] = (),
     result: str = "same",
-) -> F | Callable[[F], F]:
-    """Register an ordinary op: a formula without states. Shapes follow from what the formula looks at."""
+    then: Callable[[Tensor], Tensor] | None = None,
+) -> Callable[[F], F]: ...
+def op(formula: F | None = None, **options: Any) -> F | Callable[[F], F]:
+    """Register an ordinary op: a formula without states. Shapes follow from what the formula looks at.
+
+    `then`: of an op of any number of arrays, what it makes of the results, one for each array.
+    """
 
     def decorate(function: F) -> F:
-        _register(function, is_update=False, mxnet=mxnet, aliases=aliases, name=name, result=result)
+        _register(function, is_update=False, **options)
         return function
 
     return decorate(formula) if formula is not None else decorate
@@ -178,8 +231,9 @@ def op(
 def _register(function: Callable[..., Any], *, is_update: bool, **options: Any) -> None:
     made = OpDef(function, is_update=is_update, **options)
     if is_update:
-        made.attrs.setdefault("lazy_update", Attr("lazy_update", "bool", True))
-        if not made.inputs or made.inputs[0].kind != "tensor":
+        for attr in STORAGE_ATTRS:
+            made.attrs.setdefault(attr.name, attr)
+        if not made.inputs or made.inputs[0].kind not in ("tensor", "states"):
             raise GraphError(f"{made.name}: the first input of an update op is the weight, annotated Tensor")
     for key in dict.fromkeys((made.name, made.mxnet or made.name, *made.aliases)):
         old = OPS.get(key)

@@ -14,7 +14,8 @@ from .errors import (
     near,
 )
 from .expr import PICK, Node, children, toposort
-from .opdef import OpDef, get_op
+from .forms import op_of
+from .opdef import OpDef
 
 Changes = Mapping[str, Mapping[str, Any]]
 
@@ -31,13 +32,13 @@ def parse_changes(roots: Sequence[Node], name: str, attrs: Mapping[str, Any]) ->
             f"{''.join(built_at(n.where) for n in found)}"
         )
     node = found[0]
-    op = get_op(node.op)
+    op = op_of(node)
     return node, {key: _parse(op, node, key, value) for key, value in attrs.items()}
 
 
 def switches(node: Node, before: Mapping[str, Any], attrs: Mapping[str, Any]) -> bool:
     """Whether new attributes change what is computed, not only with which numbers: flags, clips on or off."""
-    op = get_op(node.op)
+    op = op_of(node)
     for key, value in attrs.items():
         attr = op.attrs[key]
         old = before.get(key, attr.default)

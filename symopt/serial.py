@@ -22,9 +22,9 @@ from typing import Any
 
 from .errors import FormatError
 from .expr import PICK, VARIABLE, Node, children, origin, toposort
-from .facts import state_positions
+from .forms import find_op as find_registered
+from .forms import get_op, op_of
 from .jsonread import OLD, find_op, read_nodes
-from .opdef import OPS, get_op
 from .symbol import Symbol
 
 MXNET1, MXNET2 = 10901, 20000
@@ -72,7 +72,7 @@ def _dialect(ops: set[str]) -> tuple[int, dict[str, str]]:
     """The version to save under, and the name of each op in such a file."""
     current = {name: get_op(name).mxnet or name for name in ops}
     if any(name.startswith(OLD) for name in ops):
-        bare = {name: OPS.get(name.removeprefix(OLD)) for name in ops}
+        bare = {name: find_registered(name.removeprefix(OLD)) for name in ops}
         old = {name: (op.mxnet or op.name) if op else name.removeprefix(OLD) for name, op in bare.items()}
         if all(_loads_as(old[name], name) for name in ops):
             return MXNET1, old
@@ -100,9 +100,10 @@ class _Writer:
     def record(self, i: int, node: Node) -> dict[str, Any]:
         if node.op == VARIABLE:
             return _record(VARIABLE, node.name, {k: str(v) for k, v in node.attrs.items()}, [])
-        states = state_positions(get_op(node.op))
-        inputs = [self.entry(n, chained=p in states) for p, n in enumerate(node.inputs)]
-        for k, p in enumerate(states, 1):
+        op = op_of(node)
+        inputs = [self.entry(n, chained=p in op.state_positions) for p, n in enumerate(node.inputs)]
+        self.outputs[i] = max(op.n_results, 1)
+        for k, p in enumerate(op.state_positions, op.n_results):
             self._count(i, k, node.inputs[p])
         attrs = {key: self._text(key, value) for key, value in node.attrs.items()}
         return _record(self.names[node.op], node.name, attrs, inputs)

@@ -9,7 +9,8 @@ from typing import NamedTuple
 from .errors import AttributeValueError, ShapeError, built_at
 from .expr import PICK, VARIABLE, Extent, Node
 from .facts import Facts, labels, mismatch, same_as, title
-from .opdef import OpDef, get_op
+from .forms import op_of
+from .opdef import OpDef
 from .shapes import (
     Shape,
     domain_of,
@@ -28,19 +29,37 @@ Row = tuple[str, Node]
 
 
 class Plan(NamedTuple):
-    """Positions of an op's inputs by what their shape must be: the op's own, one value per row, one element."""
+    """Positions of an op's inputs by what their shape must be: the op's own, one value per row, one element, one
+    number per tensor. An op of several tensors has a plan for each."""
 
     full: tuple[int, ...]
     rows: tuple[int, ...]
     single: tuple[int, ...]
+    vectors: tuple[int, ...]
+
+
+def parts_of(op: OpDef) -> tuple[tuple[int, ...], ...]:
+    """The positions of the inputs that belong together: all, or those of each tensor."""
+    return tuple(part.inputs for part in op.parts) or (tuple(range(len(op.inputs))),)
+
+
+@cache
+def plans_of(op: OpDef) -> tuple[Plan, ...]:
+    return tuple(_plan(op, part) for part in parts_of(op))
 
 
 @cache
 def plan_of(op: OpDef) -> Plan:
-    kinds = [spec.kind for spec in op.inputs]
-    rows = tuple(i for i, kind in enumerate(kinds) if kind == "row_state")
-    single = tuple(i for i, kind in enumerate(kinds) if kind == "scalar")
-    return Plan(tuple(i for i in range(len(kinds)) if i not in (*rows, *single)), rows, single)
+    """The plan of all inputs together."""
+    return _plan(op, range(len(op.inputs)))
+
+
+def _plan(op: OpDef, positions: Iterable[int]) -> Plan:
+    by_kind: dict[str, list[int]] = {}
+    for i in positions:
+        by_kind.setdefault(op.inputs[i].kind, []).append(i)
+    rows, single, vectors = (tuple(by_kind.pop(k, ())) for k in ("row_state", "scalar", "vector"))
+    return Plan(tuple(sorted(i for found in by_kind.values() for i in found)), rows, single, vectors)
 
 
 class ShapeRules:
@@ -60,11 +79,10 @@ class ShapeRules:
         for node in order:
             if node.op in (VARIABLE, PICK):
                 continue
-            op = get_op(node.op)
-            count = len(node.inputs) if op.is_variadic else len(op.inputs)
+            op = op_of(node)
             positions = plan_of(op).single
             for i, n in enumerate(node.inputs):
-                if i >= count or i in positions:
+                if i >= len(op.inputs) or i in positions:
                     single[id(n)] = n
                 else:
                     other.add(id(n))
@@ -75,30 +93,30 @@ class ShapeRules:
 
     def relate(self, node: Node) -> None:
         if node.op == PICK:
-            self._agree(
-                node, get_op(node.inputs[0].op), [("state", same_as(node)), ("output", node)], ONE_SHAPE
-            )
+            self._agree(node, op_of(node.inputs[0]), [("state", same_as(node)), ("output", node)], ONE_SHAPE)
             return
-        op = get_op(node.op)
+        op = op_of(node)
         if op.is_update:
-            self._update(node, op)
-        elif op.is_variadic:
-            self._result(node, op, (len(node.inputs) - len(node.attrs.get("__scalars__", ())),))
+            for k, plan in enumerate(plans_of(op)):
+                self._update(node, op, plan, k == 0)
+            self._vectors(node, op)
+        elif op.parts:
+            self._result(node, op, (1,) if op.then else (len(op.parts),))
         else:
             self._ordinary(node, op)
         if len(node.inputs) > len(op.inputs) or plan_of(op).single:
             self._check_single(node, op)
-        for variable in node.attrs.get("__out__", ()):
-            if self.facts.get(variable) != self.facts.get(node):
-                self._agree(
-                    node, op, [("output", node), ("out", variable)], "out= needs the shape of the result"
-                )
+        for k, variable in enumerate(node.attrs.get("__out__", ())):
+            result = node if k == 0 else node.inputs[op.like[k]]
+            if self.facts.get(variable) != self.facts.get(result):
+                rows = [("output", result), ("out", variable)]
+                self._agree(node, op, rows, "out= needs the shape of the result")
 
     def guess(self, node: Node) -> None:
         if node.op == PICK:
             return
-        op = get_op(node.op)
-        if op.is_update or op.is_variadic or len(op.inputs) == 1:
+        op = op_of(node)
+        if op.is_update or op.parts or len(op.inputs) == 1:
             return
         operands = [node.inputs[i] for i in plan_of(op).full]
         given = [self.facts.get(n) for n in operands]
@@ -112,21 +130,22 @@ class ShapeRules:
 
     # ---- update ops
 
-    def _update(self, node: Node, op: OpDef) -> None:
+    def _update(self, node: Node, op: OpDef, plan: Plan, gives: bool) -> None:
+        """One tensor of an update op; `gives`: the node's own output has its shape."""
         known = self.facts.known
         inputs = node.inputs
-        plan = plan_of(op)
-        shape = known.get(id(inputs[0]))
+        shape = known.get(id(inputs[plan.full[0]]))
         for i in plan.full:
             if known.get(id(inputs[i])) != shape:
                 break
         else:
-            if shape is not None and -1 not in shape and known.get(id(node), shape) == shape:
-                self.facts.set(node, shape)
+            if shape is not None and -1 not in shape and (not gives or known.get(id(node), shape) == shape):
+                if gives:
+                    self.facts.set(node, shape)
                 self._rest(node, op, plan, shape)
                 return
         rows = [(op.inputs[i].name, inputs[i]) for i in plan.full]
-        agreed = self._agree(node, op, [*rows, ("output", node)], ONE_SHAPE)
+        agreed = self._agree(node, op, [*rows, ("output", node)] if gives else rows, ONE_SHAPE)
         if agreed is not None:
             self._rest(node, op, plan, agreed)
 
@@ -141,12 +160,24 @@ class ShapeRules:
             try:
                 agreed = merge(given, wanted)
             except ShapeError:
-                rows = [(op.inputs[k].name, node.inputs[k]) for k in (0, i)]
-                rule = f"{op.inputs[i].name} must have one value per row of {op.inputs[0].name}"
+                rows = [(op.inputs[k].name, node.inputs[k]) for k in (plan.full[0], i)]
+                rule = f"{op.inputs[i].name} must have one value per row of {rows[0][0]}"
                 expected = f"expected {row_shape(shape)}"
                 raise ShapeError(mismatch(node, op, rule, self.facts.known, rows, 1, expected)) from None
             if agreed is not None:
                 self.facts.set(node.inputs[i], agreed)
+
+    def _vectors(self, node: Node, op: OpDef) -> None:
+        for i in plan_of(op).vectors:
+            wanted = (len(op.parts),)
+            try:
+                merge(self.facts.get(node.inputs[i]), wanted)
+            except ShapeError:
+                row = [(op.inputs[i].name, node.inputs[i])]
+                rule = f"{op.inputs[i].name} must have one number for each of {wanted[0]} tensors"
+                text = mismatch(node, op, rule, self.facts.known, row, 0, f"expected {wanted}")
+                raise ShapeError(text) from None
+            self.facts.set(node.inputs[i], wanted)
 
     # ---- ordinary ops
 

@@ -17,8 +17,8 @@ from .binding import Bound, Given, Ranges, as_dense, check_memory, check_names, 
 from .dtypes import to_numpy
 from .errors import DTypeError, GraphError, MissingArgumentError, built_at
 from .expr import PICK, Node
+from .forms import op_of
 from .infer import Types, infer
-from .opdef import STATE_KINDS, get_op
 from .passes import compile_graph
 from .passes.ir import Value
 
@@ -179,16 +179,16 @@ class Step:
             self.memory.changes += 1
             self.engine.stale = True
 
-    def place_output(self, array: Array | None) -> Any:
-        """Let the next run write the only output into `array`, or into a new one if the output has no other place."""
-        value = self.program.lowered.heads[0]
+    def place_output(self, k: int, array: Array | None) -> None:
+        """Let the next run write output k into `array`, or into a new one if the output has no other place."""
+        value = self.program.lowered.heads[k]
         key = self.program.storage.get(id(value))
         if isinstance(key, int):
             self.memory.arrays[key] = np.empty(value.shape, to_numpy(value.dtype)) if array is None else array
-            self.outputs[0] = self.memory.arrays[key]
+            self.outputs[k] = self.memory.arrays[key]
             self.engine.rebound({key})
         elif value.host:
-            self.outputs[0] = np.zeros((), np.float64)
+            self.outputs[k] = np.zeros((), np.float64)
 
     def guard_outputs(self) -> None:
         """Refuse arguments that lie in an output which the step writes, from now on. Not for steps whose outputs are
@@ -225,11 +225,9 @@ def _written(order: Sequence[Node]) -> set[str]:
     for node in order:
         if not node.inputs or node.op == PICK:
             continue
-        op = get_op(node.op)
-        if op.states:
-            for spec, x in zip(op.inputs, node.inputs, strict=False):
-                if spec.kind in STATE_KINDS and x.is_variable:
-                    found.add(x.name)
+        for k in op_of(node).state_positions:
+            if node.inputs[k].is_variable:
+                found.add(node.inputs[k].name)
         found.update(v.name for v in node.attrs.get("__out__", ()))
     return found
 

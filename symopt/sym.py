@@ -12,8 +12,9 @@ from .compose import caller
 from .dtypes import MXNET_CODES, canonical
 from .errors import AttributeValueError, ShapeError, StorageError, UnknownArgumentError
 from .expr import VARIABLE, Node
+from .forms import find_op, get_op
 from .names import AttrScope, NameManager, Prefix, hint_of, merged_attrs
-from .opdef import OPS, OpDef, get_op
+from .opdef import OPS, OpDef
 from .operators import binary, reflected
 from .symbol import Symbol, group, make
 
@@ -179,7 +180,7 @@ class Namespace:
 
     def __getattr__(self, name: str) -> Callable[..., Symbol]:
         full = (self._prefix + name, f"_{name}", name)
-        return _constructor(next((key for key in full if key in OPS), name))
+        return _constructor(next((key for key in full if find_op(key)), name))
 
     def __dir__(self) -> list[str]:
         return sorted(key.removeprefix(self._prefix) for key in OPS if key.startswith(self._prefix))

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from .compose import Call, make_node, parse, pick_state, renamed, replace_variables
+from .compose import Call, make_node, n_outputs, parse, pick_state, renamed, replace_variables
 from .dtypes import canonical, to_numpy
 from .errors import GraphError, NotImplementedForSymbol, UnknownArgumentError, near
 from .expr import PICK, Node, children, origin, pick, toposort
+from .forms import op_of
 from .listing import (
     Inferred,
     by_kind,
@@ -24,7 +25,6 @@ from .listing import (
     text_attrs,
 )
 from .names import checked_attrs
-from .opdef import get_op
 from .operators import Operators
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ class Symbol(Operators):
         node, index = origin(self._single("_set_attr"))
         new: dict[str, Any] = dict(checked_attrs(attrs))
         if not node.is_variable:
-            op = get_op(node.op)
+            op = op_of(node)
             call = Call(op, node.name, node.where)
             new = {k: parse(call, op.attrs[k], v) if k in op.attrs else v for k, v in new.items()}
         made = Node(node.op, node.inputs, {**node.attrs, **new}, node.name, node.where)
@@ -112,7 +112,9 @@ class Symbol(Operators):
 
     def state(self, name: str) -> Symbol:
         """The new value of a state of this update node, to be read by other nodes or updated once more."""
-        return Symbol((pick_state(origin(self._single("state"))[0], name),))
+        nodes = {origin(node)[0] for node in self._outputs}
+        node = nodes.pop() if len(nodes) == 1 else self._single("state")
+        return Symbol((pick_state(node, name),))
 
     def __len__(self) -> int:
         return len(self._outputs)
@@ -271,8 +273,10 @@ class Symbol(Operators):
 def make(
     op: str, hint: str, /, *args: Any, name: Any = None, attr: Any = None, out: Any = None, **kwargs: Any
 ) -> Symbol:
-    """A Symbol of one new node; `hint` names it when it is given no name. See compose.make_node."""
-    return Symbol((make_node(op, hint, args, kwargs, name, attr, out),))
+    """A Symbol of one new node, with the weights of an op of several tensors as its outputs; `hint` names it when it
+    is given no name. See compose.make_node."""
+    node = make_node(op, hint, args, kwargs, name, attr, out)
+    return Symbol(tuple(pick(node, k) for k in range(n_outputs(node))))
 
 
 def group(symbols: Sequence[Symbol]) -> Symbol:

@@ -36,7 +36,7 @@ def trace(
         if name not in keywords:
             on: dict[str, Any] = {"on": switches[name]} if name in switches else {}
             keywords[name] = Tensor(builder, builder.leaf("scalar", "float64", Extent.HOST, name=name, **on))
-    accepted = {k: v for k, v in keywords.items() if k in op.formula_keywords}
+    accepted = {k: v for k, v in keywords.items() if k in op.keywords}
     try:
         result = op.formula(*operands, **accepted)
     except ValueError as error:
@@ -58,7 +58,8 @@ def _outputs(op: OpDef, builder: Builder, result: Any) -> dict[str, Node]:
     if isinstance(result, Updated):
         if set(result.states) != set(op.states):
             raise GraphError(f"{op.name}: the formula must update exactly its states {', '.join(op.states)}")
-        found = {"output": result.weight, **{s: result.states[s] for s in op.states}}
+        weight = {} if result.weight is None else {"output": result.weight}
+        found = {**weight, **{s: result.states[s] for s in op.states}}
     else:
         found = {"output": result}
         if op.states:

@@ -10,11 +10,14 @@ import pytest
 import symopt as so
 from symopt import sym
 from symopt.dtypes import FLOATS, to_numpy
-from symopt.opdef import OpDef, all_ops, get_op
+from symopt.forms import get_op
+from symopt.opdef import OpDef, all_ops
 from symopt.sparse import RowSparseArray
 
 UPDATES = [
-    op for op in all_ops() if op.is_update and op.where.file.replace("\\", "/").rsplit("/", 2)[-2] == "ops"
+    op
+    for op in all_ops()
+    if op.is_update and not op.is_variadic and op.where.file.replace("\\", "/").rsplit("/", 2)[-2] == "ops"
 ]
 ORDINARY = [op for op in all_ops() if not op.is_update and not op.is_variadic]
 SHAPES = [(37, 51), (5,), (1, 1), (0, 4), (4, 0), (300, 170), (9, 3, 5), (3, 9001), ()]

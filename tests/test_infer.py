@@ -8,9 +8,10 @@ import pytest
 import symopt  # noqa: F401  registers the ops
 from symopt.errors import DTypeError, ShapeError, StorageError, Where
 from symopt.expr import Extent, Node, pick
+from symopt.forms import get_op
 from symopt.infer import Types, infer
 from symopt.lang import Condition, RowState, Scalar, Tensor, Updated, norm, row_mean, square, updated, where
-from symopt.opdef import get_op, op, update_op
+from symopt.opdef import op, update_op
 from symopt.shapes import domain_of, fits, over_rows, parse_shape, reach, structural
 
 

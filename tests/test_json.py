@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from symopt import sym
 from symopt.errors import FormatError, SymoptError, UnknownOpError
 from symopt.expr import PICK, Node, children, origin, pick, toposort
+from symopt.forms import get_op
 from symopt.jsonread import DIFFERENT_IN_MXNET1, read_nodes
 from symopt.lang import State, Tensor, Updated, updated
-from symopt.opdef import OPS, get_op, update_op
+from symopt.opdef import OPS, update_op
 from symopt.serial import load, load_json, save, tojson
 from symopt.symbol import Symbol
 

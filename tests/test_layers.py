@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAYERS = """
-errors | dtypes config context | expr | prims | hostmath build | attrs | lang | opdef | trace |
+errors | dtypes config context | expr | prims | hostmath build | attrs | lang | opdef | forms | trace |
 facts | shapes shaperules dtyperules | infer | names |
 listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays sparse | binding rebuild |
 backends | report step | executor | nd | show |

@@ -56,7 +56,7 @@ class Numbers:
     def number(self, source: Source) -> float:
         """The number behind a scalar of a formula."""
         if isinstance(source, Attribute):
-            return self.memory.overrides.get((id(source.node), source.name), source.default)
+            return source.number(self.memory.overrides.get((id(source.node), source.name), source.default))
         if isinstance(source, Value):
             return self.values[id(source)]
         return source

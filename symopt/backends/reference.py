@@ -105,7 +105,11 @@ class ReferenceEngine:
                 self.memory.arrays[key][...] = made[id(value)].reshape(value.shape)
 
     def _array(self, value: Value, made: dict[int, Array]) -> Array:
-        return made[id(value)] if id(value) in made else self.memory.arrays[value.variable]  # type: ignore[index]
+        if id(value) in made:
+            return made[id(value)]
+        if value.base is not None:
+            return self._array(value.base[0], made)[value.base[1]]  # type: ignore[no-any-return]
+        return self.memory.arrays[value.variable]  # type: ignore[index]
 
     # ---- one call
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..expr import Extent, Node
-from ..opdef import OpDef, get_op
+from ..forms import get_op
+from ..opdef import OpDef
 from ..trace import trace
 from .ir import DENSE, REDUCE, STANDARD, Attribute, Body, Call, HostCall, Param, Shape, Source, Value
 from .stages import Signature, Stage, make_stages
@@ -17,14 +19,15 @@ _HOST: dict[Signature, Node] = {}
 
 @dataclass(slots=True)
 class Operands:
-    """A node with the values it is applied to. `given`: attributes that are values; `structural`: those that decide
-    what is computed."""
+    """An op with the values it is applied to. `given`: attributes that are values; `structural`: those that decide
+    what is computed. `tuples`: of one tensor of several, where its attributes are: (tuple attribute, index)."""
 
     node: Node
     op: OpDef
     inputs: list[Value]
     given: dict[str, Value]
     structural: tuple[tuple[str, Any], ...]
+    tuples: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 
     def switches(self) -> tuple[tuple[str, bool], ...]:
         """Whether each clip or bound with a known sign is on."""
@@ -46,13 +49,14 @@ class Operands:
         if any(name.startswith("count:") for name in names):
             named["count:row"] = float(size_of(self.inputs[0].shape[1:]))
             named["count:tensor"] = float(size_of(self.inputs[0].shape))
-        node, attrs, specs = self.node, self.node.attrs, self.op.attrs
-        return tuple(
-            [
-                named[n] if n in named else Attribute(node, n, attrs[n] if n in attrs else specs[n].default)
-                for n in names
-            ]
-        )
+        return tuple([named[n] if n in named else self._attribute(n) for n in names])
+
+    def _attribute(self, name: str) -> Attribute:
+        attrs = self.node.attrs
+        if name in self.tuples:
+            key, index = self.tuples[name]
+            return Attribute(self.node, key, attrs[key], index)
+        return Attribute(self.node, name, attrs[name] if name in attrs else self.op.attrs[name].default)
 
 
 def host_call(operands: Operands) -> HostCall:

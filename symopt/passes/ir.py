@@ -9,7 +9,7 @@ plan       kernels   -> program    (order, batches, buffers)
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..expr import Extent, Node
 
@@ -50,6 +50,22 @@ class Value:
     def __repr__(self) -> str:
         return f"{self.name}:{self.dtype}{list(self.shape)}"
 
+    @property
+    def whole(self) -> Value:
+        """What this is an element of, or the value itself."""
+        return self.base[0] if self.base else self
+
+    @property
+    def sources(self) -> tuple[Value, ...]:
+        """The values that must have been made before this can be read."""
+        return self.parts or ((self, self.base[0]) if self.base else (self,))
+
+    def element(self, index: int) -> Value:
+        """One number of a vector: the part it was made of, or a view of it."""
+        if self.parts:
+            return self.parts[index]
+        return Value(f"{self.name}[{index}]", (1,), self.dtype, base=(self, index))
+
 
 class Param(NamedTuple):
     """An array a body reads or writes: its name in the formula, stored dtype, and one value per what."""
@@ -79,11 +95,16 @@ class Body:
 
 
 class Attribute(NamedTuple):
-    """A numeric attribute of one node: the number a `scalar` leaf stands for."""
+    """A numeric attribute of one node, or number `at` of a tuple of them: what a `scalar` leaf stands for."""
 
     node: Node
     name: str
-    default: float
+    default: Any
+    at: int = -1
+
+    def number(self, value: Any) -> float:
+        """The number meant, of the attribute's value."""
+        return float(value if self.at < 0 else value[self.at])
 
 
 Source = Attribute | Value | float  # where a scalar comes from: an attribute, a value of the host, a count

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from ..errors import StorageError, built_at
 from ..expr import PICK, VARIABLE, Extent, Node, origin
+from ..forms import op_of, then_op
 from ..infer import Types
-from ..opdef import STATE_KINDS, OpDef, get_op
+from ..opdef import OpDef, Part
 from ..shapes import domain_of, reach, structural
 from .calls import Operands, copy_call, device_calls, host_call, identity
 from .ir import DENSE, LISTED, STANDARD, Call, Lowered, Shape, Value
@@ -61,8 +62,8 @@ class _Lowering:
         self.result.values[id(node)] = (value,)
 
     def _op(self, node: Node) -> None:
-        op = get_op(node.op)
-        count = len(node.inputs) if op.is_variadic else len(op.inputs)
+        op = op_of(node)
+        count = len(op.inputs)
         inputs = [self._value(n) for n in node.inputs[:count]]
         extra = node.inputs[count:]
         given = (
@@ -72,61 +73,88 @@ class _Lowering:
         )
         shape = self.types.shape(node.inputs[0])
         assert shape is not None
-        operands = Operands(node, op, inputs, given, structural(op, node, len(shape)))
+        one = op.parts[0].op if op.parts else op
+        operands = Operands(node, op, inputs, given, structural(one, node, len(shape)))
         if self.types.is_host(node):
             call = host_call(operands)
             self.result.host_calls.append(call)
             outputs: tuple[Value, ...] = (call.output,)
         else:
-            outputs = self._each(operands) if op.is_variadic else self._device(operands)
+            outputs = self._parts(operands) if op.parts else self._device(operands, self._result_type(node))
         self.result.values[id(node)] = outputs
         self._record_writes(node, op, outputs)
 
     def _record_writes(self, node: Node, op: OpDef, outputs: tuple[Value, ...]) -> None:
-        if op.states:
-            state_inputs = [i for i, spec in enumerate(op.inputs) if spec.kind in STATE_KINDS]
-            for k, i in enumerate(state_inputs, 1):
-                self.writes.state(node, op.inputs[i].name, node.inputs[i], outputs[k])
-        for variable in node.attrs.get("__out__", ()):
-            self.writes.out(node, variable, outputs[0], self.result.variables[variable.name])
+        for k, i in enumerate(op.state_positions, op.n_results):
+            self.writes.state(node, op.inputs[i].name, node.inputs[i], outputs[k])
+        for k, variable in enumerate(node.attrs.get("__out__", ())):
+            self.writes.out(node, variable, outputs[k], self.result.variables[variable.name])
 
-    def _device(self, operands: Operands) -> tuple[Value, ...]:
+    def _result_type(self, node: Node) -> tuple[Shape, str]:
+        shape, dtype = self.types.shape(node), self.types.dtype(node)
+        assert shape is not None and dtype is not None
+        return shape, dtype
+
+    def _device(self, operands: Operands, result: tuple[Shape, str], suffix: str = "") -> tuple[Value, ...]:
+        """An op on arrays: its results of the type given, then the new states, which are like the old ones."""
         node, op = operands.node, operands.op
         mode, sparse = _mode(operands)
         if mode == DENSE:
             operands.inputs = [self._densify(v, node) for v in operands.inputs]
-        shapes = self._output_shapes(operands)
-        dtype = self.types.dtype(node)
-        assert dtype is not None
-        outputs = tuple(
-            Value(node.name if k == 0 else f"{node.name}.{name}", shape, dtype)
-            for k, (name, shape) in enumerate(zip(op.outputs, shapes, strict=True))
+        outputs = [Value(f"{node.name}{suffix}", *result)] * op.n_results
+        for k in op.state_positions:
+            old = operands.inputs[k]
+            outputs.append(Value(f"{node.name}.{op.inputs[k].name}{suffix}", old.shape, old.dtype))
+        self.result.calls += device_calls(
+            operands, tuple(outputs), _domain(operands, result[0]), mode, sparse
         )
-        self.result.calls += device_calls(operands, outputs, _domain(operands, shapes[0]), mode, sparse)
-        return outputs
+        return tuple(outputs)
 
-    def _output_shapes(self, operands: Operands) -> list[Shape]:
-        """The output's shape is inferred; a new state has the shape of the old one."""
-        shape = self.types.shape(operands.node)
-        assert shape is not None
-        pairs = zip(operands.inputs, operands.op.inputs, strict=True)
-        return [shape, *(v.shape for v, spec in pairs if spec.kind in STATE_KINDS)]
+    def _parts(self, operands: Operands) -> tuple[Value, ...]:
+        """An op of several tensors: what it does to each. Results are outputs, or side by side in one output."""
+        op = operands.op
+        if not op.is_update:
+            return self._stacked(operands)
+        results: list[Value] = []
+        states: dict[int, Value] = {}
+        for k, part in enumerate(op.parts):
+            one = self._one(operands, part)
+            weight = one.inputs[0]
+            found = self._device(one, (weight.shape, weight.dtype), f"[{k}]")
+            results += found[: part.op.n_results]
+            places = [part.inputs[i] for i in part.op.state_positions]
+            states.update(zip(places, found[part.op.n_results :], strict=True))
+        return (*results, *(states[i] for i in op.state_positions))
 
-    def _each(self, operands: Operands) -> tuple[Value, ...]:
-        """An op of any number of arrays: its formula on each, the results side by side in one output."""
-        node, inputs = operands.node, operands.inputs
-        dtype = self.types.dtype(node)
-        assert dtype is not None
-        whole = Value(node.name, (len(inputs),), dtype)
+    def _one(self, operands: Operands, part: Part) -> Operands:
+        """One tensor of several: its inputs, and its numbers of the tuples and arrays."""
+        inputs = operands.inputs
+        given = {name: inputs[i].element(k) for name, (i, k) in part.arrays.items()}
+        return Operands(
+            operands.node,
+            part.op,
+            [inputs[i] for i in part.inputs],
+            {**operands.given, **given},
+            operands.structural,
+            part.attrs,
+        )
+
+    def _stacked(self, operands: Operands) -> tuple[Value, ...]:
+        """The formula on each array, the results side by side, and what is made of those."""
+        node, op = operands.node, operands.op
+        _, dtype = self._result_type(node)
+        whole = Value(node.name, (len(op.parts),), dtype)
         whole.parts = tuple(
-            Value(f"{node.name}[{k}]", (1,), dtype, base=(whole, k)) for k in range(len(inputs))
+            Value(f"{node.name}[{k}]", (1,), dtype, base=(whole, k)) for k in range(len(op.parts))
         )
-        for value, part in zip(inputs, whole.parts, strict=True):
-            one = Operands(
-                node, operands.op, [self._densify(value, node)], operands.given, operands.structural
-            )
-            self.result.calls += device_calls(one, (part,), value.shape, DENSE, -1)
-        return (whole,)
+        for part, made in zip(op.parts, whole.parts, strict=True):
+            one = self._one(operands, part)
+            one.inputs = [self._densify(v, node) for v in one.inputs]
+            self.result.calls += device_calls(one, (made,), one.inputs[0].shape, DENSE, -1)
+        if op.then is None:
+            return (whole,)
+        final = Operands(node, then_op(op), [whole], {}, ())
+        return self._device(final, ((1,), dtype))
 
     def _densify(self, value: Value, node: Node) -> Value:
         if not value.sparse:

@@ -66,7 +66,7 @@ class _Partition:
         home = self.home
         found = set()
         for value in call.inputs:
-            for v in value.parts or (value,):
+            for v in value.sources:
                 if id(v) in home:
                     found.add(self._find(home[id(v)]))
         return found
@@ -165,7 +165,7 @@ def _fits(call: Call, target: _Open) -> bool:
     if REDUCE in (mode, region.mode) and (target.by_rows or needs_rows(call.body)):
         return False
     for value in call.inputs:
-        if any(id(part) in target.made for part in value.parts):
+        if any(id(v) in target.made for v in value.sources if v is not value):
             return False
         if id(value) in target.made:
             producer, k = target.made[id(value)]

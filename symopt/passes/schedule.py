@@ -33,11 +33,12 @@ def schedule(lowered: Lowered, regions: list[Region]) -> Schedule:
     before: list[set[int]] = [set() for _ in regions]
     for r, values in enumerate(reads):
         for value in values.values():
-            for part in value.parts or (value,):
-                if id(part) in producer and producer[id(part)] != r:
-                    before[r].add(producer[id(part)])
+            for v in value.sources:
+                if id(v) in producer and producer[id(v)] != r:
+                    before[r].add(producer[id(v)])
     level = _Order(before, _reads_before_writes(reads, in_place, producer), in_place).levels()
-    needed = {id(v) for values in reads for v in values.values()} | {id(v) for v in lowered.heads}
+    needed = {id(v) for values in reads for read in values.values() for v in read.sources}
+    needed |= {id(v) for values in reads for v in values.values()} | {id(v) for v in lowered.heads}
     needed |= {id(v) for v in lowered.writes.values()}
     final = [(v, name) for name, v in lowered.writes.items() if id(v) not in in_place and not v.host]
     levels: list[list[Region]] = [[] for _ in range(max(level, default=-1) + 1)]
@@ -79,7 +80,7 @@ def _aligned(region: Region, value: Value, variable: Value) -> bool:
             if call.inputs[carried] is not variable:
                 return False  # the rows that are not listed must come from elsewhere
         for param, read in zip(call.body.params, call.inputs, strict=True):
-            if read is variable and (param.extent != extent or extent == Extent.TENSOR):
+            if read.whole is variable and (param.extent != extent or extent == Extent.TENSOR):
                 return False
     return True
 
@@ -92,8 +93,8 @@ def _reads_before_writes(
     found: list[dict[int, list[int]]] = [{} for _ in reads]
     for r, values in enumerate(reads):
         for value in values.values():
-            if value.variable in writers:
-                writer, key = writers[value.variable]
+            if value.whole.variable in writers:
+                writer, key = writers[value.whole.variable]
                 if writer != r:
                     found[writer].setdefault(r, []).append(key)
     return found

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from ..errors import DTypeError, GraphError, ShapeError, built_at
 from ..expr import Node, origin
+from ..forms import op_of
 from .ir import Lowered, Value
 
 
@@ -59,9 +60,7 @@ def _key(node: Node, index: int) -> int:
 
 
 def _state_index(node: Node, name: str) -> int:
-    from ..opdef import get_op
-
-    return get_op(node.op).outputs.index(name)
+    return op_of(node).outputs.index(name)
 
 
 def _check_chain(variable: str, writers: list[tuple[Value, Node]], lowered: Lowered) -> None:
@@ -74,7 +73,7 @@ def _check_chain(variable: str, writers: list[tuple[Value, Node]], lowered: Lowe
             value = stack.pop()
             if id(value) not in seen:
                 seen.add(id(value))
-                stack.extend((*producers.get(id(value), ()), *host.get(id(value), ()), *value.parts))
+                stack.extend((*producers.get(id(value), ()), *host.get(id(value), ()), *value.sources))
         if id(earlier) not in seen:
             raise GraphError(
                 f"variable {variable!r} is written twice in one step, by {first.op} {first.name!r} and by "
