@@ -60,6 +60,10 @@ class Builder:
         extent = max(condition.type.extent, x.type.extent, y.type.extent)
         return self._intern("where", (condition, x, y), {}, Type(x.type.dtype, extent), None)
 
+    def apply(self, op: str, inputs: tuple[Node, ...], type_: Type) -> Node:
+        """A primitive whose operands are of several dtypes, as they are."""
+        return self._intern(op, inputs, {}, type_, None)
+
     def leaf(self, op: str, dtype: str, extent: Extent, where: Where | None = None, **attrs: Any) -> Node:
         """A leaf: load, scalar, const, count or touched."""
         return self._intern(op, (), attrs, Type(dtype, extent), where)

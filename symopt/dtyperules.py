@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from .dtypes import COMPUTE, FLOATS
+from .dtypes import COMPUTE, FLOATS, NARROW
 from .errors import DTypeError
 from .expr import PICK, VARIABLE, Node
 from .facts import Facts, mismatch, same_as
@@ -67,6 +67,7 @@ class DTypeRules:
         for k, part in enumerate(parts_of(op)):
             shared, fixed = self._split(node, op, part)
             rows = [(op.inputs[i].name, node.inputs[i]) for i in shared]
+            self._check_residual(node, op, part)
             gives_weight = op.gives == "weight" or op.master < 0
             self._agree(node, op, [*rows, ("output", node)] if k == 0 and gives_weight else rows)
             for i, dtype in fixed:
@@ -76,6 +77,15 @@ class DTypeRules:
         for k, variable in enumerate(node.attrs.get("__out__", ())):
             result = node if k == 0 else node.inputs[op.like[k]]
             self._agree(node, op, [("output", result), ("out", variable)])
+
+    def _check_residual(self, node: Node, op: OpDef, part: Sequence[int]) -> None:
+        weight = node.inputs[part[0]]
+        is_kahan = any(is_residual(op, op.inputs[i].name) for i in part)
+        if is_kahan and self.facts.get(weight) not in (None, *NARROW):
+            rule = "kahan keeps what 16-bit weights lose when they are rounded"
+            row = [(op.inputs[part[0]].name, weight)]
+            wanted = f"expected {' or '.join(NARROW)}"
+            raise DTypeError(mismatch(node, op, rule, self.facts.known, row, 0, wanted))
 
     def _split(self, node: Node, op: OpDef, part: Sequence[int]) -> tuple[list[int], list[tuple[int, str]]]:
         """Inputs that share the weight's dtype, and those that have one of their own."""

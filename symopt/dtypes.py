@@ -15,6 +15,8 @@ FLOATS = ("float16", "bfloat16", "float32", "float64")
 COMPUTE = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
 ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
+NARROW = ("float16", "bfloat16")
+
 # MXNet's numbers for dtypes, as its JSON stores them in `__dtype__`.
 MXNET_CODES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 12}
 MXNET_NAMES = {code: name for name, code in MXNET_CODES.items()}

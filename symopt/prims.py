@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from .expr import Extent
 
@@ -60,6 +61,32 @@ def _log(x: float) -> float:
     return math.log(x) if x > 0 else (-math.inf if x == 0 else math.nan)
 
 
+def _hash(x: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
+    """Mixes 32 bits so that each depends on all."""
+    for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
+        x = (x ^ (x >> np.uint32(shift))) * np.uint32(factor)
+    return x ^ (x >> np.uint32(16))
+
+
+def _noise(index: npt.NDArray[np.int64], seed: np.float32, salt: np.float32) -> npt.NDArray[np.float32]:
+    """A number in [0, 1) for each element, made from its index alone: no state, so no order."""
+    low, high = (np.asarray(part, np.uint32) for part in (index & 0xFFFFFFFF, index >> 32))
+    seed_bits, salt_bits = (np.asarray(x, np.float32).view(np.uint32) for x in (seed, salt))
+    with np.errstate(over="ignore"):
+        x = _hash(low ^ (high * np.uint32(0x9E3779B9)) ^ _hash(seed_bits))
+        x = _hash(x + salt_bits * np.uint32(0x85EBCA6B))
+    return (x >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
+
+
+def _toward(x: npt.NDArray[Any], direction: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The neighbour of a 16-bit number on the side that `direction`, a number, is of zero."""
+    bits = np.asarray(x).view(np.uint16)
+    up = np.asarray(direction) > 0
+    away = np.where(up == (bits < 0x8000), 1, -1).astype(np.uint16)
+    from_zero = np.where(up, 0x0001, 0x8001).astype(np.uint16)
+    return np.where((bits & 0x7FFF) == 0, from_zero, bits + away).view(np.asarray(x).dtype)
+
+
 _TABLE = (
     # name, arity, text, NumPy, LLVM
     Prim("add", 2, "{0} + {1}", np.add, "fadd {t} {0}, {1}"),
@@ -77,6 +104,8 @@ _TABLE = (
     Prim("and", 2, "{0} and {1}", np.logical_and, "and {b} {0}, {1}", "bool"),
     Prim("or", 2, "{0} or {1}", np.logical_or, "or {b} {0}, {1}", "bool"),
     Prim("where", 3, "{1} if {0} else {2}", np.where, "select {b} {0}, {t} {1}, {t} {2}"),
+    Prim("noise", 3, "noise({1}, {2})", _noise, ""),  # more than an instruction: codegen.rounding
+    Prim("toward", 2, "neighbour({0}, {1})", _toward, ""),
     Prim("exp", 1, "exp({0})", np.exp, "call {t} @llvm.exp.{s}({t} {0})", "same", _exp, False),
     Prim("log", 1, "log({0})", np.log, "call {t} @llvm.log.{s}({t} {0})", "same", _log, False),
     Prim("pow", 2, "{0} ** {1}", np.power, "call {t} @llvm.pow.{s}({t} {0}, {t} {1})", "same", _pow, False),
@@ -98,6 +127,6 @@ COMBINE: dict[str, Callable[[Any, Any], Any]] = {
 
 # Leaves of a formula: `load` reads parameter `index`; `scalar` is a number of the host, by name: an attribute, or
 # "count:row" and "count:tensor", how many elements there are; `const` is a number written in the formula; `touched`
-# is the condition that a row is in the sparse gradient.
-LEAVES = ("load", "scalar", "const", "touched")
+# is the condition that a row is in the sparse gradient; `index` is the number of the element, or row, in the tensor.
+LEAVES = ("load", "scalar", "const", "touched", "index")
 CAST = "cast"

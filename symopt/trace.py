@@ -26,12 +26,14 @@ def trace(
     the attributes that decide what is computed; `switches`: whether a clip or bound with a known sign is on;
     `device`: attributes given as one-element arrays, read like further inputs.
     """
-    numeric = [dtype for _, dtype, extent in inputs if extent == Extent.ELEMENT] or [d for _, d, _ in inputs]
-    builder = Builder(COMPUTE[numeric[0]] if numeric else "float64")
-    operands = [_load(builder, i, name, dtype, extent) for i, (name, dtype, extent) in enumerate(inputs)]
+    builder = Builder(_compute_dtype(op, inputs))
+    operands = [
+        _load(builder, i, name, _load_dtype(op, builder, dtype, extent), (dtype, extent))
+        for i, (name, dtype, extent) in enumerate(inputs)
+    ]
     keywords: dict[str, Any] = dict(structural)
-    for k, (name, (dtype, extent)) in enumerate(device.items()):
-        keywords[name] = _load(builder, len(inputs) + k, name, dtype, extent)
+    for k, (name, type_) in enumerate(device.items()):
+        keywords[name] = _load(builder, len(inputs) + k, name, builder.compute, type_)
     for name in op.numeric:
         if name not in keywords:
             on: dict[str, Any] = {"on": switches[name]} if name in switches else {}
@@ -46,12 +48,23 @@ def trace(
     return builder, _outputs(op, builder, result)
 
 
-def _load(builder: Builder, index: int, name: str, dtype: str, extent: Extent) -> Tensor:
-    if extent == Extent.HOST:
-        return Tensor(builder, builder.leaf("scalar", "float64", extent, name=name))
-    node = builder.leaf("load", dtype, extent, index=index, name=name)
-    # A one-element array may have another dtype than the arrays: it is rounded to the dtype of the computation.
-    return Tensor(builder, builder.cast(node, builder.compute if extent == Extent.TENSOR else COMPUTE[dtype]))
+def _compute_dtype(op: OpDef, inputs: list[tuple[str, str, Extent]]) -> str:
+    """An update op computes in the weight's dtype, widened, or in its master copy's; any other in its first array's."""
+    if op.is_update and inputs:
+        return COMPUTE[inputs[max(op.master, 0)][1]]
+    numeric = [dtype for _, dtype, extent in inputs if extent == Extent.ELEMENT] or [d for _, d, _ in inputs]
+    return COMPUTE[numeric[0]] if numeric else "float64"
+
+
+def _load_dtype(op: OpDef, builder: Builder, dtype: str, extent: Extent) -> str:
+    """What an input is rounded to when it is read. Conditions of ordinary ops keep their own dtype."""
+    return builder.compute if op.is_update or extent == Extent.TENSOR else COMPUTE[dtype]
+
+
+def _load(builder: Builder, index: int, name: str, as_: str, stored: tuple[str, Extent]) -> Tensor:
+    if stored[1] == Extent.HOST:
+        return Tensor(builder, builder.leaf("scalar", "float64", Extent.HOST, name=name))
+    return Tensor(builder, builder.cast(builder.leaf("load", *stored, index=index, name=name), as_))
 
 
 def _outputs(op: OpDef, builder: Builder, result: Any) -> dict[str, Node]:

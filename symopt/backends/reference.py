@@ -134,7 +134,8 @@ class ReferenceEngine:
             mask[touched] = True
         n_columns = int(np.prod(call.domain[1:]))
         shape = (len(touched) if body.mode == LISTED else n_rows, n_columns)
-        results = self._evaluate(call, loads, mask, shape)
+        rows = touched if body.mode == LISTED else np.arange(n_rows)
+        results = self._evaluate(call, loads, mask, shape, rows)
         outputs = []
         for k, (param, value) in enumerate(zip(body.outputs, call.outputs, strict=True)):
             result = np.asarray(results[k])
@@ -146,7 +147,9 @@ class ReferenceEngine:
             outputs.append(_spread(result, param.extent, value, n_rows))
         return outputs
 
-    def _evaluate(self, call: Call, loads: list[Array], mask: Array, shape: tuple[int, int]) -> list[Any]:
+    def _evaluate(
+        self, call: Call, loads: list[Array], mask: Array, shape: tuple[int, int], rows: Array
+    ) -> list[Any]:
         body = call.body
         values: dict[int, Any] = {}
         leaves = {
@@ -160,6 +163,8 @@ class ReferenceEngine:
                 values[id(node)] = loads[node.attrs["index"]]
             elif node.op == "touched":
                 values[id(node)] = mask
+            elif node.op == "index":
+                values[id(node)] = _indices(node.type.extent, rows, shape[1])
             elif node.op in REDUCTIONS:
                 values[id(node)] = _reduce(node, values[id(node.inputs[0])], shape)
             else:
@@ -173,6 +178,14 @@ def _primitive(node: Node, operands: list[Any], body: Body) -> Any:
         # A sum of duplicate rows is already in the dtype of the computation: widening it again changes nothing.
         return np.asarray(operands[0]).astype(to_numpy(node.type.dtype))
     return PRIMS[node.op].numpy(*operands)
+
+
+def _indices(extent: Extent, rows: Array, n_columns: int) -> Array:
+    """The number of each element, or of each row, in the tensor."""
+    if extent == Extent.TENSOR:
+        return np.zeros((), np.int64)
+    column = rows.astype(np.int64)[:, None]
+    return column if extent == Extent.ROW else column * n_columns + np.arange(n_columns)
 
 
 def _reduce(node: Node, x: Any, shape: tuple[int, ...]) -> Array:

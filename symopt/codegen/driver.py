@@ -88,6 +88,8 @@ class Driver(Emitter):
                 index = row if buffer.extent == Extent.ROW else first
                 arguments.append(f"ptr {self.pointer(self.base[b], index, buffer.dtype)}")
         arguments.append(f"i64 {n}")
+        if variant.indexed:
+            arguments += [f"i64 {first}", f"i64 {row}"]
         for scalar, name_ in zip(self.kernel.scalars, self.scalars, strict=True):
             arguments.append(f"{TYPES[dtype_of(scalar)]} {name_}")
         self.put(f"call void @{variant.name}({', '.join(arguments)})")

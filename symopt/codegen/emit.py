@@ -14,10 +14,18 @@ from ..expr import Extent, Node
 from ..hostmath import constant_value
 from ..passes.ir import Kernel
 from ..prims import CAST, PRIMS
+from .random import MACROS
 
 LANES = 64  # of the canonical sum
 BLOCK = 8192
-TYPES = {"float16": "half", "bfloat16": "i16", "float32": "float", "float64": "double", "bool": "i1"}
+TYPES = {
+    "index": "i64",
+    "float16": "half",
+    "bfloat16": "i16",
+    "float32": "float",
+    "float64": "double",
+    "bool": "i1",
+}
 SUFFIX = {"float32": "f32", "float64": "f64"}
 SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
 
@@ -97,6 +105,8 @@ class Emitter:
     def _prim(self, node: Node, operands: list[str], lanes: int, place: str) -> str:
         if node.op == CAST:
             return self.convert(operands[0], dtype_of(node.inputs[0]), dtype_of(node), lanes)
+        if node.op in MACROS:
+            return MACROS[node.op](self, node, operands, lanes)
         prim = PRIMS[node.op]
         dtype = dtype_of(node.inputs[-1])
         suffix = SUFFIX.get(dtype, "")

@@ -25,15 +25,18 @@ class Variant:
         loaded = {n.attrs["index"] for n in self.order if n.op == "load"}
         self.buffers = sorted(loaded | {b for _, b in self.stores})
         self.widened = widened  # the sparse buffer holds sums in the dtype of the computation
+        self.indexed = any(n.op == "index" for n in self.order)
         self.per_row = any(
-            n.op in REDUCTIONS or (n.op == "load" and level_of(n) == Extent.ROW) for n in self.order
+            n.op in REDUCTIONS or (n.op in ("load", "index") and level_of(n) == Extent.ROW)
+            for n in self.order
         ) or any(kernel.buffers[b].extent == Extent.ROW for _, b in self.stores)
 
     def parameters(self) -> list[str]:
         """The function's parameters as LLVM declares them."""
         pointers = [f"ptr noalias %{name}" for name in self.pointer_names()]
         scalars = [f"{TYPES[dtype_of(s)]} %s{k}" for k, s in enumerate(self.kernel.scalars)]
-        return [*pointers, "i64 %n", *scalars]
+        places = ["i64 %first", "i64 %row"] if self.indexed else []
+        return [*pointers, "i64 %n", *places, *scalars]
 
     def pointer_names(self) -> list[str]:
         return [f"{_safe(self.kernel.buffers[b].name)}.{b}" for b in self.buffers]
@@ -69,7 +72,8 @@ class _Row(Emitter):
                 self._reduce(reductions)
             shallow = [n for n in order if depth[id(n)] == d and _is_shallow(n)]
             self._load_once([n for n in shallow if n.op == "load"])
-            self.compute(n for n in shallow if n.op != "load")
+            self._index(shallow, {Extent.ROW: "%row", Extent.TENSOR: "0"})
+            self.compute(n for n in shallow if n.op not in ("load", "index"))
         deep = [(root, b) for root, b in self.variant.stores if self._buffer_level(b) == Extent.ELEMENT]
         if deep:
             self._elements(deep)
@@ -97,6 +101,12 @@ class _Row(Emitter):
         self.label(label)
         self.block = label
 
+    def _index(self, nodes: list[Node], places: dict[Extent, str]) -> None:
+        """Give the leaves that are the number of an element or row their names."""
+        for node in nodes:
+            if node.op == "index":
+                self.names[(id(node), 1)] = places[level_of(node)]
+
     # ---- one value at a time: LLVM's loop vectorizer does the rest, since no two pointers alias
 
     def _elements(self, stores: list[tuple[Node, int]]) -> None:
@@ -114,7 +124,9 @@ class _Row(Emitter):
             if node.op == "load":
                 pointer = self.pointer(self.base[node.attrs["index"]], "%i", dtype_of(node))
                 self.names[(id(node), 1)] = self._load(node, pointer, 1)
-        self.compute(n for n in deep if n.op != "load")
+        if any(n.op == "index" for n in deep):
+            self._index(deep, {Extent.ELEMENT: self.let("add i64 %first, %i")})
+        self.compute(n for n in deep if n.op not in ("load", "index"))
         for root, b in stores:
             self._store(root, self.pointer(self.base[b], "%i", dtype_of(root)), b)
         self.put("%next = add nuw nsw i64 %i, 1")
@@ -248,7 +260,11 @@ class _Row(Emitter):
             if node.op == "load":
                 pointer = self.pointer(self.base[node.attrs["index"]], index, dtype_of(node))
                 self.names[(id(node), LANES)] = self._load_lanes(node, pointer, mask)
-        self.compute([n for n in cone if n.op != "load"], LANES)
+            elif node.op == "index":
+                first = self.splat(self.let(f"add i64 %first, {index}"), "index", LANES)
+                steps = "<" + ", ".join(f"i64 {k}" for k in range(LANES)) + ">"
+                self.names[(id(node), LANES)] = self.let(f"add <{LANES} x i64> {first}, {steps}")
+        self.compute([n for n in cone if n.op not in ("load", "index")], LANES)
 
     def _load_lanes(self, node: Node, pointer: str, mask: str | None) -> str:
         if mask is None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from zlib import crc32
 
 from ..expr import Extent, Node
 from ..forms import get_op
 from ..opdef import OpDef
 from ..trace import trace
 from .ir import DENSE, REDUCE, STANDARD, Attribute, Body, Call, HostCall, Param, Shape, Source, Value
+from .rounding import SALT, SALT_LIMIT
 from .stages import Signature, Stage, make_stages
 
 _STAGES: dict[Signature, tuple[Stage, ...]] = {}
@@ -49,6 +51,9 @@ class Operands:
         if any(name.startswith("count:") for name in names):
             named["count:row"] = float(size_of(self.inputs[0].shape[1:]))
             named["count:tensor"] = float(size_of(self.inputs[0].shape))
+        if SALT in names:
+            place = next(iter(self.tuples.values()), ("", 0))[1]
+            named[SALT] = float(crc32(f"{self.node.name} {place}".encode()) % SALT_LIMIT)
         return tuple([named[n] if n in named else self._attribute(n) for n in names])
 
     def _attribute(self, name: str) -> Attribute:

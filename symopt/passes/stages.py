@@ -11,6 +11,7 @@ from ..opdef import OpDef
 from ..prims import REDUCTIONS
 from ..trace import trace
 from .ir import DENSE, LISTED, REDUCE, STANDARD, Body, Param
+from .rounding import lost, stored
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,15 @@ def _is_per_row(node: Node) -> bool:
 def _stored(signature: Signature, builder: Builder, named: dict[str, Node]) -> list[Node]:
     """What is written, in storage dtype; in STANDARD mode lazy outputs keep their value in untouched rows."""
     op = signature.op
-    lazy = op.is_update and signature.mode == STANDARD and dict(signature.structural)["lazy_update"]
-    roots = []
-    for param in signature.outputs:
-        root = builder.cast(named[param.name], param.dtype)
+    structural = dict(signature.structural)
+    lazy = op.is_update and signature.mode == STANDARD and structural["lazy_update"]
+    seed = _seed(signature, builder) if structural.get("rounding") == "stochastic" else None
+    roots: list[Node] = []
+    for k, param in enumerate(signature.outputs):
+        value = named[param.name]
+        if param.name == op.residual:
+            value = lost(builder, value, stored(builder, value, signature.outputs[0].dtype, seed, 0))
+        root = stored(builder, value, param.dtype, seed, k)
         if lazy and param.name not in op.standard:
             old = op.inputs[0].name if param.name == "output" else param.name
             index = [i.name for i in op.inputs].index(old)
@@ -89,6 +95,15 @@ def _stored(signature: Signature, builder: Builder, named: dict[str, Node]) -> l
             root = builder.select(touched, root, kept)
         roots.append(root)
     return roots
+
+
+def _seed(signature: Signature, builder: Builder) -> Node:
+    """The attribute `seed`: a number of the host, or read from an array if it was given as one."""
+    for k, (name, dtype, extent) in enumerate(signature.device):
+        if name == "seed":
+            index = len(signature.inputs) + k
+            return builder.cast(builder.leaf("load", dtype, extent, index=index, name=name), "float32")
+    return builder.leaf("scalar", "float64", Extent.HOST, name="seed")
 
 
 def _slots(signature: Signature) -> dict[int, int]:
