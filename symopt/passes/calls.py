@@ -52,8 +52,7 @@ class Operands:
             named["count:row"] = float(size_of(self.inputs[0].shape[1:]))
             named["count:tensor"] = float(size_of(self.inputs[0].shape))
         if SALT in names:
-            place = next(iter(self.tuples.values()), ("", 0))[1]
-            named[SALT] = float(crc32(f"{self.node.name} {place}".encode()) % SALT_LIMIT)
+            named[SALT] = float(crc32(self.inputs[0].name.encode()) % SALT_LIMIT)
         return tuple([named[n] if n in named else self._attribute(n) for n in names])
 
     def _attribute(self, name: str) -> Attribute:

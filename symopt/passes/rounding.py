@@ -6,7 +6,7 @@ from ..build import Builder
 from ..dtypes import NARROW
 from ..expr import Extent, Node, Type
 
-SALT = "salt"  # a number of the host that differs from node to node and from tensor to tensor
+SALT = "salt"  # a number of the host that differs from weight to weight, made from its name
 SALT_LIMIT = 1 << 20  # so that float32 holds the sum with the number of the output exactly
 
 
@@ -14,7 +14,7 @@ def stored(builder: Builder, x: Node, dtype: str, seed: Node | None, output: int
     """x as an array of `dtype` holds it; with a seed, 16-bit numbers are rounded at random.
 
     Each of the two neighbours of x is chosen with the probability that makes the mean exact. The random number is
-    made from the seed, the node, the output and the index of the element: the same in every engine and order.
+    made from the seed, the weight's name, the output and the index of the element: the same in every engine and order.
     """
     nearest = builder.cast(x, dtype)
     assert x.type is not None
