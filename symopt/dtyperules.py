@@ -61,7 +61,7 @@ class DTypeRules:
     # ---- update ops
 
     def _update(self, node: Node, op: OpDef) -> None:
-        plain = op.master < 0 and node.attrs.get("state_dtype") is None
+        plain = op.master < 0 and not op.residual and node.attrs.get("state_dtype") is None
         if plain and not op.parts and self._is_settled(node, _sharing(op)):
             return
         for k, part in enumerate(parts_of(op)):
