@@ -3,6 +3,8 @@
 if __name__ != "symopt.ops":
     raise ImportError("these are the definitions of symopt.ops: import symopt, not ops")
 
-from . import adagrad, adam, arithmetic, elementwise, ftrl, reductions, sgd
+from . import adagrad, adam, adamw, arithmetic, elementwise, ftrl, lamb, reductions, rmsprop, sgd, signs
 
-__all__ = ["adagrad", "adam", "arithmetic", "elementwise", "ftrl", "reductions", "sgd"]
+__all__ = [
+    "adagrad", "adam", "adamw", "arithmetic", "elementwise", "ftrl", "lamb", "reductions", "rmsprop", "sgd", "signs",
+]

@@ -22,3 +22,23 @@ def group_adagrad_update(weight: Tensor, grad: Tensor, history: RowState, *,
     g = clip(rescale_grad * grad, clip_gradient)
     history = history + row_mean(abs2(g))
     return updated(weight - lr * g / (sqrt(history) + epsilon), history=history)
+
+
+@update_op
+def mxnet1_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
+                          lr: float, epsilon: float = 1e-7, wd: float = 0.0, rescale_grad: float = 1.0,
+                          clip_gradient: float = -1.0) -> Updated:
+    """AdaGrad of MXNet 1: epsilon inside the root."""
+    g = clip(rescale_grad * grad, clip_gradient) + wd * weight
+    history = history + abs2(g)
+    return updated(weight - lr * g / sqrt(history + epsilon), history=history)
+
+
+@update_op
+def mxnet1_group_adagrad_update(weight: Tensor, grad: Tensor, history: RowState, *,
+                                lr: float, rescale_grad: float = 1.0, clip_gradient: float = -1.0,
+                                epsilon: float = 1e-5) -> Updated:
+    """Group AdaGrad of MXNet 1: epsilon inside the root."""
+    g = clip(rescale_grad * grad, clip_gradient)
+    history = history + row_mean(abs2(g))
+    return updated(weight - lr * g / sqrt(history + epsilon), history=history)
