@@ -65,8 +65,10 @@ def arrays(op: OpDef, shape: tuple[int, ...], dtype: str, state_dtype: str, seed
 
 
 def run(op: OpDef, given: dict[str, Any], engine: str, **attrs: Any) -> dict[str, np.ndarray]:
-    """One step of an op of one tensor, in place: its weight and states afterwards."""
+    """One step of an op of one tensor, in place: its weight and states afterwards. Attributes may be arrays."""
     given = {k: x.copy() if isinstance(x, np.ndarray) else x for k, x in given.items()}
+    given |= {f"{k}_": x for k, x in attrs.items() if isinstance(x, np.ndarray)}
+    attrs = {k: sym.var(f"{k}_") if isinstance(x, np.ndarray) else x for k, x in attrs.items()}
     variables = {name: sym.var(name) for name in op.input_names()}
     out = {"out": variables["weight"]} if op.gives == "weight" else {}
     node = getattr(sym, op.name)(*variables.values(), **attrs, **out)
@@ -108,7 +110,8 @@ def test_a_master_copy_is_the_op_in_float32(op: OpDef, dtype: str) -> None:
     mp = get_op(f"mp_{op.name}")
     for shape in SHAPES:
         given = arrays(mp, shape, dtype, "float32", seed_of(op.name))
-        plain = {n: x.astype(np.float32) if n in ("grad",) else x for n, x in given.items()}
+        tensors = [i.name for i in op.inputs if i.kind == "tensor"]
+        plain = {n: x.astype(np.float32) if n in tensors else x for n, x in given.items()}
         plain["weight"] = plain.pop("weight32")
         expected = run(op, plain, "reference", **numbers(op))
         for engine in ("native", "reference"):
@@ -139,6 +142,8 @@ def test_several_tensors_are_the_op_on_each(op: OpDef, form: str) -> None:
     attrs = {
         n: v for n, v in attrs.items() if n in family.attrs or n in [op.plurals[a] for a in family.preloaded]
     }
+    # A number is combined with others in float64, an element of an array in the dtype of the arrays it meets.
+    each = [{n: np.array([v]) if n in family.preloaded else v for n, v in e.items()} for e in each]
     expected = [run(base, t, "reference", **e) for t, e in zip(tensors, each)]
     for engine in ("native", "reference"):
         found = run_multi(name, tensors, engine, attrs)
