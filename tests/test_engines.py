@@ -10,6 +10,7 @@ import pytest
 import symopt as so
 from symopt import sym
 from symopt.attrs import REQUIRED
+from symopt.backends import launch
 from symopt.dtypes import FLOATS, to_numpy
 from symopt.forms import get_op
 from symopt.opdef import STATE_KINDS, OpDef, all_ops
@@ -96,22 +97,26 @@ def cases() -> Iterator[Any]:
                 yield pytest.param(op, storage, dtype, id=f"{op.name}-{storage}-{dtype}")
 
 
-@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    so.set_num_threads(request.param)
-    yield request.param
+@pytest.fixture
+def shared_early(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Small launches are shared out over threads too, so that the number of threads can show."""
+    monkeypatch.setattr(launch, "SHARED_BYTES", {})
+    monkeypatch.setattr(launch, "SHARED_BYTES_DENSE", 4096)
+    yield
     so.set_num_threads(None)
 
 
 @pytest.mark.parametrize(("op", "storage", "dtype"), list(cases()))
-def test_native_equals_reference(op: OpDef, storage: str, dtype: str, threads: int) -> None:
+def test_native_equals_reference(op: OpDef, storage: str, dtype: str, shared_early: None) -> None:
     for shape in SHAPES:
         if shape == () and storage != "dense":
             continue
         seed = f"{op.name}{storage}{dtype}{shape}"
-        reference, native = (run(op, storage, dtype, shape, e, seed) for e in ("reference", "native"))
-        for a, b in zip(reference, native):
-            assert np.array_equal(bits(a), bits(b)), f"shape {shape}"
+        reference = run(op, storage, dtype, shape, "reference", seed)
+        for threads in (1, 2):
+            so.set_num_threads(threads)
+            for a, b in zip(reference, run(op, storage, dtype, shape, "native", seed), strict=True):
+                assert np.array_equal(bits(a), bits(b)), f"shape {shape}, {threads} threads"
 
 
 def arguments(
