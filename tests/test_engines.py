@@ -9,6 +9,7 @@ import pytest
 
 import symopt as so
 from symopt import sym
+from symopt.attrs import REQUIRED
 from symopt.dtypes import FLOATS, to_numpy
 from symopt.forms import get_op
 from symopt.opdef import OpDef, all_ops
@@ -72,6 +73,9 @@ def run(
     given: Any = grad if storage == "dense" else sparse_array(rng, shape, dtype, storage == "duplicates")
     attrs = {"lr": 0.1, "rescale_grad": 0.5, "clip_gradient": 0.7 if rng.random() < 0.5 else -1.0}
     attrs = {k: v for k, v in attrs.items() if k in op.attrs}
+    for name, attr in op.attrs.items():
+        if attr.default is REQUIRED and attr.is_numeric:
+            attrs.setdefault(name, 3 if attr.kind == "integer" else 0.5)
     w = sym.var("w")
     variables = [w, sym.var("g"), *map(sym.var, states)]
     node = getattr(sym, op.name)(*variables, out=w, lazy_update=storage != "standard", **attrs)
