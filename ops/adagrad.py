@@ -1,6 +1,6 @@
 """AdaGrad, with one accumulator per element or per row."""
 
-from symopt.lang import RowState, State, Tensor, Updated, abs2, clip, row_mean, sqrt, updated
+from symopt.lang import Integer, RowState, State, Tensor, Updated, abs2, clip, row_mean, sqrt, updated
 from symopt.opdef import update_op
 
 
@@ -42,3 +42,14 @@ def mxnet1_group_adagrad_update(weight: Tensor, grad: Tensor, history: RowState,
     g = clip(rescale_grad * grad, clip_gradient)
     history = history + row_mean(abs2(g))
     return updated(weight - lr * g / sqrt(history + epsilon), history=history)
+
+
+@update_op
+def torch_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
+                         step: Integer, lr: float = 1e-2, lr_decay: float = 0.0, epsilon: float = 1e-10,
+                         wd: float = 0.0, maximize: bool = False) -> Updated:
+    """AdaGrad of torch 2.13: epsilon outside the root; the rate falls as 1 / (1 + (step - 1) * lr_decay)."""
+    g = (-grad if maximize else grad) + wd * weight
+    history = history + abs2(g)
+    rate = lr / (1 + (step - 1) * lr_decay)
+    return updated(weight - rate * g / (sqrt(history) + epsilon), history=history)

@@ -1,6 +1,6 @@
 """Adam and its relatives."""
 
-from symopt.lang import Integer, State, Tensor, Updated, abs2, clip, sqrt, updated
+from symopt.lang import Integer, State, Tensor, Updated, abs2, clip, lerp, maximum, sqrt, updated
 from symopt.opdef import update_op
 
 
@@ -55,3 +55,50 @@ def _moving_leader(weight: Tensor, g: Tensor, d: Tensor, v: Tensor, z: Tensor,
     new_d = (1 - beta1**t) / lr * (sqrt(v / (1 - beta2**t)) + epsilon)
     z = beta1 * z + (1 - beta1) * g - (new_d - beta1 * d) * weight
     return updated(-z / new_d, d=new_d, v=v, z=z)
+
+
+@update_op
+def torch_adam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
+                      step: Integer, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
+                      epsilon: float = 1e-8, wd: float = 0.0, decoupled_weight_decay: bool = False,
+                      maximize: bool = False) -> Updated:
+    """Adam of torch 2.13 [Kingma & Ba 2015]: biases corrected, epsilon beside the corrected root."""
+    g = -grad if maximize else grad
+    if decoupled_weight_decay:
+        weight = (1 - lr * wd) * weight
+    else:
+        g = g + wd * weight
+    mean = lerp(mean, g, 1 - beta1)
+    var = beta2 * var + (1 - beta2) * abs2(g)
+    root = sqrt(var) / sqrt(1 - beta2**step)
+    return updated(weight - lr / (1 - beta1**step) * mean / (root + epsilon), mean=mean, var=var)
+
+
+@update_op
+def torch_amsgrad_update(weight: Tensor, grad: Tensor, mean: State, var: State, max_var: State, *,
+                         step: Integer, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
+                         epsilon: float = 1e-8, wd: float = 0.0, decoupled_weight_decay: bool = False,
+                         maximize: bool = False) -> Updated:
+    """AMSGrad [Reddi, Kale & Kumar 2018], Adam(amsgrad=True) of torch 2.13: the largest `var`, then its correction."""
+    g = -grad if maximize else grad
+    if decoupled_weight_decay:
+        weight = (1 - lr * wd) * weight
+    else:
+        g = g + wd * weight
+    mean = lerp(mean, g, 1 - beta1)
+    var = beta2 * var + (1 - beta2) * abs2(g)
+    max_var = maximum(max_var, var)
+    root = sqrt(max_var) / sqrt(1 - beta2**step)
+    return updated(weight - lr / (1 - beta1**step) * mean / (root + epsilon), mean=mean, var=var, max_var=max_var)
+
+
+@update_op
+def torch_sparse_adam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
+                             step: Integer, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
+                             epsilon: float = 1e-8, maximize: bool = False) -> Updated:
+    """SparseAdam of torch 2.13: only the rows listed, and both corrections in the rate, so epsilon is not corrected."""
+    g = -grad if maximize else grad
+    mean = mean + (1 - beta1) * (g - mean)
+    var = var + (1 - beta2) * (abs2(g) - var)
+    rate = lr * sqrt(1 - beta2**step) / (1 - beta1**step)
+    return updated(weight - rate * (mean / (sqrt(var) + epsilon)), mean=mean, var=var)

@@ -1,6 +1,6 @@
 """Gradient descent, with and without momentum."""
 
-from symopt.lang import State, Tensor, Updated, clip, updated
+from symopt.lang import Integer, State, Tensor, Updated, clip, maximum, updated, where
 from symopt.opdef import update_op
 
 
@@ -31,3 +31,37 @@ def nag_mom_update(weight: Tensor, grad: Tensor, mom: State, *,
     g = clip(rescale_grad * grad, clip_gradient) + wd * weight
     mom = momentum * mom - lr * g
     return updated(weight + momentum * mom - lr * g, mom=mom)
+
+
+@update_op
+def torch_sgd_update(weight: Tensor, grad: Tensor, *,
+                     lr: float = 1e-3, wd: float = 0.0, maximize: bool = False) -> Updated:
+    """SGD of torch 2.13 without momentum."""
+    g = (-grad if maximize else grad) + wd * weight
+    return updated(weight - lr * g)
+
+
+@update_op
+def torch_sgd_mom_update(weight: Tensor, grad: Tensor, mom: State, *,
+                         step: Integer, momentum: float, lr: float = 1e-3, dampening: float = 0.0,
+                         nesterov: bool = False, wd: float = 0.0, maximize: bool = False,
+                         lazy_update: bool = False) -> Updated:
+    """SGD of torch 2.13 with momentum: `mom` is without lr, and at the first step the gradient, undamped."""
+    g = (-grad if maximize else grad) + wd * weight
+    mom = where(step == 1, g, momentum * mom + (1 - dampening) * g)
+    return updated(weight - lr * (g + momentum * mom if nesterov else mom), mom=mom)
+
+
+@update_op
+def torch_asgd_update(weight: Tensor, grad: Tensor, average: State, *,
+                      step: Integer, lr: float = 1e-2, lambd: float = 1e-4, alpha: float = 0.75, t0: float = 1e6,
+                      wd: float = 0.0, maximize: bool = False) -> Updated:
+    """Averaged SGD [Polyak & Juditsky 1992] of torch 2.13: `average` copies the weight up to step t0 + 2.
+
+    eta is made of this step's lr, while torch keeps it from the step before: they differ in a step after lr changes.
+    """
+    g = (-grad if maximize else grad) + wd * weight
+    eta = lr / (1 + lambd * lr * (step - 1)) ** alpha
+    mu = 1 / maximum(step - 1 - t0, 1)
+    weight = (1 - lambd * eta) * weight - eta * g
+    return updated(weight, average=where(mu == 1, weight, average + mu * (weight - average)))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated",
     "abs2", "absolute", "at_least", "at_most", "both", "clip", "count", "either", "exp", "fmod",
-    "is_finite", "log", "max_of", "maximum", "min_of", "minimum", "norm", "power", "row_count",
+    "is_finite", "lerp", "log", "max_of", "maximum", "min_of", "minimum", "norm", "power", "row_count",
     "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of",
     "updated", "where",
 ]  # fmt: skip
@@ -216,6 +216,14 @@ def minimum(x: Number, y: Number) -> Tensor:
 def _first_if(wins: Tensor, x: Number, y: Number) -> Tensor:
     """x where it wins or is NaN, else y."""
     return where(wins if _plain(x) else either(wins, _apply("ne", x, x)), x, y)
+
+
+def lerp(start: Tensor, end: Tensor, weight: Number) -> Tensor:
+    """start + weight * (end - start), reckoned from the nearer of the two as torch does: weight 1 gives just `end`."""
+    if not isinstance(weight, Tensor):
+        weight = Tensor(start.builder, start.builder.const(weight))
+    near = weight < 0.5
+    return where(near, start, end) + where(near, weight, weight - 1) * (end - start)
 
 
 def is_finite(x: Tensor) -> Tensor:

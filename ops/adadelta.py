@@ -1,0 +1,16 @@
+"""AdaDelta."""
+
+from symopt.lang import State, Tensor, Updated, abs2, sqrt, updated
+from symopt.opdef import update_op
+
+
+@update_op
+def torch_adadelta_update(weight: Tensor, grad: Tensor, acc_g: State, acc_delta: State, *,
+                          lr: float = 1.0, rho: float = 0.9, epsilon: float = 1e-6, wd: float = 0.0,
+                          maximize: bool = False) -> Updated:
+    """AdaDelta [Zeiler 2012, arXiv:1212.5701] of torch 2.13: epsilon inside both roots."""
+    g = (-grad if maximize else grad) + wd * weight
+    acc_g = rho * acc_g + (1 - rho) * abs2(g)
+    delta = sqrt(acc_delta + epsilon) / sqrt(acc_g + epsilon) * g
+    acc_delta = rho * acc_delta + (1 - rho) * abs2(delta)
+    return updated(weight - lr * delta, acc_g=acc_g, acc_delta=acc_delta)

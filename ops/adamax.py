@@ -1,0 +1,15 @@
+"""Adam with the infinity norm."""
+
+from symopt.lang import Integer, State, Tensor, Updated, absolute, lerp, maximum, updated
+from symopt.opdef import update_op
+
+
+@update_op
+def torch_adamax_update(weight: Tensor, grad: Tensor, mean: State, u: State, *,
+                        step: Integer, lr: float = 2e-3, beta1: float = 0.9, beta2: float = 0.999,
+                        epsilon: float = 1e-8, wd: float = 0.0, maximize: bool = False) -> Updated:
+    """AdaMax [Kingma & Ba 2015] of torch 2.13: epsilon is added to the gradient's magnitude, not to the denominator."""
+    g = (-grad if maximize else grad) + wd * weight
+    mean = lerp(mean, g, 1 - beta1)
+    u = maximum(beta2 * u, absolute(g) + epsilon)
+    return updated(weight - lr / (1 - beta1**step) * mean / u, mean=mean, u=u)
