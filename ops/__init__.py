@@ -3,6 +3,36 @@
 if __name__ != "symopt.ops":
     raise ImportError("these are the definitions of symopt.ops: import symopt, not ops")
 
-from . import adagrad, adam, arithmetic, elementwise, ftrl, reductions, sgd
+from . import (
+    adadelta,
+    adagrad,
+    adam,
+    adamax,
+    adamw,
+    arithmetic,
+    elementwise,
+    ftrl,
+    lamb,
+    nadam,
+    reductions,
+    rmsprop,
+    sgd,
+    signs,
+)
 
-__all__ = ["adagrad", "adam", "arithmetic", "elementwise", "ftrl", "reductions", "sgd"]
+__all__ = [
+    "adadelta",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "arithmetic",
+    "elementwise",
+    "ftrl",
+    "lamb",
+    "nadam",
+    "reductions",
+    "rmsprop",
+    "sgd",
+    "signs",
+]

@@ -22,3 +22,19 @@ def group_adagrad_update(weight: Tensor, grad: Tensor, history: RowState, *,
     g = clip(rescale_grad * grad, clip_gradient)
     history = history + row_mean(abs2(g))
     return updated(weight - lr * g / (sqrt(history) + epsilon), history=history)
+
+
+@update_op
+def keras_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
+                         lr: float = 0.001, epsilon: float = 1e-7) -> Updated:
+    """AdaGrad of Keras up to TF 2.10: epsilon outside the root. The history starts at 0.1."""
+    history = history + abs2(grad)
+    return updated(weight - lr * grad / (sqrt(history) + epsilon), history=history)
+
+
+@update_op
+def keras3_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
+                          lr: float = 0.001, epsilon: float = 1e-7) -> Updated:
+    """AdaGrad of Keras 3: epsilon inside the root. The history starts at 0.1."""
+    history = history + abs2(grad)
+    return updated(weight - lr * grad / sqrt(history + epsilon), history=history)
