@@ -21,18 +21,6 @@ from . import (
 )
 
 __all__ = [
-    "adadelta",
-    "adagrad",
-    "adam",
-    "adamax",
-    "adamw",
-    "arithmetic",
-    "elementwise",
-    "ftrl",
-    "lamb",
-    "nadam",
-    "reductions",
-    "rmsprop",
-    "sgd",
-    "signs",
+    "adadelta", "adagrad", "adam", "adamax", "adamw", "arithmetic", "elementwise", "ftrl", "lamb", "nadam",
+    "reductions", "rmsprop", "sgd", "signs",
 ]

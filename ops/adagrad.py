@@ -25,6 +25,26 @@ def group_adagrad_update(weight: Tensor, grad: Tensor, history: RowState, *,
 
 
 @update_op
+def mxnet1_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
+                          lr: float, epsilon: float = 1e-7, wd: float = 0.0, rescale_grad: float = 1.0,
+                          clip_gradient: float = -1.0) -> Updated:
+    """AdaGrad of MXNet 1: epsilon inside the root."""
+    g = clip(rescale_grad * grad, clip_gradient) + wd * weight
+    history = history + abs2(g)
+    return updated(weight - lr * g / sqrt(history + epsilon), history=history)
+
+
+@update_op
+def mxnet1_group_adagrad_update(weight: Tensor, grad: Tensor, history: RowState, *,
+                                lr: float, rescale_grad: float = 1.0, clip_gradient: float = -1.0,
+                                epsilon: float = 1e-5) -> Updated:
+    """Group AdaGrad of MXNet 1: epsilon inside the root."""
+    g = clip(rescale_grad * grad, clip_gradient)
+    history = history + row_mean(abs2(g))
+    return updated(weight - lr * g / sqrt(history + epsilon), history=history)
+
+
+@update_op
 def keras_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
                          lr: float = 0.001, epsilon: float = 1e-7) -> Updated:
     """AdaGrad of Keras up to TF 2.10: epsilon outside the root. The history starts at 0.1."""

@@ -16,6 +16,47 @@ def adam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
     return updated(weight - lr * mean / (sqrt(var) + epsilon), mean=mean, var=var)
 
 
+@update_op
+def mxnet1_adam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
+                       lr: float, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
+                       wd: float = 0.0, rescale_grad: float = 1.0, clip_gradient: float = -1.0,
+                       lazy_update: bool = True) -> Updated:
+    """Adam of MXNet 1: the decay is added before the clip."""
+    g = clip(rescale_grad * grad + wd * weight, clip_gradient)
+    mean = beta1 * mean + (1 - beta1) * g
+    var = beta2 * var + (1 - beta2) * abs2(g)
+    return updated(weight - lr * mean / (sqrt(var) + epsilon), mean=mean, var=var)
+
+
+@update_op
+def ftml_update(weight: Tensor, grad: Tensor, d: State, v: State, z: State, *,
+                lr: float, beta1: float = 0.6, beta2: float = 0.999, epsilon: float = 1e-8, t: Integer,
+                wd: float = 0.0, rescale_grad: float = 1.0, clip_grad: float = -1.0,
+                lazy_update: bool = False) -> Updated:
+    """Follow the moving leader [Zheng & Kwok 2017]; MXNet 2: clip, then decay."""
+    g = clip(rescale_grad * grad, clip_grad) + wd * weight
+    return _moving_leader(weight, g, d, v, z, lr, beta1, beta2, epsilon, t)
+
+
+@update_op
+def mxnet1_ftml_update(weight: Tensor, grad: Tensor, d: State, v: State, z: State, *,
+                       lr: float, beta1: float = 0.6, beta2: float = 0.999, epsilon: float = 1e-8, t: Integer,
+                       wd: float = 0.0, rescale_grad: float = 1.0, clip_grad: float = -1.0,
+                       lazy_update: bool = False) -> Updated:
+    """FTML of MXNet 1: the decay is added before the clip."""
+    g = clip(rescale_grad * grad + wd * weight, clip_grad)
+    return _moving_leader(weight, g, d, v, z, lr, beta1, beta2, epsilon, t)
+
+
+def _moving_leader(weight: Tensor, g: Tensor, d: Tensor, v: Tensor, z: Tensor,
+                   lr: float, beta1: float, beta2: float, epsilon: float, t: Integer) -> Updated:
+    """FTML from the gradient it sees on: d is a curvature, z a sum of gradients that is minimised in closed form."""
+    v = beta2 * v + (1 - beta2) * abs2(g)
+    new_d = (1 - beta1**t) / lr * (sqrt(v / (1 - beta2**t)) + epsilon)
+    z = beta1 * z + (1 - beta1) * g - (new_d - beta1 * d) * weight
+    return updated(-z / new_d, d=new_d, v=v, z=z)
+
+
 @update_op(aliases=("keras3_adam_update",))
 def keras_adam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
                       step: Integer, lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999,

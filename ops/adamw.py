@@ -1,9 +1,61 @@
-"""Adam with decoupled weight decay, and rules made from it."""
+"""Adam with decay apart from the gradient, AdaBelief, and schedule-free AdamW."""
 
-from symopt.lang import Integer, State, Tensor, Updated, abs2, minimum, sqrt, updated
+from symopt.lang import (
+    Integer,
+    Scalar,
+    State,
+    Tensor,
+    Updated,
+    abs2,
+    both,
+    clip,
+    is_finite,
+    minimum,
+    sqrt,
+    updated,
+    where,
+)
 from symopt.opdef import update_op
 
 from .adam import keras_adam_update
+
+
+@update_op(mxnet="_adamw_update", aliases=("mxnet1_adamw_update",))
+def adamw_update(weight: Tensor, grad: Tensor, mean: State, var: State, rescale_grad: Scalar, *,
+                 lr: float, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, wd: float = 0.0,
+                 eta: float, clip_gradient: float = -1.0, lazy_update: bool = False) -> Updated:
+    """AdamW [Loshchilov & Hutter 2019, arXiv:1711.05101] without bias correction.
+
+    Nothing changes when rescale_grad is NaN, infinite or 0: an overflow found by a loss scaler.
+    """
+    g = clip(rescale_grad * grad, clip_gradient)
+    new_mean = beta1 * mean + (1 - beta1) * g
+    new_var = beta2 * var + (1 - beta2) * abs2(g)
+    step = eta * (lr * new_mean / (sqrt(new_var) + epsilon) + wd * weight)
+    good = _is_usable(rescale_grad)
+    return updated(where(good, weight - step, weight),
+                   mean=where(good, new_mean, mean), var=where(good, new_var, var))
+
+
+@update_op(mxnet="_adabelief_update")
+def adabelief_update(weight: Tensor, grad: Tensor, mean: State, var: State, rescale_grad: Scalar, *,
+                     lr: float, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, wd: float = 0.0,
+                     eta: float, clip_gradient: float = -1.0, lazy_update: bool = False) -> Updated:
+    """AdaBelief [Zhuang et al. 2020, arXiv:2010.07468] without bias correction; MXNet 2: decay, then clip.
+
+    Nothing changes when rescale_grad is NaN, infinite or 0: an overflow found by a loss scaler.
+    """
+    g = clip(rescale_grad * grad + wd * weight, clip_gradient)
+    new_mean = beta1 * mean + (1 - beta1) * g
+    new_var = beta2 * var + (1 - beta2) * abs2(g - new_mean) + epsilon
+    step = eta * lr * new_mean / (sqrt(new_var) + epsilon)
+    good = _is_usable(rescale_grad)
+    return updated(where(good, weight - step, weight),
+                   mean=where(good, new_mean, mean), var=where(good, new_var, var))
+
+
+def _is_usable(rescale_grad: Scalar) -> Tensor:
+    return both(is_finite(rescale_grad), rescale_grad != 0)
 
 
 @update_op

@@ -6,7 +6,7 @@ from symopt.lang import State, Tensor, Updated, abs2, absolute, clip, maximum, s
 from symopt.opdef import update_op
 
 
-@update_op(aliases=("_sparse_ftrl_update",))
+@update_op(aliases=("_sparse_ftrl_update", "mxnet1_ftrl_update"))
 def ftrl_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
                 lr: float, lamda1: float = 0.01, beta: float = 1.0, wd: float = 0.0,
                 rescale_grad: float = 1.0, clip_gradient: float = -1.0) -> Updated:

@@ -20,12 +20,6 @@ from .opdef import OPS, OpDef
 
 OLD = "mxnet1_"
 FIRST_NEW_VERSION = 20000
-
-# Under these names MXNet 1 computed another formula than MXNet 2.
-DIFFERENT_IN_MXNET1 = frozenset({
-    "adam_update", "rmsprop_update", "rmspropalex_update", "ftml_update", "_sparse_adagrad_update",
-    "_contrib_group_adagrad_update", "nag_mom_update", "mp_nag_mom_update",
-})  # fmt: skip
 HIDDEN = ("ctx_group", "lr_mult", "wd_mult", "force_mirroring", "mirror_stage", "profiler_scope")
 LONG = 100  # of a name in a file, so much is quoted
 
@@ -49,14 +43,7 @@ def find_op(name: str, version: int) -> OpDef:
     """The op that a file of a version of MXNet calls `name`."""
     op = find_registered(name)
     if version < FIRST_NEW_VERSION:
-        old = find_registered(OLD + name) or (find_registered(OLD + op.name) if op else None)
-        if old is not None:
-            return old
-        if name in DIFFERENT_IN_MXNET1 or (op and (op.mxnet or op.name) in DIFFERENT_IN_MXNET1):
-            raise FormatError(
-                f"the file is of MXNet {version // 10000}, whose {name} has another formula than MXNet 2's, which is "
-                "not available in this release; if you want MXNet 2's, set mxnet_version to 20000 in the file"
-            )
+        op = find_registered(OLD + name) or (op and find_registered(OLD + op.name)) or op
     if op is None:
         raise UnknownOpError(f"no op is called {name[:LONG]!r}{near(name[:LONG], OPS)}")
     return op

@@ -8,6 +8,7 @@ them alone is computed on the host in float64 and rounded once.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 from .errors import GraphError, Where
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from .build import Builder
 
 __all__ = [
-    "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated", "abs2", "absolute",
-    "both", "clip", "count", "either", "exp", "fmod", "is_finite", "log", "max_of", "maximum", "min_of",
-    "minimum", "norm", "power", "row_count", "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign",
-    "sqrt", "square", "sum_of", "updated", "where",
+    "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated",
+    "abs2", "absolute", "at_least", "at_most", "both", "clip", "count", "either", "exp", "fmod",
+    "is_finite", "log", "max_of", "maximum", "min_of", "minimum", "norm", "power", "row_count",
+    "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of",
+    "updated", "where",
 ]  # fmt: skip
 
 
@@ -222,21 +224,31 @@ def is_finite(x: Tensor) -> Tensor:
 
 
 def clip(x: Tensor, bound: Number) -> Tensor:
-    """x between -bound and bound when bound >= 0, else x. NaN passes.
+    """x between -bound and bound when bound >= 0, else x. NaN passes."""
+    return _bounded(x, bound, lambda: where(x > bound, bound, where(x < -bound, -bound, x)))
 
-    An attribute whose sign is known when the graph is built clips or vanishes; a computed bound is tested.
+
+def at_least(x: Tensor, bound: Number) -> Tensor:
+    """The larger of x and bound when bound >= 0, else x. NaN passes."""
+    return _bounded(x, bound, lambda: where(x < bound, bound, x))
+
+
+def at_most(x: Tensor, bound: Number) -> Tensor:
+    """The smaller of x and bound when bound >= 0, else x. NaN passes."""
+    return _bounded(x, bound, lambda: where(x > bound, bound, x))
+
+
+def _bounded(x: Tensor, bound: Number, within: Callable[[], Tensor]) -> Tensor:
+    """`within()` when bound >= 0, else x.
+
+    An attribute whose sign is known when the graph is built acts or vanishes; a computed bound is tested.
     """
-    if _plain(bound):
-        return x if bound < 0 else _clip(x, bound)
-    node = bound.node  # type: ignore[union-attr]
-    on = node.attrs.get("on")
+    if not isinstance(bound, Tensor):
+        return within() if bound >= 0 else x
+    on = bound.node.attrs.get("on")
     if on is None:
-        return where(bound >= 0, _clip(x, bound), x)
-    return _clip(x, bound) if on else x
-
-
-def _clip(x: Tensor, bound: Number) -> Tensor:
-    return where(x > bound, bound, where(x < -bound, -bound, x))
+        return where(bound >= 0, within(), x)
+    return within() if on else x
 
 
 def row_sum(x: Tensor) -> Tensor:

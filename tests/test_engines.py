@@ -9,9 +9,11 @@ import pytest
 
 import symopt as so
 from symopt import sym
+from symopt.attrs import REQUIRED
+from symopt.backends import launch
 from symopt.dtypes import FLOATS, to_numpy
 from symopt.forms import get_op
-from symopt.opdef import OpDef, all_ops
+from symopt.opdef import STATE_KINDS, OpDef, all_ops
 from symopt.sparse import RowSparseArray
 
 UPDATES = [
@@ -62,6 +64,11 @@ def sparse_array(
     return RowSparseArray(random_array(rng, (len(indices), *shape[1:]), dtype, edges), indices, shape)
 
 
+def required(op: OpDef) -> dict[str, Any]:
+    """Values of the attributes that have no default."""
+    return {a.name: 3 if a.kind == "integer" else 0.1 for a in op.attrs.values() if a.default is REQUIRED}
+
+
 def run(
     op: OpDef, storage: str, dtype: str, shape: tuple[int, ...], engine: str, seed: str
 ) -> list[np.ndarray]:
@@ -70,21 +77,22 @@ def run(
     edges = not is_inexact(op)
     weight, grad = random_array(rng, shape, dtype, edges), random_array(rng, shape, dtype, edges)
     rows = shape[:1] + (1,) * (len(shape) - 1)
-    states = {}
-    for spec in op.inputs:
-        if spec.kind in ("state", "row_state"):
+    states, others = {}, {}
+    for spec in op.inputs[2:]:
+        if spec.kind in STATE_KINDS:
             states[spec.name] = random_array(rng, rows if spec.kind == "row_state" else shape, dtype)
             np.abs(states[spec.name], out=states[spec.name])
+        else:
+            others[spec.name] = np.array([0.5], np.float32)
     given: Any = (
         grad if storage == "dense" else sparse_array(rng, shape, dtype, storage == "duplicates", edges)
     )
-    attrs = {"lr": 0.1, "rescale_grad": 0.5, "clip_gradient": 0.7 if rng.random() < 0.5 else -1.0}
-    attrs |= {"step": 3, "u_product": 0.1}
-    attrs = {k: v for k, v in attrs.items() if k in op.attrs}
-    w = sym.var("w")
-    variables = [w, sym.var("g"), *map(sym.var, states)]
-    node = getattr(sym, op.name)(*variables, out=w, lazy_update=storage != "standard", **attrs)
-    executor = node.bind(so.cpu(), args={"w": weight, "g": given}, aux_states=states, engine=engine)
+    attrs = {"rescale_grad": 0.5, "clip_gradient": 0.7 if rng.random() < 0.5 else -1.0}
+    attrs = {k: v for k, v in attrs.items() if k in op.attrs} | required(op)
+    variables = [sym.var(name) for name in ("new", "given", *(i.name for i in op.inputs[2:]))]
+    node = getattr(sym, op.name)(*variables, out=variables[0], lazy_update=storage != "standard", **attrs)
+    arrays = {"new": weight, "given": given, **others}
+    executor = node.bind(so.cpu(), args=arrays, aux_states=states, engine=engine)
     executor.forward()
     executor.forward()
     return [weight, *states.values()]
@@ -97,26 +105,30 @@ def cases() -> Iterator[Any]:
                 yield pytest.param(op, storage, dtype, id=f"{op.name}-{storage}-{dtype}")
 
 
-@pytest.fixture(params=[1, 2], ids=["1 thread", "2 threads"])
-def threads(request: pytest.FixtureRequest) -> Iterator[int]:
-    so.set_num_threads(request.param)
-    yield request.param
+@pytest.fixture
+def shared_early(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Small launches are shared out over threads too, so that the number of threads can show."""
+    monkeypatch.setattr(launch, "SHARED_BYTES", {})
+    monkeypatch.setattr(launch, "SHARED_BYTES_DENSE", 4096)
+    yield
     so.set_num_threads(None)
 
 
 @pytest.mark.parametrize(("op", "storage", "dtype"), list(cases()))
-def test_native_equals_reference(op: OpDef, storage: str, dtype: str, threads: int) -> None:
+def test_native_equals_reference(op: OpDef, storage: str, dtype: str, shared_early: None) -> None:
     for shape in SHAPES:
         if shape == () and storage != "dense":
             continue
         seed = f"{op.name}{storage}{dtype}{shape}"
-        reference, native = (run(op, storage, dtype, shape, e, seed) for e in ("reference", "native"))
-        for a, b in zip(reference, native):
-            if is_inexact(op):
-                tolerance = {"float64": 1e-9, "float32": 1e-4}.get(dtype, 2e-2)
-                np.testing.assert_allclose(a.astype(float), b.astype(float), tolerance, tolerance)
-            else:
-                assert np.array_equal(bits(a), bits(b)), f"shape {shape}"
+        reference = run(op, storage, dtype, shape, "reference", seed)
+        for threads in (1, 2):
+            so.set_num_threads(threads)
+            for a, b in zip(reference, run(op, storage, dtype, shape, "native", seed), strict=True):
+                if is_inexact(op):
+                    tolerance = {"float64": 1e-9, "float32": 1e-4}.get(dtype, 2e-2)
+                    np.testing.assert_allclose(a.astype(float), b.astype(float), tolerance, tolerance)
+                else:
+                    assert np.array_equal(bits(a), bits(b)), f"shape {shape}, {threads} threads"
 
 
 def arguments(
@@ -124,7 +136,7 @@ def arguments(
 ) -> tuple[list[Any], dict[str, Any]]:
     arrays = [random_array(rng, shape, dtype, True) for _ in op.inputs]
     attrs: dict[str, Any] = {"scalar": 0.75, "a_min": -0.5, "a_max": 0.5, "dtype": "float32"}
-    return arrays, {k: v for k, v in attrs.items() if k in op.attrs}
+    return arrays, required(op) | {k: v for k, v in attrs.items() if k in op.attrs}
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

@@ -6,6 +6,7 @@ import copy
 import json
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +17,12 @@ from symopt import sym
 from symopt.errors import FormatError, SymoptError, UnknownOpError
 from symopt.expr import PICK, Node, children, origin, pick, toposort
 from symopt.forms import get_op
-from symopt.jsonread import DIFFERENT_IN_MXNET1, read_nodes
-from symopt.lang import State, Tensor, Updated, updated
-from symopt.opdef import OPS, update_op
+from symopt.jsonread import find_op, read_nodes
 from symopt.serial import load, load_json, save, tojson
 from symopt.symbol import Symbol
 
 Json = dict[str, Any]
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def var(name: str, **attrs: str) -> Node:
@@ -252,22 +252,33 @@ def test_mxnets_versioned_reads_load_as_chains() -> None:
 @pytest.mark.parametrize("version", [None, 800, 10901])
 def test_mxnet_1_formulas(version: int | None) -> None:
     assert read(file(version))[0].op == "sgd_mom_update"
-    assert {"adam_update", "nag_mom_update"} <= DIFFERENT_IN_MXNET1
-    with pytest.raises(FormatError, match="another formula"):
-        read(file(version, "_contrib_group_adagrad_update"))
+    assert read(file(version, "_contrib_group_adagrad_update"))[0].op == "mxnet1_group_adagrad_update"
 
 
-def test_ops_of_mxnet_1_are_saved_and_loaded_under_its_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(OPS, "mxnet1_adagrad_update", None)  # and taken back afterwards
+MXNET1_OPS = {case["op"] for case in json.loads((GOLDEN / "mxnet1.json").read_text())["cases"]}
 
-    @update_op
-    def mxnet1_adagrad_update(weight: Tensor, grad: Tensor, history: State, *, lr: float) -> Updated:
-        return updated(weight - lr * grad, history=history)
 
+@pytest.mark.parametrize("name", sorted(MXNET1_OPS | {"_sparse_adam_update", "_sparse_sgd_mom_update"}))
+def test_every_op_of_mxnet_1_has_a_formula_of_its_own_or_shares_one(name: str) -> None:
+    bare = name.removeprefix("_contrib").removeprefix("_sparse").removeprefix("_")
+    assert find_op(name, 10901) is get_op(f"mxnet1_{bare}")
+    assert find_op(name, 20000) is get_op(bare)
+
+
+def test_ops_that_mxnet_1_has_not_are_read_as_they_are() -> None:
+    assert find_op("_adabelief_update", 10901) is get_op("adabelief_update")
+    assert find_op("mxnet1_adam_update", 10901) is get_op("mxnet1_adam_update")
+
+
+def test_ops_of_mxnet_1_are_saved_and_loaded_under_its_version() -> None:
     old = Node("mxnet1_adagrad_update", (var("w"), var("g"), var("h")), {"lr": 1.0}, "u")
     graph = check_round_trip(old)
     assert graph["attrs"]["mxnet_version"] == ["int", 10901]
     assert graph["nodes"][3]["op"] == "_sparse_adagrad_update"
+    shared = Node("adamw_update", tuple(map(var, "wgmvs")), {"lr": 1.0, "eta": 1.0}, "a")
+    graph = check_round_trip(old, shared)
+    assert graph["attrs"]["mxnet_version"] == ["int", 10901]
+    assert graph["nodes"][-1]["op"] == "_adamw_update"
     new = Node("adagrad_update", (var("w2"), var("g2"), var("h2")), {"lr": 1.0}, "u")
     graph = check_round_trip(old, new)
     assert graph["attrs"]["mxnet_version"] == ["int", 20000]

@@ -28,6 +28,11 @@ FORMULAS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "whole fold of a row fold": (lambda x: lang.max_of(lang.row_sum(x)), np.array([3.0])),
     "whole fold by rows": (lambda x: lang.sum_of(x - lang.row_mean(x)), np.array([0.0])),
     "sum of a row fold": (lambda x: lang.sum_of(lang.row_max(x)), np.array([24.0])),
+    "at least": (lambda x: lang.at_least(x, 2), np.maximum(X, 2)),
+    "at most": (lambda x: lang.at_most(x, 2), np.minimum(X, 2)),
+    "no bounds": (lambda x: lang.at_most(lang.at_least(x, -1), -1), X),
+    "a computed bound": (lambda x: lang.at_most(x, lang.max_of(x) - 3), np.minimum(X, 2)),
+    "a computed bound that is off": (lambda x: lang.at_least(x, lang.min_of(x) + 1), X),
     "row fold by the whole": (lambda x: lang.row_min(x / lang.norm(x)), X.min(1) / np.linalg.norm(X)),
 }
 
