@@ -53,3 +53,19 @@ def torch_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
     history = history + abs2(g)
     rate = lr / (1 + (step - 1) * lr_decay)
     return updated(weight - rate * g / (sqrt(history) + epsilon), history=history)
+
+
+@update_op
+def keras_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
+                         lr: float = 0.001, epsilon: float = 1e-7) -> Updated:
+    """AdaGrad of Keras up to TF 2.10: epsilon outside the root. The history starts at 0.1."""
+    history = history + abs2(grad)
+    return updated(weight - lr * grad / (sqrt(history) + epsilon), history=history)
+
+
+@update_op
+def keras3_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
+                          lr: float = 0.001, epsilon: float = 1e-7) -> Updated:
+    """AdaGrad of Keras 3: epsilon inside the root. The history starts at 0.1."""
+    history = history + abs2(grad)
+    return updated(weight - lr * grad / sqrt(history + epsilon), history=history)

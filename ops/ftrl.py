@@ -1,5 +1,7 @@
 """Follow the regularized leader."""
 
+from collections.abc import Callable
+
 from symopt.lang import State, Tensor, Updated, abs2, absolute, clip, maximum, sign, sqrt, updated
 from symopt.opdef import update_op
 
@@ -14,3 +16,57 @@ def ftrl_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
     n = n + abs2(g)
     shrunk = maximum(absolute(z) - lamda1, 0)
     return updated(-sign(z) * shrunk / ((beta + sqrt(n)) / lr + wd), z=z, n=n)
+
+
+def _keras_ftrl(weight: Tensor, grad: Tensor, z: Tensor, n: Tensor, root: Callable[[Tensor], Tensor],
+                lr: float, l1: float, l2: float, shrinkage: float, beta: float) -> Updated:
+    """Keras doubles both L2 strengths, and makes the weight from z alone: a row with z = 0 becomes 0."""
+    new_n = n + abs2(grad)
+    z = z + (grad + 2 * shrinkage * weight) - (root(new_n) - root(n)) / lr * weight
+    curvature = root(new_n) / lr + 2 * (l2 + beta / (2 * lr))
+    return updated((clip(z, l1) - z) / curvature, z=z, n=new_n)
+
+
+@update_op
+def keras_ftrl_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
+                      lr: float = 0.001, l1_regularization_strength: float = 0.0,
+                      l2_regularization_strength: float = 0.0,
+                      l2_shrinkage_regularization_strength: float = 0.0, beta: float = 0.0) -> Updated:
+    """FTRL-Proximal [McMahan et al. 2013] of Keras with learning_rate_power = -0.5; lazy up to TF 2.10.
+
+    n (Keras: accumulator) starts at 0.1. A weight whose z is 0 becomes 0, whatever it was.
+    """
+    return _keras_ftrl(weight, grad, z, n, sqrt, lr, l1_regularization_strength, l2_regularization_strength,
+                       l2_shrinkage_regularization_strength, beta)
+
+
+@update_op
+def keras3_ftrl_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
+                       lr: float = 0.001, l1_regularization_strength: float = 0.0,
+                       l2_regularization_strength: float = 0.0,
+                       l2_shrinkage_regularization_strength: float = 0.0, beta: float = 0.0,
+                       lazy_update: bool = False) -> Updated:
+    """keras_ftrl_update that makes every row anew: Keras 3."""
+    return _keras_ftrl(weight, grad, z, n, sqrt, lr, l1_regularization_strength, l2_regularization_strength,
+                       l2_shrinkage_regularization_strength, beta)
+
+
+@update_op
+def keras_ftrl_power_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
+                            lr: float = 0.001, learning_rate_power: float = -0.5,
+                            l1_regularization_strength: float = 0.0, l2_regularization_strength: float = 0.0,
+                            l2_shrinkage_regularization_strength: float = 0.0, beta: float = 0.0) -> Updated:
+    """keras_ftrl_update with any power in place of the root: slower, and the last digit is the platform's."""
+    return _keras_ftrl(weight, grad, z, n, lambda x: x**-learning_rate_power, lr, l1_regularization_strength,
+                       l2_regularization_strength, l2_shrinkage_regularization_strength, beta)
+
+
+@update_op
+def keras3_ftrl_power_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
+                             lr: float = 0.001, learning_rate_power: float = -0.5,
+                             l1_regularization_strength: float = 0.0, l2_regularization_strength: float = 0.0,
+                             l2_shrinkage_regularization_strength: float = 0.0, beta: float = 0.0,
+                             lazy_update: bool = False) -> Updated:
+    """keras_ftrl_power_update that makes every row anew: Keras 3."""
+    return _keras_ftrl(weight, grad, z, n, lambda x: x**-learning_rate_power, lr, l1_regularization_strength,
+                       l2_regularization_strength, l2_shrinkage_regularization_strength, beta)

@@ -65,3 +65,39 @@ def torch_asgd_update(weight: Tensor, grad: Tensor, average: State, *,
     mu = 1 / maximum(step - 1 - t0, 1)
     weight = (1 - lambd * eta) * weight - eta * g
     return updated(weight, average=where(mu == 1, weight, average + mu * (weight - average)))
+
+
+@update_op(aliases=("keras3_sgd_update",))
+def keras_sgd_update(weight: Tensor, grad: Tensor, *, lr: float = 0.01) -> Updated:
+    """Gradient descent, as Keras has it: decay and clipping are steps of their own."""
+    return updated(weight - lr * grad)
+
+
+@update_op
+def keras_momentum_update(weight: Tensor, grad: Tensor, mom: State, *,
+                          lr: float = 0.01, momentum: float = 0.0) -> Updated:
+    """Momentum [Polyak 1964]; Keras keeps the learning rate inside the accumulated step. Lazy up to TF 2.10."""
+    mom = momentum * mom - lr * grad
+    return updated(weight + mom, mom=mom)
+
+
+@update_op
+def keras_nesterov_update(weight: Tensor, grad: Tensor, mom: State, *,
+                          lr: float = 0.01, momentum: float = 0.0) -> Updated:
+    """Nesterov's momentum [Sutskever et al. 2013], as Keras has it. Lazy up to TF 2.10."""
+    mom = momentum * mom - lr * grad
+    return updated(weight + momentum * mom - lr * grad, mom=mom)
+
+
+@update_op
+def keras3_momentum_update(weight: Tensor, grad: Tensor, mom: State, *,
+                           lr: float = 0.01, momentum: float = 0.0, lazy_update: bool = False) -> Updated:
+    """keras_momentum_update that moves every row: Keras 3."""
+    return keras_momentum_update(weight, grad, mom, lr=lr, momentum=momentum)
+
+
+@update_op
+def keras3_nesterov_update(weight: Tensor, grad: Tensor, mom: State, *,
+                           lr: float = 0.01, momentum: float = 0.0, lazy_update: bool = False) -> Updated:
+    """keras_nesterov_update that moves every row: Keras 3."""
+    return keras_nesterov_update(weight, grad, mom, lr=lr, momentum=momentum)

@@ -36,3 +36,12 @@ def torch_rprop_update(weight: Tensor, grad: Tensor, prev: State, step_size: Sta
     step_size = minimum(maximum(step_size * factor, step_size_min), step_size_max)
     g = where(turn < 0, 0, g)
     return updated(weight - sign(g) * step_size, prev=g, step_size=step_size)
+
+
+@update_op
+def keras3_lion_update(weight: Tensor, grad: Tensor, mean: State, *,
+                       lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.99,
+                       lazy_update: bool = False) -> Updated:
+    """Lion [Chen et al. 2023, arXiv:2302.06675] of Keras 3; weight decay is a step of its own."""
+    step = sign(beta1 * mean + (1 - beta1) * grad)
+    return updated(weight - lr * step, mean=beta2 * mean + (1 - beta2) * grad)
