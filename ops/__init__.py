@@ -3,6 +3,21 @@
 if __name__ != "symopt.ops":
     raise ImportError("these are the definitions of symopt.ops: import symopt, not ops")
 
-from . import adagrad, adam, arithmetic, elementwise, ftrl, reductions, sgd
+from . import (
+    adadelta,
+    adagrad,
+    adam,
+    arithmetic,
+    averaging,
+    codecs,
+    elementwise,
+    ftrl,
+    reductions,
+    rmsprop,
+    sgd,
+)
 
-__all__ = ["adagrad", "adam", "arithmetic", "elementwise", "ftrl", "reductions", "sgd"]
+__all__ = [
+    "adadelta", "adagrad", "adam", "arithmetic", "averaging", "codecs", "elementwise", "ftrl", "reductions",
+    "rmsprop", "sgd",
+]

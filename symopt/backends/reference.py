@@ -156,6 +156,8 @@ class ReferenceEngine:
                 values[id(node)] = loads[node.attrs["index"]]
             elif node.op == "touched":
                 values[id(node)] = mask
+            elif node.op == "column":
+                values[id(node)] = np.arange(shape[1], dtype=to_numpy(node.type.dtype))[None, :]
             elif node.op in REDUCTIONS:
                 values[id(node)] = _reduce(node, values[id(node.inputs[0])], shape)
             else:

@@ -26,7 +26,8 @@ class Variant:
         self.buffers = sorted(loaded | {b for _, b in self.stores})
         self.widened = widened  # the sparse buffer holds sums in the dtype of the computation
         self.per_row = any(
-            n.op in REDUCTIONS or (n.op == "load" and level_of(n) == Extent.ROW) for n in self.order
+            n.op in REDUCTIONS or n.op == "column" or (n.op == "load" and level_of(n) == Extent.ROW)
+            for n in self.order
         ) or any(kernel.buffers[b].extent == Extent.ROW for _, b in self.stores)
 
     def parameters(self) -> list[str]:
@@ -114,7 +115,9 @@ class _Row(Emitter):
             if node.op == "load":
                 pointer = self.pointer(self.base[node.attrs["index"]], "%i", dtype_of(node))
                 self.names[(id(node), 1)] = self._load(node, pointer, 1)
-        self.compute(n for n in deep if n.op != "load")
+            elif node.op == "column":
+                self.names[(id(node), 1)] = self.let(f"sitofp i64 %i to {TYPES[dtype_of(node)]}")
+        self.compute(n for n in deep if n.op not in ("load", "column"))
         for root, b in stores:
             self._store(root, self.pointer(self.base[b], "%i", dtype_of(root)), b)
         self.put("%next = add nuw nsw i64 %i, 1")
@@ -248,7 +251,16 @@ class _Row(Emitter):
             if node.op == "load":
                 pointer = self.pointer(self.base[node.attrs["index"]], index, dtype_of(node))
                 self.names[(id(node), LANES)] = self._load_lanes(node, pointer, mask)
-        self.compute([n for n in cone if n.op != "load"], LANES)
+            elif node.op == "column":
+                self.names[(id(node), LANES)] = self._columns(index, dtype_of(node))
+        self.compute([n for n in cone if n.op not in ("load", "column")], LANES)
+
+    def _columns(self, index: str, dtype: str) -> str:
+        """The numbers of 64 neighbours in their row."""
+        type_ = TYPES[dtype]
+        first = self.splat(self.let(f"sitofp i64 {index} to {type_}"), dtype, LANES)
+        steps = ", ".join(f"{type_} {constant(k, dtype)}" for k in range(LANES))
+        return self.let(f"fadd {vector(type_, LANES)} {first}, <{steps}>")
 
     def _load_lanes(self, node: Node, pointer: str, mask: str | None) -> str:
         if mask is None:
