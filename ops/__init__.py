@@ -10,6 +10,8 @@ from . import (
     adamax,
     adamw,
     arithmetic,
+    averaging,
+    codecs,
     elementwise,
     ftrl,
     lamb,
@@ -21,6 +23,6 @@ from . import (
 )
 
 __all__ = [
-    "adadelta", "adagrad", "adam", "adamax", "adamw", "arithmetic", "elementwise", "ftrl", "lamb",
-    "nadam", "reductions", "rmsprop", "sgd", "signs",
+    "adadelta", "adagrad", "adam", "adamax", "adamw", "arithmetic", "averaging", "codecs", "elementwise",
+    "ftrl", "lamb", "nadam", "reductions", "rmsprop", "sgd", "signs",
 ]  # fmt: skip

@@ -2,7 +2,20 @@
 
 from collections.abc import Callable
 
-from symopt.lang import State, Tensor, Updated, abs2, absolute, clip, maximum, sign, sqrt, updated
+from symopt.lang import (
+    State,
+    Tensor,
+    Updated,
+    abs2,
+    absolute,
+    clip,
+    maximum,
+    row_norm,
+    sign,
+    sqrt,
+    updated,
+    where,
+)
 from symopt.opdef import update_op
 
 
@@ -70,3 +83,34 @@ def keras3_ftrl_power_update(weight: Tensor, grad: Tensor, z: State, n: State, *
     """keras_ftrl_power_update that makes every row anew: Keras 3."""
     return _keras_ftrl(weight, grad, z, n, lambda x: x**-learning_rate_power, lr, l1_regularization_strength,
                        l2_regularization_strength, l2_shrinkage_regularization_strength, beta)
+
+
+def _leader(weight: Tensor, grad: Tensor, z: Tensor, n: Tensor, lr: float) -> tuple[Tensor, Tensor]:
+    """The new z and n of FTRL-Proximal."""
+    new_n = n + abs2(grad)
+    return z + grad - (sqrt(new_n) - sqrt(n)) / lr * weight, new_n
+
+
+@update_op
+def monolith_ftrl_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
+                         lr: float, beta: float = 0.0, l1: float = 0.0, l2: float = 0.0,
+                         published: bool = False) -> Updated:
+    """FTRL-Proximal [McMahan et al. 2013] of Monolith: no weight decay; n starts at 0.1.
+
+    published: as Monolith's code has it, with signbit(z) for the paper's sign(z): l1 does not shrink z > 0, and moves
+    the weights of z < 0 away from zero.
+    """
+    z, n = _leader(weight, grad, z, n, lr)
+    side = where(z < 0, 1, 0) if published else sign(z)
+    kept = lr * (side * l1 - z) / (sqrt(n) + beta + l2 * lr)
+    return updated(where(absolute(z) <= l1, 0, kept), z=z, n=n)
+
+
+@update_op
+def monolith_group_ftrl_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
+                               lr: float, beta: float = 1.0, l1: float = 0.0, l2: float = 0.0) -> Updated:
+    """FTRL with group sparsity of Monolith: l1 shrinks the Euclidean norm of each row of z. n starts at 0."""
+    z, n = _leader(weight, grad, z, n, lr)
+    length = row_norm(z)
+    shrunk = where(length <= l1, 0, (l1 - length) / length)
+    return updated(lr * z * shrunk / (beta + sqrt(n) + l2 * lr), z=z, n=n)

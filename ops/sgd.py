@@ -1,7 +1,7 @@
 """Gradient descent, with and without momentum."""
 
 from symopt.lang import Integer, State, Tensor, Updated, clip, maximum, updated, where
-from symopt.opdef import update_op
+from symopt.opdef import op, update_op
 
 
 @update_op(aliases=("_sparse_sgd_update", "mxnet1_sgd_update"))
@@ -101,3 +101,28 @@ def keras3_nesterov_update(weight: Tensor, grad: Tensor, mom: State, *,
                            lr: float = 0.01, momentum: float = 0.0, lazy_update: bool = False) -> Updated:
     """keras_nesterov_update that moves every row: Keras 3."""
     return keras_nesterov_update(weight, grad, mom, lr=lr, momentum=momentum)
+
+
+@update_op
+def monolith_sgd_update(weight: Tensor, grad: Tensor, *, lr: float) -> Updated:
+    """Gradient descent of Monolith: no weight decay."""
+    return updated(weight - lr * grad)
+
+
+@update_op
+def monolith_momentum_update(weight: Tensor, grad: Tensor, mom: State, *,
+                             lr: float, momentum: float = 0.9, wd: float = 0.0, nesterov: bool = False) -> Updated:
+    """Momentum [Polyak 1964] of Monolith, the learning rate inside the accumulated step; nesterov looks ahead."""
+    step = momentum * mom - lr * (grad + wd * weight)
+    if nesterov:
+        return updated(weight + ((1 + momentum) * step - momentum * mom), mom=step)
+    return updated(weight + step, mom=step)
+
+
+@op
+def monolith_delay_compensation(grad: Tensor, weight: Tensor, latest: Tensor, *, lambda_: float = 0.0) -> Tensor:
+    """The gradient a delayed worker would have found [Zheng et al. 2017, arXiv:1609.08326], for any update.
+
+    `weight` is what the update then changes, `latest` (Monolith's word) the weight that `grad` was computed at.
+    """
+    return grad + lambda_ * grad * grad * (weight - latest)

@@ -24,7 +24,7 @@ UPDATES = [
 ORDINARY = [op for op in all_ops() if not op.is_update and not op.is_variadic]
 SHAPES = [(37, 51), (5,), (1, 1), (0, 4), (4, 0), (300, 170), (9, 3, 5), (3, 9001), ()]
 STORAGES = ("dense", "lazy", "standard", "duplicates")
-INEXACT = {"exp", "log", "pow", "power"}
+INEXACT = {"exp", "log", "pow", "power", "tanh", "hash_net"}
 EDGES = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 6e-8, 60000.0, 1e30]
 
 
@@ -166,6 +166,7 @@ NUMPY: dict[str, Any] = {
     "square": np.square, "sqrt": np.sqrt, "exp": np.exp, "log": np.log, "negative": np.negative,
     "_greater": np.greater, "_lesser_equal": np.less_equal, "_equal": np.equal, "reciprocal": np.reciprocal,
     "zeros_like": np.zeros_like, "ones_like": np.ones_like, "rsqrt": lambda x: 1 / np.sqrt(x),
+    "tanh": np.tanh, "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "fix": np.fix,
     "sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min, "norm": np.linalg.norm,
 }  # fmt: skip
 
@@ -176,6 +177,23 @@ def test_ordinary_ops_mean_what_numpy_means(name: str) -> None:
     arrays = [abs(rng.standard_normal((13, 17))) for _ in get_op(name).inputs]
     result = getattr(so.nd, name)(*arrays)
     np.testing.assert_allclose(np.squeeze(result), NUMPY[name](*arrays), rtol=1e-12)
+
+
+@pytest.mark.parametrize("engine", ["reference", "native"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_halves_are_rounded_as_mxnet_has_it(dtype: str, engine: str) -> None:
+    """rint([1.5]) is 1 in MXNet and 2 in NumPy; round takes the one away from zero."""
+    real = to_numpy(dtype)
+    x = np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5, 2.125, -2.125, 0, 1000]).astype(real)
+    x[8] = np.nextafter(real.type(0.5), real.type(0))
+    expected = {
+        "rint": [-3, -2, -1, 0, 1, 2, 2, -2, 0, 1000],
+        "round": [-3, -2, -1, 1, 2, 3, 2, -2, 0, 1000],
+        "floor": [-3, -2, -1, 0, 1, 2, 2, -3, 0, 1000],
+    }
+    for name, numbers in expected.items():
+        result = getattr(sym, name)(sym.var("x")).bind(args={"x": x}, engine=engine).forward()[0]
+        assert result.astype(float).tolist() == numbers, name
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
