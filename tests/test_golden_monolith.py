@@ -209,6 +209,15 @@ def test_stochastic_rounding_equals_the_reference(dtype: str, engine: str) -> No
     assert np.array_equal(evaluate("monolith_stochastic_fp16", engine, x, p), expected, equal_nan=True)
 
 
+@engines
+def test_stochastic_rounding_at_its_edges(engine: str) -> None:
+    """Up at exactly the share of the way; between 65504 and infinity stays finite but for p = 0; NaN stays."""
+    x = np.array([1 + 2**-11, 1 + 2**-11, -(2**-25), 65510.0, 1e5, -1e5, np.inf, np.nan, -0.0], np.float32)
+    p = np.array([0.5, 0.5 + 2**-20, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5], np.float32)
+    expected = [1 + 2**-10, 1, 0, 65504, 65504, -65504, np.inf, np.nan, 0]
+    np.testing.assert_array_equal(evaluate("monolith_stochastic_fp16", engine, x, p), expected)
+
+
 class OneBit:
     """Monolith's quantizer out of four ops: the scale is the caller's to keep."""
 
