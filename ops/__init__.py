@@ -3,8 +3,23 @@
 if __name__ != "symopt.ops":
     raise ImportError("these are the definitions of symopt.ops: import symopt, not ops")
 
-from . import adagrad, adam, adamw, arithmetic, elementwise, ftrl, lamb, reductions, rmsprop, sgd, signs
+from . import (
+    adafactor,
+    adagrad,
+    adam,
+    adamw,
+    arithmetic,
+    elementwise,
+    ftrl,
+    lamb,
+    muon,
+    reductions,
+    rmsprop,
+    sgd,
+    signs,
+)
 
 __all__ = [
-    "adagrad", "adam", "adamw", "arithmetic", "elementwise", "ftrl", "lamb", "reductions", "rmsprop", "sgd", "signs",
+    "adafactor", "adagrad", "adam", "adamw", "arithmetic", "elementwise", "ftrl", "lamb", "muon", "reductions",
+    "rmsprop", "sgd", "signs",
 ]
