@@ -1,7 +1,7 @@
 """What formulas on matrices take from libraries: functions of whole arrays, each a call of its own in the program.
 
-Every engine on the CPU calls the functions of this table on the same arrays, so none can disagree. All but the matrix
-product have the same bits everywhere; those of the product depend on the BLAS library behind NumPy.
+Every engine on the CPU calls the functions of this table on the same arrays, so none can disagree. All have the same
+bits everywhere but the matrix product, whose bits depend on the BLAS library behind NumPy (not so an outer product).
 """
 
 from __future__ import annotations
@@ -28,6 +28,13 @@ class Function(NamedTuple):
     numpy: Callable[..., object]
 
 
+def _matmul(x: Array, y: Array, out: Array) -> None:
+    if x.shape[2] == 1:
+        np.multiply(x, y, out)  # an outer product has nothing to sum, and no library is faster at it
+    else:
+        np.matmul(x, y, out)
+
+
 def _copy_transposed(x: Array, out: Array) -> None:
     np.copyto(out, _transposed(x))
 
@@ -45,7 +52,7 @@ def _spread(x: Array, out: Array) -> None:
 
 
 LIBRARY = {
-    "matmul": Function("product", grids.product, np.matmul),
+    "matmul": Function("product", grids.product, _matmul),
     "transpose": Function("transposed", lambda x: x[::-1], _copy_transposed),
     "column_sum": Function("column_sum", lambda x: "1" + x[1], _column_sum),
     "spread": Function("spread", lambda x: x, _spread),
@@ -55,8 +62,7 @@ LIBRARY = {
 def call(node: Node, arrays: Sequence[Array], out: Array) -> None:
     """Write the result of a library function into `out`. Its operands are loads, or transposes of such: these are
     views, which a matrix product reads as they are."""
-    with np.errstate(all="ignore"):
-        LIBRARY[node.op].numpy(*(_operand(x, arrays) for x in node.inputs), out)
+    LIBRARY[node.op].numpy(*[_operand(x, arrays) for x in node.inputs], out)
 
 
 def _operand(x: Node, arrays: Sequence[Array]) -> Array:

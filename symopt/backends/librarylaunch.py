@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from ..grids import sizes
 from ..library import call
-from ..passes.ir import Instance, Launch, Program
-from .base import Array, Memory
+from ..passes.ir import Launch, Program
+from .base import Memory
 
 
 class LibraryLaunch:
-    """Looks its arrays up at every step: there are no tables to keep."""
+    """Looks its arrays up at every step, and sees them as (matrices, rows, columns)."""
 
     def __init__(self, launch: Launch, program: Program, memory: Memory) -> None:
-        self.launch = launch
         self.kernel = launch.kernel
-        self.storage = program.storage
         self.memory = memory
+        buffers = self.kernel.buffers
+        self.places = [
+            [
+                (program.storage[id(v)], sizes(b.grid, i.domain))
+                for b, v in zip(buffers, i.values, strict=True)
+            ]
+            for i in launch.instances
+        ]
 
     def run(self) -> None:
         ((root, out),) = self.kernel.stores
-        for instance in self.launch.instances:
-            arrays = self._matrices(instance)
-            call(root, arrays, arrays[out])
-
-    def _matrices(self, instance: Instance) -> list[Array]:
-        """The instance's arrays as (matrices, rows, columns)."""
-        buffers = zip(self.kernel.buffers, instance.values, strict=True)
-        return [
-            self.memory.arrays[self.storage[id(value)]].reshape(sizes(b.grid, instance.domain))
-            for b, value in buffers
-        ]
+        stored = self.memory.arrays
+        with np.errstate(all="ignore"):
+            for places in self.places:
+                arrays = [stored[key].reshape(size) for key, size in places]
+                call(root, arrays, arrays[out])
