@@ -4,15 +4,20 @@ if __name__ != "symopt.ops":
     raise ImportError("these are the definitions of symopt.ops: import symopt, not ops")
 
 from . import (
+    adadelta,
     adafactor,
     adagrad,
     adam,
+    adamax,
     adamw,
     arithmetic,
+    averaging,
+    codecs,
     elementwise,
     ftrl,
     lamb,
     muon,
+    nadam,
     reductions,
     rmsprop,
     sgd,
@@ -20,6 +25,6 @@ from . import (
 )
 
 __all__ = [
-    "adafactor", "adagrad", "adam", "adamw", "arithmetic", "elementwise", "ftrl", "lamb", "muon", "reductions",
-    "rmsprop", "sgd", "signs",
-]
+    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "arithmetic", "averaging", "codecs",
+    "elementwise", "ftrl", "lamb", "muon", "nadam", "reductions", "rmsprop", "sgd", "signs",
+]  # fmt: skip

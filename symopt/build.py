@@ -88,7 +88,7 @@ class Builder:
         where: Where | None = None,
         **attrs: Any,
     ) -> Node:
-        """A leaf: load, scalar, const, count or touched."""
+        """A leaf: one of prims.LEAVES."""
         return self._intern(op, (), attrs, Type(dtype, extent, grid), where)
 
     def library(self, op: str, inputs: tuple[Node, ...], where: Where | None = None, to: str = "") -> Node:

@@ -11,7 +11,7 @@ from ..build import Builder
 from ..expr import Extent, Node, Type, toposort
 from ..library import LIBRARY as FUNCTIONS
 from ..opdef import OpDef
-from ..prims import REDUCTIONS
+from ..prims import NEED_ROWS, REDUCTIONS
 from ..trace import trace
 from .ir import DENSE, LIBRARY, LISTED, REDUCE, STANDARD, Body, Param
 from .rounding import lost, stored
@@ -148,11 +148,9 @@ def _operands(roots: list[Node], views: set[int]) -> set[int]:
 
 
 def _is_per_row(node: Node, grid: str) -> bool:
-    """Whether a value in a stage over `grid` is one per row."""
-    reduction = REDUCTIONS.get(node.op)
-    return (node.op == "load" and _relative(_type(node), grid).extent == Extent.ROW) or (
-        reduction is not None and reduction.extent == Extent.ROW
-    )
+    """Whether a value in a stage over `grid` needs the rows: it is one per row, or a number in one."""
+    is_row = node.op == "load" and _relative(_type(node), grid).extent == Extent.ROW
+    return is_row or node.op in NEED_ROWS
 
 
 def _relative(type_: Type, grid: str) -> Type:
@@ -258,7 +256,7 @@ def _renumber(roots: tuple[Node, ...], position: dict[int, int], over: str) -> l
     builder = Builder("float32")
     replaced: dict[int, Node] = {}
     for node in toposort(roots):
-        if node.op in ("load", "index"):
+        if node.op in ("load", "index", "column"):
             attrs = {**node.attrs, "index": position[node.attrs["index"]]} if node.op == "load" else {}
             type_ = _relative(_type(node), over)
             replaced[id(node)] = builder.leaf(node.op, type_.dtype, type_.extent, where=node.where, **attrs)
