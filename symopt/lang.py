@@ -121,7 +121,7 @@ def updated(weight: Tensor | None, /, **states: Tensor) -> Updated:
     return Updated(weight, states)
 
 
-def _place() -> Where:
+def place() -> Where:
     """The line of the formula that is being traced: the first frame outside the language."""
     frame = sys._getframe(2)
     while frame.f_globals.get("__name__") in LANGUAGE and frame.f_back is not None:
@@ -138,7 +138,7 @@ def _apply(op: str, *operands: Any) -> Tensor:
         x.node if isinstance(x, Tensor) else builder.truth(x) if k < n_conditions else builder.const(x)
         for k, x in enumerate(operands)
     ]
-    return Tensor(builder, builder.make(op, *nodes, where=_place()))
+    return Tensor(builder, builder.make(op, *nodes, where=place()))
 
 
 def _plain(*operands: Any) -> bool:
@@ -205,7 +205,7 @@ def float16(x: Tensor) -> Tensor:
     kind = x.node.type
     if kind is None or kind.extent == Extent.HOST:
         raise GraphError("float16 of a number: the host keeps its numbers in float64; give an array")
-    rounded = x.builder.cast(x.node, "float16", _place())
+    rounded = x.builder.cast(x.node, "float16", place())
     return Tensor(x.builder, x.builder.cast(rounded, kind.dtype))
 
 
@@ -359,8 +359,6 @@ def row_count(x: Tensor) -> Tensor:
 
 def size(x: Tensor, axis: int) -> Tensor:
     """Number of rows (0) or columns (1) of x. In a formula not on matrices columns are all axes but the first."""
-    if axis == 0:
-        _need_matrices(x, "column_count")
     letter = x.node.type.grid[axis] if x.node.type else ""
     return Tensor(x.builder, x.builder.const(1)) if letter == "1" else _count(x, COUNTS[letter])
 
@@ -378,16 +376,3 @@ def column(x: Tensor) -> Tensor:
 
 def _count(x: Tensor, of: str) -> Tensor:
     return Tensor(x.builder, x.builder.leaf("scalar", "float64", Extent.HOST, name=f"count:{of}"))
-
-
-def call_library(op: str, *operands: Tensor) -> Tensor:
-    """The function `op` of a library on whole matrices."""
-    for x in operands:
-        _need_matrices(x, op)
-    builder = operands[0].builder
-    return Tensor(builder, builder.library(op, tuple(x.node for x in operands), _place()))
-
-
-def _need_matrices(x: Tensor, what: str) -> None:
-    if not x.builder.matrices:
-        raise GraphError(f"{what} is for formulas whose weight is annotated Matrix, in {_place()}")
