@@ -89,6 +89,8 @@ def run(
     )
     attrs = {"rescale_grad": 0.5, "clip_gradient": 0.7 if rng.random() < 0.5 else -1.0}
     attrs = {k: v for k, v in attrs.items() if k in op.attrs} | required(op)
+    flags = [k for k, a in op.attrs.items() if a.kind == "bool" and k not in ("lazy_update", "kahan")]
+    attrs |= {k: bool(rng.random() < 0.5) for k in flags}
     variables = [sym.var(name) for name in ("new", "given", *(i.name for i in op.inputs[2:]))]
     node = getattr(sym, op.name)(*variables, out=variables[0], lazy_update=storage != "standard", **attrs)
     arrays = {"new": weight, "given": given, **others}
