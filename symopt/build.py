@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .dtypes import COMPUTE
+from .dtypes import COMPLEX, COMPLEX_OF, COMPONENT, COMPUTE, component
 from .errors import Where
 from .expr import Extent, Node, Type
-from .prims import CAST, PRIMS, REDUCTIONS
+from .prims import CAST, PAIR, PRIMS, REDUCTIONS
 
 
 class Builder:
@@ -45,10 +45,14 @@ class Builder:
         return self._intern(node.op, inputs, node.attrs, Type(node.type.dtype, extent), node.where)
 
     def cast(self, x: Node, dtype: str, where: Where | None = None) -> Node:
-        """x rounded to `dtype`; a number of the host stays one per tensor but has that dtype."""
+        """x rounded to `dtype`; a number of the host stays one per tensor but has that dtype. Both parts of a pair; a
+        real number becomes a pair whose imaginary part is zero."""
         assert x.type is not None
         if x.type.dtype == dtype:
             return x
+        if dtype in COMPLEX:
+            real, imag = x.inputs if x.op == PAIR else (x, self.const(0))
+            return self.pair(self.cast(real, component(dtype)), self.cast(imag, component(dtype)))
         if x.type.dtype == "float64" and dtype in ("float16", "bfloat16") and x.type.extent > Extent.HOST:
             # Processors have no direct instruction: every engine takes two steps.
             return self.cast(self.cast(x, "float32", where), dtype, where)
@@ -57,6 +61,9 @@ class Builder:
     def select(self, condition: Node, x: Node, y: Node) -> Node:
         """x or y, both of one stored dtype: a choice moves bits and computes nothing."""
         assert condition.type is not None and x.type is not None and y.type is not None
+        if x.op == PAIR:
+            parts = (self.select(condition, *both) for both in zip(x.inputs, y.inputs, strict=True))
+            return self.pair(*parts)
         extent = max(condition.type.extent, x.type.extent, y.type.extent)
         return self._intern("where", (condition, x, y), {}, Type(x.type.dtype, extent), None)
 
@@ -67,6 +74,19 @@ class Builder:
     def leaf(self, op: str, dtype: str, extent: Extent, where: Where | None = None, **attrs: Any) -> Node:
         """A leaf: load, scalar, const, count or touched."""
         return self._intern(op, (), attrs, Type(dtype, extent), where)
+
+    def load(self, dtype: str, extent: Extent, **attrs: Any) -> Node:
+        """What an array of any dtype holds: a leaf, or a pair of leaves."""
+        if dtype not in COMPLEX:
+            return self.leaf("load", dtype, extent, **attrs)
+        return self.pair(*(self.leaf("load", COMPONENT[dtype], extent, **attrs, part=k) for k in (0, 1)))
+
+    def pair(self, real: Node, imag: Node) -> Node:
+        """A complex number of its parts."""
+        dtype = self._numeric((real, imag))
+        parts = (self._on_device(real, dtype), self._on_device(imag, dtype))
+        extent = max(x.type.extent for x in parts if x.type)
+        return self._intern(PAIR, parts, {}, Type(COMPLEX_OF[dtype], extent), None)
 
     def const(self, value: float) -> Node:
         return self.leaf("const", "float64", Extent.HOST, value=float(value))

@@ -130,3 +130,6 @@ COMBINE: dict[str, Callable[[Any, Any], Any]] = {
 # is the condition that a row is in the sparse gradient; `index` is the number of the element, or row, in the tensor.
 LEAVES = ("load", "scalar", "const", "touched", "index")
 CAST = "cast"
+# A complex number made of two real ones, its parts: only what is stored is one. Loads of complex arrays have an
+# attribute `part` (0 real, 1 imaginary) and the dtype of the parts; all primitives are real.
+PAIR = "pair"
