@@ -176,7 +176,7 @@ def _stored(signature: Signature, builder: Builder, named: dict[str, Node]) -> l
             old = op.inputs[0].name if param.name == "output" else param.name
             index = [i.name for i in op.inputs].index(old)
             touched = builder.leaf("touched", "bool", Extent.ROW)
-            kept = builder.leaf("load", param.dtype, signature.inputs[index][2], index=index, name=old)
+            kept = builder.load(param.dtype, signature.inputs[index][2], index=index, name=old)
             root = builder.select(touched, root, kept)
         roots.append(root)
     return roots
