@@ -7,9 +7,10 @@ transposes. Such values meet as NumPy's arrays do: one row, or one column, goes 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-from .errors import GraphError
+from .errors import DTypeError, GraphError
 from .lang import Tensor, abs2, place, row_sum, size, sqrt
 
 __all__ = [
@@ -61,8 +62,14 @@ def _call(op: str, *operands: Tensor) -> Tensor:
     """The function `op` of a library on whole matrices."""
     for x in operands:
         _need_matrices(x, op)
-    builder = operands[0].builder
-    return Tensor(builder, builder.library(op, tuple(x.node for x in operands), place()))
+    library = partial(operands[0].builder.library, op, where=place())
+    real = tuple(x.node for x in operands)
+    if all(x.imag is None for x in operands):
+        return Tensor(operands[0].builder, library(real))
+    if op == "matmul":
+        raise DTypeError("matmul takes no complex values")
+    (x,) = operands
+    return Tensor(x.builder, library(real), None if x.imag is None else library((x.imag,)))
 
 
 def _need_matrices(x: Tensor, what: str) -> None:
