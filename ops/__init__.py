@@ -3,8 +3,26 @@
 if __name__ != "symopt.ops":
     raise ImportError("these are the definitions of symopt.ops: import symopt, not ops")
 
-from . import adagrad, adam, adamw, arithmetic, elementwise, ftrl, lamb, reductions, rmsprop, sgd, signs
+from . import (
+    adadelta,
+    adagrad,
+    adam,
+    adamax,
+    adamw,
+    arithmetic,
+    averaging,
+    codecs,
+    elementwise,
+    ftrl,
+    lamb,
+    nadam,
+    reductions,
+    rmsprop,
+    sgd,
+    signs,
+)
 
 __all__ = [
-    "adagrad", "adam", "adamw", "arithmetic", "elementwise", "ftrl", "lamb", "reductions", "rmsprop", "sgd", "signs",
-]
+    "adadelta", "adagrad", "adam", "adamax", "adamw", "arithmetic", "averaging", "codecs", "elementwise",
+    "ftrl", "lamb", "nadam", "reductions", "rmsprop", "sgd", "signs",
+]  # fmt: skip

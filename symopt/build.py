@@ -65,7 +65,7 @@ class Builder:
         return self._intern(op, inputs, {}, type_, None)
 
     def leaf(self, op: str, dtype: str, extent: Extent, where: Where | None = None, **attrs: Any) -> Node:
-        """A leaf: load, scalar, const, count or touched."""
+        """A leaf: one of prims.LEAVES."""
         return self._intern(op, (), attrs, Type(dtype, extent), where)
 
     def const(self, value: float) -> Node:

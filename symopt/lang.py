@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated",
-    "abs2", "absolute", "at_least", "at_most", "both", "clip", "count", "either", "exp", "fmod",
-    "is_finite", "log", "max_of", "maximum", "min_of", "minimum", "norm", "power", "row_count",
-    "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of",
-    "updated", "where",
+    "abs2", "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "count", "either", "exp",
+    "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "min_of", "minimum",
+    "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign",
+    "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
 ]  # fmt: skip
 
 
@@ -143,7 +143,7 @@ def _plain(*operands: Any) -> bool:
     return not any(isinstance(x, Tensor) for x in operands)
 
 
-def sqrt(x: Tensor) -> Tensor:
+def sqrt(x: Number) -> Tensor:
     """Square root of each element, correctly rounded."""
     return _apply("sqrt", x)
 
@@ -171,6 +171,40 @@ def exp(x: Tensor) -> Tensor:
 def log(x: Tensor) -> Tensor:
     """Natural logarithm. On array values the last digit depends on the platform's library."""
     return _apply("log", x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Hyperbolic tangent. On array values the last digit depends on the platform's library."""
+    return _apply("tanh", x)
+
+
+def floor(x: Tensor) -> Tensor:
+    """The largest whole number not above x."""
+    return _apply("floor", x)
+
+
+def ceil(x: Tensor) -> Tensor:
+    """The smallest whole number not below x."""
+    return _apply("ceil", x)
+
+
+def trunc(x: Tensor) -> Tensor:
+    """x without its fraction: the nearest whole number toward zero."""
+    return _apply("trunc", x)
+
+
+def rint(x: Tensor) -> Tensor:
+    """The nearest whole number; of two as near, the even one."""
+    return _apply("rint", x)
+
+
+def float16(x: Tensor) -> Tensor:
+    """x rounded to what float16 can hold, to nearest even; float64 by way of float32."""
+    kind = x.node.type
+    if kind is None or kind.extent == Extent.HOST:
+        raise GraphError("float16 of a number: the host keeps its numbers in float64; give an array")
+    rounded = x.builder.cast(x.node, "float16", _place())
+    return Tensor(x.builder, x.builder.cast(rounded, kind.dtype))
 
 
 def power(x: Number, y: Number) -> Tensor:
@@ -216,6 +250,14 @@ def minimum(x: Number, y: Number) -> Tensor:
 def _first_if(wins: Tensor, x: Number, y: Number) -> Tensor:
     """x where it wins or is NaN, else y."""
     return where(wins if _plain(x) else either(wins, _apply("ne", x, x)), x, y)
+
+
+def lerp(start: Tensor, end: Tensor, weight: Number) -> Tensor:
+    """start + weight * (end - start), reckoned from the nearer of the two as torch does: weight 1 gives just `end`."""
+    if not isinstance(weight, Tensor):
+        weight = Tensor(start.builder, start.builder.const(weight))
+    near = weight < 0.5
+    return where(near, start, end) + where(near, weight, weight - 1) * (end - start)
 
 
 def is_finite(x: Tensor) -> Tensor:
@@ -304,6 +346,11 @@ def count(x: Tensor) -> Tensor:
 def row_count(x: Tensor) -> Tensor:
     """Number of elements of a row."""
     return _count(x, "row")
+
+
+def column(x: Tensor) -> Tensor:
+    """Number of each element in its row of x, from 0, over all axes but the first. Exact up to 2**24 columns."""
+    return Tensor(x.builder, x.builder.leaf("column", x.builder.compute, Extent.ELEMENT))
 
 
 def _count(x: Tensor, of: str) -> Tensor:

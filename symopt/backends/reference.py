@@ -165,6 +165,8 @@ class ReferenceEngine:
                 values[id(node)] = mask
             elif node.op == "index":
                 values[id(node)] = _indices(node.type.extent, rows, shape[1])
+            elif node.op == "column":
+                values[id(node)] = np.arange(shape[1], dtype=to_numpy(node.type.dtype))[None, :]
             elif node.op in REDUCTIONS:
                 values[id(node)] = _reduce(node, values[id(node.inputs[0])], shape)
             else:

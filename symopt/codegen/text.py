@@ -62,7 +62,7 @@ def _statements(kernel: Kernel, stores: tuple[tuple[Node, int], ...], numbers: d
     targets = {id(root): f"new {kernel.buffers[b].name}" for root, b in reversed(stores)}
     count = 0
     for node in order:
-        if id(node) in names or is_number(node) or node.op in ("load", "index"):
+        if id(node) in names or is_number(node) or node.op in ("load", "index", "column"):
             continue
         if id(node) in targets or uses[id(node)] > 1 or node.op in REDUCTIONS:
             name = targets.get(id(node)) or f"t{count}"
@@ -93,8 +93,8 @@ def _bound(node: Node, names: dict[int, str]) -> tuple[str, int]:
         return names[id(node)], ATOM
     if node.op == "load":
         return str(node.attrs["name"]), ATOM
-    if node.op == "index":
-        return "index", ATOM
+    if node.op in ("index", "column"):
+        return node.op, ATOM
     if node.op == "scalar":
         name = node.attrs["name"]
         return str(name[1] if isinstance(name, tuple) else name), ATOM

@@ -59,7 +59,8 @@ class Operands:
         attrs = self.node.attrs
         if name in self.tuples:
             key, index = self.tuples[name]
-            return Attribute(self.node, key, attrs[key], index)
+            if key in attrs:
+                return Attribute(self.node, key, attrs[key], index)
         return Attribute(self.node, name, attrs[name] if name in attrs else self.op.attrs[name].default)
 
 

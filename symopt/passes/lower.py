@@ -99,8 +99,9 @@ class _Lowering:
         """An op on arrays: its results of the type given, then the new states, which are like the old ones."""
         node, op = operands.node, operands.op
         mode, sparse = _mode(operands)
-        if mode == DENSE:
-            operands.inputs = [self._densify(v, node) for v in operands.inputs]
+        operands.inputs = [
+            v if i == sparse else self._densify(v, node) for i, v in enumerate(operands.inputs)
+        ]
         outputs = [Value(f"{node.name}{suffix}", *result)] * op.n_results
         for k in op.state_positions:
             old = operands.inputs[k]

@@ -7,7 +7,7 @@ them. A sum over a tensor is complete only when its kernel is: what reads it sta
 from __future__ import annotations
 
 from ..expr import Extent, toposort
-from ..prims import REDUCTIONS
+from ..prims import NEED_ROWS
 from .ir import DENSE, LISTED, REDUCE, STANDARD, Body, Call, Lowered, Region, Shape, Value
 
 MAX_CALLS = 64  # larger kernels compile slowly and run out of registers
@@ -187,7 +187,7 @@ def needs_rows(body: Body) -> bool:
     known = _NEEDS_ROWS.get(id(body))
     if known is None:
         per_row = any(p.extent == Extent.ROW for p in (*body.params, *body.outputs)) or any(
-            n.op in REDUCTIONS and REDUCTIONS[n.op].extent == Extent.ROW for n in toposort(body.roots)
+            n.op in NEED_ROWS for n in toposort(body.roots)
         )
         known = _NEEDS_ROWS[id(body)] = (body, per_row or body.mode in (LISTED, STANDARD))
     return known[1]

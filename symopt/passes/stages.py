@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from ..build import Builder
 from ..expr import Extent, Node, Type, toposort
 from ..opdef import OpDef
-from ..prims import REDUCTIONS
+from ..prims import NEED_ROWS, REDUCTIONS
 from ..trace import trace
 from .ir import DENSE, LISTED, REDUCE, STANDARD, Body, Param
 from .rounding import lost, stored
@@ -69,10 +69,7 @@ def _load_stage(count: int, type_: Type, name: str) -> Node:
 
 
 def _is_per_row(node: Node) -> bool:
-    reduction = REDUCTIONS.get(node.op)
-    return (node.op == "load" and _type(node).extent == Extent.ROW) or (
-        reduction is not None and reduction.extent == Extent.ROW
-    )
+    return node.op in NEED_ROWS or (node.op == "load" and _type(node).extent == Extent.ROW)
 
 
 def _stored(signature: Signature, builder: Builder, named: dict[str, Node]) -> list[Node]:
