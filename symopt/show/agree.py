@@ -12,7 +12,6 @@ from ..opdef import STATE_KINDS, OpDef, all_ops
 from ..shapes import reach
 from .canonical import canonical, ordered
 from .formula import OFF, Formula, flags, formula_of, neutral_values
-from .reading import read
 from .terms import Term, rebuilt, term
 
 SAME, ROUNDED, DIFFERENT = "the same operations", "the same but for rounding", "different"
@@ -51,7 +50,9 @@ def agreements(op: OpDef) -> list[Agreement]:
 
 def agreement(first: OpDef, second: OpDef) -> Agreement | None:
     """How two ops agree, with as little as possible left out; None if they do not."""
-    if first.gives != second.gives or sorted(i.kind for i in first.inputs) != sorted(i.kind for i in second.inputs):
+    if first.gives != second.gives or sorted(i.kind for i in first.inputs) != sorted(
+        i.kind for i in second.inputs
+    ):
         return None
     options = list(roles(first, second))
     for level in range(3):
@@ -62,7 +63,9 @@ def agreement(first: OpDef, second: OpDef) -> Agreement | None:
                 _put_back(first, second, role, at, own_at, verdict)
                 pairs = [*role.inputs.items(), *role.attrs.items()]
                 names = tuple((new, old) for old, new in pairs if new != old)
-                return Agreement(second, verdict, at, own_at, names, _rows(first, {}) == _rows(second, role.inputs))
+                return Agreement(
+                    second, verdict, at, own_at, names, _rows(first, {}) == _rows(second, role.inputs)
+                )
     return None
 
 
@@ -78,7 +81,9 @@ def _put_back(
     """Take out of `at` and `own_at` what both ops have and need not leave out to agree."""
     for theirs, ours in role.attrs.items():
         if ours in at and theirs in own_at:
-            less, own_less = ({n: v for n, v in d.items() if n != name} for d, name in ((at, ours), (own_at, theirs)))
+            less, own_less = (
+                {n: v for n, v in d.items() if n != name} for d, name in ((at, ours), (own_at, theirs))
+            )
             if _verdict_at(first, second, role, less, own_less) == verdict:
                 del at[ours], own_at[theirs]
 
@@ -137,11 +142,15 @@ def _left(op: OpDef, other: OpDef, kind: str) -> list[str]:
     return [
         n
         for n, a in op.attrs.items()
-        if n not in other.attrs and kind == ("switch" if a.switch else a.kind) and (a.switch or n not in neutral)
+        if n not in other.attrs
+        and kind == ("switch" if a.switch else a.kind)
+        and (a.switch or n not in neutral)
     ]
 
 
-def conditions(first: OpDef, second: OpDef, role: Roles, level: int = 0) -> tuple[dict[str, Any], dict[str, Any]]:
+def conditions(
+    first: OpDef, second: OpDef, role: Roles, level: int = 0
+) -> tuple[dict[str, Any], dict[str, Any]]:
     """Values of attributes for a comparison: defaults of those that one op alone has; flags both have as the first has
     them; at level 1 no clips and bounds, at level 2 nothing that can be neutral."""
     at = {n: v for n, v in _defaults(first).items() if n not in role.attrs.values()}
@@ -166,7 +175,7 @@ def renamed(formula: Formula, role: Roles) -> Formula:
     made: dict[Term, Term] = {}
     for op, names in (("input", role.inputs), ("attr", role.attrs)):
         made |= {term(op, value=old): term(op, value=new) for old, new in names.items()}
-    roots = rebuilt(formula.outputs.values(), made, read)
+    roots = rebuilt(formula.outputs.values(), made)
     names_in = {made[t]: name for t, name in formula.names.items() if t in made and made[t].args}
     outputs = {role.inputs.get(n, n): t for n, t in zip(formula.outputs, roots)}
     return formula._replace(outputs=outputs, names=names_in)

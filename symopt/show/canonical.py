@@ -1,4 +1,4 @@
-"""One way to write a term, so that terms equal by algebra are one object: a sum of products of powers of what is no sum.
+"""One way to write a term, so that terms equal by algebra are one object: a sum of products of powers of other terms.
 
 Algebra of real numbers, with every root taken of a number >= 0: two terms found equal here may differ by rounding.
 """
@@ -21,6 +21,7 @@ LARGEST = 300  # products of sums with more terms than that stay products
 POWERS = (2.0, 3.0, 4.0)
 
 
+@cache
 def canonical(t: Term) -> Term:
     """The term as it is always written."""
     return _written(_polynomial(t))
@@ -48,7 +49,9 @@ def _written(p: Polynomial) -> Term:
 
 
 def _factors(monomial: Monomial) -> list[Term]:
-    return [term("^", atom, number(power)) for atom, power in sorted(monomial, key=lambda f: (id(f[0]), f[1]))]
+    return [
+        term("^", atom, number(power)) for atom, power in sorted(monomial, key=lambda f: (id(f[0]), f[1]))
+    ]
 
 
 def _order(monomial: Monomial) -> list[tuple[int, int]]:

@@ -7,17 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from ..attrs import REQUIRED
 from ..opdef import STORAGE_ATTRS, OpDef
 from .agree import DIFFERENT, ROUNDED, SAME, Roles, conditions, formulas_agree, renamed, roles, verdict_of
 from .canonical import canonical
 from .formula import Formula, formula_of
+from .marks import marked
 from .maths import UNICODE, write
 from .sheet import shown
 from .terms import Term, in_order, rebuilt, term
 from .trajectory import ACTIVE, Trajectory, trajectory
-
-SUMS, PRODUCTS = ("add", "sub"), ("mul", "div")
 
 
 class AttributeDifference(NamedTuple):
@@ -46,9 +44,9 @@ class Difference:
     """What `rules.diff` found; `str` says it for people.
 
     `inputs`: pairs of (first's name, second's); `attributes`: those both have that differ; `only_first`, `only_second`:
-    name and default of the others; `at`, `second_at`: values under which formulas are compared; `is_same`: whether they
-    say the same, apart from rounding; `trajectory`: with equal attributes, those `trajectory_at`; `own_trajectory`: with
-    each op's own defaults.
+    name and default of the others; `at`, `second_at`: values under which formulas are compared; `is_same`: whether
+    they say the same, apart from rounding; `trajectory`: with equal attributes, `trajectory_at` among them;
+    `own_trajectory`: with each op's own defaults.
     """
 
     first: str
@@ -165,76 +163,11 @@ def _parts(formula: Formula) -> dict[str, Term]:
 
 def _cut(parts: Mapping[str, Term], name: str, names: Iterable[str], formula: Formula) -> Term:
     """A part in terms of the others of these names."""
-    cut = {parts[n]: term("new" if n in formula.outputs else "named", value=n) for n in names if parts[n].args}
+    cut = {
+        parts[n]: term("new" if n in formula.outputs else "named", value=n) for n in names if parts[n].args
+    }
     root = parts[name]
     return rebuilt([root], {t: new for t, new in cut.items() if t is not root})[0]
-
-
-def marked(a: Term, b: Term) -> tuple[Term, Term]:
-    """Both terms with the smallest parts that differ marked. Sums and products are matched item by item."""
-    if verdict_of(a, b) != DIFFERENT:
-        return a, b
-    for found in (all, any):
-        for chain in (SUMS, PRODUCTS):
-            if found(t.op in chain for t in (a, b)):
-                return _marked_chain(a, b, chain)
-    if a.op != b.op or len(a.args) != len(b.args) or not a.args:
-        return _mark(a), _mark(b)
-    pairs = [marked(x, y) for x, y in zip(a.args, b.args)]
-    return term(a.op, *(x for x, _ in pairs)), term(b.op, *(y for _, y in pairs))
-
-
-def _mark(t: Term) -> Term:
-    return term("marked", t)
-
-
-Item = tuple[int, Term]  # +1 or -1: added or subtracted, multiplied or divided by
-
-
-def _marked_chain(a: Term, b: Term, chain: tuple[str, ...]) -> tuple[Term, Term]:
-    ours, theirs = _items(a, chain, 1), _items(b, chain, 1)
-    left, right = list(range(len(ours))), list(range(len(theirs)))
-    for i in list(left):
-        for j in right:
-            if ours[i][0] == theirs[j][0] and verdict_of(ours[i][1], theirs[j][1]) != DIFFERENT:
-                left.remove(i)
-                right.remove(j)
-                break
-    if len(left) == len(ours) and len(right) == len(theirs):
-        return _mark(a), _mark(b)
-    new_left, new_right = {i: _mark(ours[i][1]) for i in left}, {j: _mark(theirs[j][1]) for j in right}
-    for i, j in _alike([(i, *ours[i]) for i in left], [(j, *theirs[j]) for j in right]):
-        new_left[i], new_right[j] = marked(ours[i][1], theirs[j][1])
-    return _with_items(a, chain, new_left), _with_items(b, chain, new_right)
-
-
-def _alike(left: list[tuple[int, int, Term]], right: list[tuple[int, int, Term]]) -> Iterator[tuple[int, int]]:
-    """Items that differ but play the same part: one left on either side with one sign."""
-    for sign in (1, -1):
-        ours, theirs = ([k for k, s, _ in side if s == sign] for side in (left, right))
-        if len(ours) == len(theirs) == 1:
-            yield ours[0], theirs[0]
-
-
-def _items(t: Term, chain: tuple[str, ...], sign: int) -> list[Item]:
-    if t.op not in chain:
-        return [(sign, t)]
-    x, y = t.args
-    return _items(x, chain, sign) + _items(y, chain, sign if t.op == chain[0] else -sign)
-
-
-def _with_items(t: Term, chain: tuple[str, ...], new: Mapping[int, Term]) -> Term:
-    """The term with some of its items, by number, replaced."""
-    count = -1
-
-    def walk(t: Term) -> Term:
-        nonlocal count
-        if t.op in chain:
-            return term(t.op, *map(walk, t.args))
-        count += 1
-        return new.get(count, t)
-
-    return walk(t)
 
 
 # ---- text
@@ -243,31 +176,42 @@ def _with_items(t: Term, chain: tuple[str, ...], new: Mapping[int, Term]) -> Ter
 def _text(d: Difference) -> Iterator[str]:
     yield f"{d.first} and {d.second}"
     yield ""
-    yield f"inputs      {', '.join(a if a == b else f'{a} ({b})' for a, b in d.inputs)}"
-    for op, names in ((d.first, d.only_first_inputs), (d.second, d.only_second_inputs)):
-        if names:
-            yield f"            only {op}: {', '.join(names)}"
-    label = "attributes  "
-    for x in d.attributes:
-        other = f" ({x.second_name})" if x.second_name != x.name else ""
-        yield f"{label}{x.name}{other}: {x.first} and {x.second}" if x.first != x.second else f"{label}{x.name}{other}"
-        label = " " * 12
-    for op, only, at in ((d.first, d.only_first, d.at), (d.second, d.only_second, d.second_at)):
-        if only:
-            yield f"{label}only {op}: {', '.join(f'{n} {v}' for n, v in only.items())}"
-            label = " " * 12
+    yield from _column("inputs", _input_rows(d))
+    yield from _column("attributes", _attribute_rows(d))
     yield ""
-    yield "formulas, in the names of the first, with what only one has at its default"
+    alone = ", with what one alone has at its default" if d.only_first or d.only_second else ""
+    yield f"formulas in the names of the first{alone}"
     width = max(len(d.first), len(d.second))
     for line in d.lines:
-        yield f"  {line.name} {'is ' * (line.verdict == DIFFERENT)}{line.verdict}"
+        yield f"  {line.name}: {line.verdict}"
         if line.verdict == SAME:
             yield f"    {line.first}"
         else:
             yield f"    {d.first:<{width}}  {line.first}"
             yield f"    {d.second:<{width}}  {line.second}"
-    at = ", ".join(f"{n} {v}" for n, v in d.trajectory_at.items())
-    yield ""
-    for title, run in ((f"equal attributes{at and f' ({at})'}", d.trajectory), ("their defaults", d.own_trajectory)):
-        if run:
-            yield f"on random gradients, with {title}: {run}"
+    if d.trajectory and d.own_trajectory:
+        at = ", ".join(f"{n} {v}" for n, v in d.trajectory_at.items())
+        yield ""
+        yield f"on random gradients, equal attributes{at and f' ({at})'}: {d.trajectory}"
+        yield f"on random gradients, their own defaults: {d.own_trajectory}"
+
+
+def _column(label: str, rows: Iterable[str]) -> Iterator[str]:
+    for k, row in enumerate(rows):
+        yield f"{label if k == 0 else '':<12}{row}"
+
+
+def _input_rows(d: Difference) -> Iterator[str]:
+    yield ", ".join(a if a == b else f"{a} ({b})" for a, b in d.inputs)
+    for op, names in ((d.first, d.only_first_inputs), (d.second, d.only_second_inputs)):
+        if names:
+            yield f"only {op}: {', '.join(names)}"
+
+
+def _attribute_rows(d: Difference) -> Iterator[str]:
+    for x in d.attributes:
+        name = x.name if x.name == x.second_name else f"{x.name} ({x.second_name})"
+        yield name if x.first == x.second else f"{name}: {x.first} and {x.second}"
+    for op, only in ((d.first, d.only_first), (d.second, d.only_second)):
+        if only:
+            yield f"only {op}: {', '.join(f'{n} {v}' for n, v in only.items())}"

@@ -46,12 +46,14 @@ def single(op: OpDef) -> OpDef:
 
 def formula_of(op: OpDef, values: Mapping[str, Any] | None = None) -> Formula:
     """The formula with numbers and flags put in; clips and bounds are on, flags at their defaults, if not given."""
+    op = single(op)
     parsed = {name: _parsed(op, name, value) for name, value in (values or {}).items()}
     return _formula(op, tuple(sorted(parsed.items())))
 
 
 def neutral_values(op: OpDef) -> dict[str, float]:
     """Attributes that do nothing by default, at what makes them do nothing."""
+    op = single(op)
     off = {a.name: OFF for a in op.attrs.values() if a.switch and a.default is not REQUIRED and a.default < 0}
     return off | {n: v for n, v in NEUTRAL.items() if n in op.attrs and op.attrs[n].default == v}
 
@@ -59,9 +61,7 @@ def neutral_values(op: OpDef) -> dict[str, float]:
 def flags(op: OpDef) -> tuple[Attr, ...]:
     """The attributes that decide what the formula says."""
     storage = {a.name for a in STORAGE_ATTRS}
-    return tuple(
-        a for n, a in op.attrs.items() if not a.is_numeric and n in op.keywords and n not in storage
-    )
+    return tuple(a for n, a in op.attrs.items() if not a.is_numeric and n in op.keywords and n not in storage)
 
 
 def _parsed(op: OpDef, name: str, value: Any) -> Any:
@@ -78,7 +78,7 @@ def _parsed(op: OpDef, name: str, value: Any) -> Any:
 
 @cache
 def _formula(op: OpDef, values: tuple[tuple[str, Any], ...]) -> Formula:
-    op, given = single(op), dict(values)
+    given = dict(values)
     structural = {a.name: _flag(a, given) for a in op.attrs.values() if not a.is_numeric}
     switches = {a.name: given.get(a.name, 0) >= 0 for a in op.attrs.values() if a.switch}
     inputs = [(i.name, "float64", EXTENTS.get(i.kind, Extent.ELEMENT)) for i in op.inputs]

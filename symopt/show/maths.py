@@ -68,7 +68,7 @@ _LATEX = _TEXT | {
     "norm": Form(ATOM, r"\lVert {0} \rVert", (0,)),
     "where": Form(0, r"\begin{{cases}} {1} & \text{{if }} {0} \\ {2} & \text{{otherwise}} \end{{cases}}", (0, 0, 0)),
 }  # fmt: skip
-_LATEX_FUNCTIONS = {"max": r"\max", "min": r"\min", "exp": r"\exp", "log": r"\log"}
+_LATEX_FUNCTIONS = {"max": r"\max", "min": r"\min", "exp": r"\exp", "log": r"\log", "tanh": r"\tanh"}
 # Numbers and attributes come second where they may.
 _FLIPPED = {"lt": "gt", "le": "ge", "eq": "eq", "ne": "ne", "max": "max", "min": "min"}
 
@@ -169,7 +169,9 @@ class _Symbols:
 
     def __init__(self, formula: Formula, lines: Sequence[Line]) -> None:
         op = formula.op
-        self.moving = {line.name for line in lines if line.is_new} | ({op.inputs[0].name} if op.is_update else set())
+        self.moving = {line.name for line in lines if line.is_new} | (
+            {op.inputs[0].name} if op.is_update else set()
+        )
         self.inputs = {i.name for i in op.inputs if i.kind == "tensor"} if op.is_update else set()
         names = [*op.input_names(), *op.attrs, *formula.outputs]
         literal = {_letter(n, False) for n in names}
@@ -183,7 +185,7 @@ class _Symbols:
 
     def _between(self, name: str) -> tuple[str, str]:
         """A value in between: with a tilde where an input is written the same."""
-        stem, _, count = name.rpartition("_") if re.fullmatch(r".+_\d+", name) else (name, "", "")
+        stem = re.sub(r"_\d+$", "", name)
         symbol, index = self.known.get(stem) or _letter(stem, False)
         while (symbol, index) in self.known.values():
             symbol = rf"\tilde{{{symbol}}}"

@@ -6,16 +6,26 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
-from ..forms import find_op
+from ..attrs import Attr
 from ..opdef import STORAGE_ATTRS, OpDef, all_ops
 from . import sheet
-from .agree import agreements
+from .agree import Agreement, agreements
 from .formula import formula_of
 from .lines import lines_of
 from .maths import latex_lines
 
-DIALECTS = ("mxnet1", "keras3", "keras", "torch", "monolith")
-MADE = "<!-- made by `python -m symopt.rules docs/ops` from the formulas: change those, then run `make docs` -->"
+# What a name begins with, and the system whose formula it is.
+DIALECTS = {
+    "": "MXNet 2",
+    "mxnet1_": "MXNet 1",
+    "keras_": "Keras of TF 2",
+    "keras3_": "Keras 3",
+    "torch_": "torch",
+    "monolith_": "Monolith",
+}
+MADE = (
+    "<!-- made by `python -m symopt.rules docs/ops` from the formulas: change those, then run `make docs` -->"
+)
 HOW_TO_READ = """\
 x' is the new value of x; x is its value before the step. Clips and bounds are shown on; a negative bound turns them
 off. `clip(x, c)` is x between -c and c. Flags have their defaults, and what each changes is said. In the LaTeX form
@@ -51,32 +61,49 @@ def all_pages(ops: Sequence[OpDef]) -> dict[str, str]:
     return {"README.md": index_page(families), **pages}
 
 
-def dialect(op: OpDef) -> str:
-    """The system whose formula an op is; a bare name is MXNet 2's."""
-    return next((d for d in DIALECTS if op.name.startswith(f"{d}_")), "")
-
-
 # ---- index
 
 
 def index_page(families: Mapping[str, Sequence[OpDef]]) -> str:
-    """All ops in a table: a row for each family, a column for each dialect."""
-    updates = {f: ops for f, ops in sorted(families.items()) if any(op.is_update for op in ops)}
-    ordinary = {f: ops for f, ops in sorted(families.items()) if f not in updates}
-    columns = ["", *(d for d in sorted(DIALECTS) if any(dialect(op) == d for ops in updates.values() for op in ops))]
+    """All ops: the update ops in a table with a row for each family and a column for each dialect, then the others."""
+    updates = {f: [op for op in ops if op.is_update] for f, ops in sorted(families.items())}
+    used = [d for d in DIALECTS if any(_names_in(d, op) for ops in updates.values() for op in ops)]
     lines = [MADE, "", "# Ops", "", "Every op that comes with symopt, with its formula.", "", HOW_TO_READ, ""]
-    lines += ["## Update ops", "", _row("family", "MXNet 2", *columns[1:]), "|---" * (len(columns) + 1) + "|"]
+    lines += [
+        "## Update ops",
+        "",
+        _row("family", *(DIALECTS[d] for d in used)),
+        "|---" * (len(used) + 1) + "|",
+    ]
     for family, ops in updates.items():
-        cells = [" ".join(_link(family, op) for op in ops if dialect(op) == d) for d in columns]
-        lines.append(_row(f"[{family}]({family}.md)", *cells))
-    lines += ["", "Attributes of every update op:", "", *_attribute_table(STORAGE_ATTRS), "", "## Ordinary ops", ""]
-    for family, ops in ordinary.items():
-        lines.append(f"* [{family}]({family}.md): {' '.join(_link(family, op) for op in ops)}")
+        if ops:
+            cells = ["<br>".join(_link(family, op, n) for op in ops for n in _names_in(d, op)) for d in used]
+            lines.append(_row(f"[{family}]({family}.md)", *cells))
+    lines += [
+        "",
+        "Attributes of every update op:",
+        "",
+        *_attribute_table(STORAGE_ATTRS),
+        "",
+        "## Ordinary ops",
+        "",
+    ]
+    for family in sorted(families):
+        links = [_link(family, op, op.name) for op in families[family] if not op.is_update]
+        if links:
+            lines.append(f"* [{family}]({family}.md): {', '.join(links)}")
     return "\n".join(lines) + "\n"
 
 
-def _link(family: str, op: OpDef) -> str:
-    return f"[`{op.name}`]({family}.md#{op.name.lower()})"
+def _names_in(dialect: str, op: OpDef) -> list[str]:
+    """The names by which an op belongs to a dialect: its own, or aliases. A bare name is MXNet 2's."""
+    own = next((d for d in DIALECTS if d and op.name.startswith(d)), "")
+    aliases = [n for n in op.aliases if dialect and n.startswith(dialect)]
+    return [op.name, *aliases] if own == dialect else aliases
+
+
+def _link(family: str, op: OpDef, name: str) -> str:
+    return f"[`{name}`]({family}.md#{op.name.lower()})"
 
 
 def _row(*cells: str) -> str:
@@ -113,32 +140,37 @@ def _op_lines(op: OpDef) -> Iterator[str]:
     attrs = sheet.own_attributes(op)
     if attrs:
         yield from (*_attribute_table(attrs), "")
-    yield from (f"* {line}" for line in _facts(op))
+    yield from _facts(op)
 
 
-def _attribute_table(attrs: Sequence[sheet.Attr]) -> list[str]:
+def _attribute_table(attrs: Sequence[Attr]) -> list[str]:
     rows = [_row(f"`{a.name}`", sheet.shown(a), _escaped(a.doc)) for a in attrs]
     return [_row("attribute", "default", ""), "|---|---|---|", *rows]
 
 
 def _facts(op: OpDef) -> Iterator[str]:
-    yield f"Inputs: {sheet.inputs_text(op)}"
-    rows = sheet.storage_text(op)
-    if rows:
-        yield f"Rows: {'; '.join(rows)}"
-    if "the last digit" in sheet.exactness_text(op):
-        yield f"Bits: {sheet.exactness_text(op)}"
-    names = [f"`{n}`" for n in sheet.names_of(op)]
-    if names:
-        yield f"Also called {', '.join(names)}"
-    forms = [f"`{p}`" for p in sheet.forms_of(op)]
-    if forms:
-        yield f"Forms: {', '.join(forms)}"
+    def code(names: Sequence[str]) -> str:
+        return ", ".join(f"`{n}`" for n in names)
+
+    bits = sheet.exactness_text(op)
+    facts = [
+        ("Inputs: ", sheet.inputs_text(op)),
+        ("Of the results for all arrays: ", sheet.together_text(op)),
+        ("Sparse rows: ", "; ".join(sheet.storage_text(op))),
+        ("Bits: ", "" if bits == sheet.EXACT else bits),
+        ("Also called ", code(sheet.names_of(op))),
+        ("Forms: ", code(sheet.forms_of(op))),
+    ]
+    yield from (f"* {label}{text}" for label, text in facts if text)
     agreeing = agreements(op)
     if agreeing:
-        yield "The same formula:"
-        yield from (f"  * {sheet.agreement_text(found)}".replace("* " + found.op.name, f"* `{found.op.name}`", 1)
-                    for found in agreeing)  # fmt: skip
+        yield "* The same formula:"
+        yield from (f"  * {_agreeing(found)}" for found in agreeing)
+
+
+def _agreeing(found: Agreement) -> str:
+    name, rest = found.op.name, sheet.agreement_text(found).removeprefix(found.op.name)
+    return f"[`{name}`]({PurePath(found.op.where.file).stem}.md#{name.lower()}){_escaped(rest)}"
 
 
 def _escaped(text: str) -> str:

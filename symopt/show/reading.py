@@ -1,7 +1,7 @@
 """What a formula's primitives mean to a reader: functions found again, and neutral numbers left out.
 
-Rules are written as in passes.simplify, whose own are among them. Those here are for reading only: they may change a bit,
-and no engine sees them.
+Rules are written as in passes.simplify, whose own are among them. Those here are for reading only: they may change a
+bit, and no engine sees them.
 """
 
 from __future__ import annotations

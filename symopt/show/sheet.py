@@ -10,7 +10,7 @@ from ..attrs import REQUIRED, Attr
 from ..dtypes import FLOATS, NARROW
 from ..errors import AttributeValueError
 from ..expr import Extent
-from ..forms import find_op
+from ..forms import find_op, then_op
 from ..opdef import OPS, STORAGE_ATTRS, OpDef
 from ..shapes import reach
 from .agree import ROUNDED, Agreement, agreements, structural_defaults
@@ -30,6 +30,7 @@ KINDS = {
     "vector": "one number per tensor",
 }
 FORMS = ("mp_", "multi_", "multi_mp_", "preloaded_multi_", "preloaded_multi_mp_")
+EXACT = "the same on every engine and machine"
 _STORAGE = tuple(a.name for a in STORAGE_ATTRS)
 
 
@@ -47,6 +48,11 @@ def formula_text(op: OpDef, values: Mapping[str, Any] | None = None) -> list[str
     return text_lines(lines_of(formula_of(op, values)))
 
 
+def together_text(op: OpDef) -> str:
+    """What an op of any number of arrays makes of the results, one for each."""
+    return "" if op.then is None else "; ".join(formula_text(then_op(op)))
+
+
 def inputs_text(op: OpDef) -> str:
     """The inputs in order, each with its kind."""
     return ", ".join(f"{i.name} ({KINDS[i.kind]})" if KINDS[i.kind] else i.name for i in op.inputs)
@@ -54,9 +60,17 @@ def inputs_text(op: OpDef) -> str:
 
 def forms_of(op: OpDef) -> list[str]:
     """Prefixes of the forms that are derived from an op."""
-    if not op.is_update or op.is_variadic:
+    if not op.is_update or op.is_variadic or op.master >= 0:
         return []
     return [p for p in FORMS if p + op.name not in OPS and find_op(p + op.name) is not None]
+
+
+def doc_of(op: OpDef) -> str:
+    """The docstring of an op, or of the op that it is a form of."""
+    if op.doc:
+        return op.doc
+    bases = [find_op(op.name.removeprefix(p)) for p in FORMS if op.name.startswith(p)]
+    return next((base.doc for base in bases if base is not None and base.doc), "")
 
 
 def names_of(op: OpDef) -> list[str]:
@@ -82,17 +96,20 @@ def storage_text(op: OpDef) -> list[str]:
     results = {n: op.inputs[0].name if n == "output" else n for n in op.outputs}
     always = [results[n] for n in results if n in op.standard]
     lazy = [results[n] for n in results if n not in op.standard]
-    look = f"the formula looks at {looks[extent]} only" if extent in looks else "the formula looks at single elements"
-    lines = [look, _lazy_line(op, lazy, always)]
-    return lines
+    look = (
+        f"the formula looks at {looks[extent]} only"
+        if extent in looks
+        else "the formula looks at single elements"
+    )
+    return [look, _lazy_line(op, lazy, always)]
 
 
 def _lazy_line(op: OpDef, lazy: list[str], always: list[str]) -> str:
     on = bool(op.attrs["lazy_update"].default)
     if not lazy:
-        return f"every row follows the dense formula, with gradient 0 where there is none: {', '.join(always)}"
-    text = f"lazy_update (default {on}) changes the rows listed only: {', '.join(lazy)}"
-    return text + (f"; in every row follow the dense formula: {', '.join(always)}" if always else "")
+        return f"every row follows the dense formula: {', '.join(always)}"
+    text = f"under lazy_update (default {on}) only listed rows change: {', '.join(lazy)}"
+    return text + (f"; every row follows the dense formula: {', '.join(always)}" if always else "")
 
 
 def exactness_text(op: OpDef) -> str:
@@ -100,7 +117,7 @@ def exactness_text(op: OpDef) -> str:
     found = sorted({name for values in _variants(op) for name in _inexact(op, values)})
     if found:
         return f"needs {', '.join(found)} of array values: the last digit is the platform's"
-    return "the same bits on every engine and machine"
+    return EXACT
 
 
 def _variants(op: OpDef) -> list[dict[str, Any]]:
@@ -126,6 +143,8 @@ def flag_values(op: OpDef) -> Iterator[tuple[dict[str, Any], str]]:
 
 def flag_changes(op: OpDef) -> list[tuple[str, list[str]]]:
     """For each flag that changes the formula, how it is set and the lines that are then other ones."""
+    if op.is_variadic:
+        return []
     usual = set(_normal(formula_text(op)))
     found = []
     for values, label in flag_values(op):
@@ -184,7 +203,7 @@ def describe(op: OpDef, values: Mapping[str, Any] | None = None) -> str:
 
 def _sheet(op: OpDef, values: Mapping[str, Any] | None) -> Iterator[str]:
     yield op.name
-    yield from op.doc.splitlines()
+    yield from doc_of(op).splitlines()
     yield ""
     rows = [
         ("formula in", f"{place(op)}:{op.where.line}"),
@@ -194,9 +213,10 @@ def _sheet(op: OpDef, values: Mapping[str, Any] | None) -> Iterator[str]:
         ("forms", ", ".join(forms_of(op))),
         ("dtypes", dtypes_text()),
         ("bits", exactness_text(op)),
-        ("rows", "; ".join(storage_text(op))),
+        ("sparse rows", "; ".join(storage_text(op))),
+        ("all arrays", together_text(op)),
     ]
-    yield from (f"{label:<12}{text}" for label, text in rows if text)
+    yield from (f"{label:<13}{text}" for label, text in rows if text)
     yield ""
     yield "each tensor" if op.is_variadic else "formula"
     yield from (f"  {line}" for line in formula_text(op, values))

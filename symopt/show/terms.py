@@ -9,8 +9,11 @@ Rules = tuple[tuple[Any, Any], ...]
 
 
 class Term:
-    """`op` applied to `args`. Leaves say by `value` what they are: `input` (an array at the start of the step), `new` (an
-    output), `attr`, `named` (a line of its own) and `number`. Made by `term` alone, so that equality is identity."""
+    """`op` applied to `args`. Made by `term` alone, so that equality is identity.
+
+    Leaves have a `value`: the name of an `input` (an array at the start of the step), of a `new` value (an output), of
+    an `attr`, of a `named` line, or a `number`.
+    """
 
     __slots__ = ("args", "op", "value")
 

@@ -22,7 +22,7 @@ REST = 0.5  # of required attributes that no table knows
 
 def _nadam_product(step: int) -> float:
     """The product of Nadam's momenta up to a step, with Keras's defaults."""
-    return math.prod(0.9 * (1 - 0.5 * 0.96 ** (0.004 * k)) for k in range(1, step + 1))
+    return math.prod(0.9 * (1 - 0.5 * math.pow(0.96, 0.004 * k)) for k in range(1, step + 1))
 
 
 # Values for required attributes, and numbers that change from step to step; scalar inputs too.
@@ -70,7 +70,9 @@ def trajectory(
     `own` each has its own defaults.
     """
     back = {ours: theirs for theirs, ours in role.attrs.items()}
-    common = {n: _value(n, first, second if n in back else None, back.get(n, n)) for n in first.attrs} | dict(at)
+    common = {n: _value(n, first, second if n in back else None, back.get(n, n)) for n in first.attrs} | dict(
+        at
+    )
     own_first = {n: _value(n, first, None, n) for n in first.attrs} | dict(at)
     ours, theirs = (own_first if own else common), {}
     for name in second.attrs:
