@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import permutations
+from itertools import combinations, islice, permutations, product
 from typing import Any, NamedTuple
 
 from ..attrs import REQUIRED
@@ -14,6 +14,7 @@ from .canonical import canonical, ordered
 from .formula import OFF, Formula, flags, formula_of, neutral_values
 from .terms import Term, rebuilt, term
 
+MOST = 12  # ways to pair attributes that are tried
 SAME, ROUNDED, DIFFERENT = "the same operations", "the same but for rounding", "different"
 
 
@@ -72,7 +73,11 @@ def agreement(first: OpDef, second: OpDef) -> Agreement | None:
 def _verdict_at(
     first: OpDef, second: OpDef, role: Roles, at: Mapping[str, Any], own_at: Mapping[str, Any]
 ) -> str:
-    return formulas_agree(formula_of(first, at), renamed(formula_of(second, own_at), role))
+    a, b = formula_of(first, at), formula_of(second, own_at)
+    names = {"input": role.inputs, "attr": role.attrs}
+    if a.leaves != {(op, names[op].get(name, name)) for op, name in b.leaves}:
+        return DIFFERENT  # at once: few pairs read the same
+    return formulas_agree(a, renamed(b, role))
 
 
 def _put_back(
@@ -93,8 +98,7 @@ def roles(first: OpDef, second: OpDef) -> Iterator[Roles]:
     for states in _states(first, second):
         inputs = {**_inputs(first, second), **states}
         by_name = {n: n for n in second.attrs if n in first.attrs}
-        further = _further(first, second)
-        if further:
+        for further in _further(first, second):
             yield Roles(inputs, {**by_name, **further})
         yield Roles(inputs, by_name)
 
@@ -127,14 +131,17 @@ def _states(first: OpDef, second: OpDef) -> Iterator[dict[str, str]]:
             yield found
 
 
-def _further(first: OpDef, second: OpDef) -> dict[str, str]:
-    """Attributes called otherwise: those left of one kind, in order, where both ops have as many."""
-    pairs: dict[str, str] = {}
+def _further(first: OpDef, second: OpDef) -> Iterator[dict[str, str]]:
+    """Attributes called otherwise: those that each has left, by kind and in order; if one has more, any of them."""
+    ways = []
     for kind in ("integer", "float", "switch"):
         ours, theirs = (_left(op, other, kind) for op, other in ((first, second), (second, first)))
-        if len(ours) == len(theirs):
-            pairs |= dict(zip(theirs, ours))
-    return pairs
+        count = min(len(ours), len(theirs))
+        pairs = product(combinations(theirs, count), combinations(ours, count))
+        ways.append([dict(zip(x, y)) for x, y in pairs])
+    for parts in islice(product(*ways), MOST):
+        if any(parts):
+            yield {theirs: ours for part in parts for theirs, ours in part.items()}
 
 
 def _left(op: OpDef, other: OpDef, kind: str) -> list[str]:

@@ -11,7 +11,7 @@ from ..opdef import STORAGE_ATTRS, OpDef
 from .agree import DIFFERENT, ROUNDED, SAME, Roles, conditions, formulas_agree, renamed, roles, verdict_of
 from .canonical import canonical
 from .formula import Formula, formula_of
-from .marks import marked
+from .marks import marked, size_of_marks
 from .maths import UNICODE, write
 from .sheet import shown
 from .terms import Term, in_order, rebuilt, term
@@ -107,19 +107,21 @@ def difference(
 
 
 def _best(first: OpDef, second: OpDef) -> Roles:
-    """The way to match states and attributes that makes most lines equal."""
+    """The way to match states and attributes that leaves least to differ."""
 
-    def fit(role: Roles) -> tuple[int, int]:
-        without, as_is = (_equal_outputs(first, second, role, level) for level in (2, 0))
-        return without, as_is
+    def fit(role: Roles) -> tuple[int, int, int]:
+        plain = [verdict_of(x, y) != DIFFERENT for x, y in _pairs(first, second, role, 2)]
+        differing = sum(size_of_marks(*marked(x, y)) for x, y in _pairs(first, second, role, 0))
+        return sum(plain), -differing, -sum(ours != theirs for theirs, ours in role.attrs.items())
 
     return max(roles(first, second), key=fit)
 
 
-def _equal_outputs(first: OpDef, second: OpDef, role: Roles, level: int) -> int:
+def _pairs(first: OpDef, second: OpDef, role: Roles, level: int) -> list[tuple[Term, Term]]:
+    """The outputs that both have, in the first's names."""
     at, own_at = conditions(first, second, role, level)
     a, b = formula_of(first, at), renamed(formula_of(second, own_at), role)
-    return sum(verdict_of(t, b.outputs[n]) != DIFFERENT for n, t in a.outputs.items() if n in b.outputs)
+    return [(t, b.outputs[n]) for n, t in a.outputs.items() if n in b.outputs]
 
 
 def _attributes(first: OpDef, second: OpDef, role: Roles) -> Iterator[AttributeDifference]:

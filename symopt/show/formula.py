@@ -18,7 +18,7 @@ from ..prims import CAST, PRIMS
 from ..shapes import EXTENTS
 from ..trace import trace
 from .reading import read
-from .terms import Term, number, rebuilt, term
+from .terms import Term, in_order, number, rebuilt, term
 
 # What these attributes are where they do nothing. Clips and bounds do nothing below zero.
 NEUTRAL = {"rescale_grad": 1.0, "wd": 0.0, "wd_lh": 0.0}
@@ -29,12 +29,13 @@ PLACEHOLDERS: dict[str, Any] = {"bool": False, "axis": False, "int": 1, "str": "
 
 class Formula(NamedTuple):
     """`outputs`: what each output is, by name; `names`: what the author calls values in between; `inexact`: functions
-    of array values whose last digit is the platform's."""
+    of array values whose last digit is the platform's; `leaves`: (`input` or `attr`, name) of what it reads."""
 
     op: OpDef
     outputs: dict[str, Term]
     names: dict[Term, str]
     inexact: tuple[str, ...]
+    leaves: frozenset[tuple[str, str]]
 
 
 def single(op: OpDef) -> OpDef:
@@ -89,7 +90,8 @@ def _formula(op: OpDef, values: tuple[tuple[str, Any], ...]) -> Formula:
     made = {term("attr", value=n): number(x) for n, x in given.items() if n in op.numeric}
     roots = rebuilt([terms[id(n)] for n in outputs.values()], made, read)
     new_names = {made[t]: name for t, name in names.items() if t in made and made[t].args}
-    return Formula(op, dict(zip(map(output_name(op), outputs), roots)), new_names, _inexact(order))
+    leaves = frozenset((t.op, str(t.value)) for t in in_order(roots) if t.op in ("input", "attr"))
+    return Formula(op, dict(zip(map(output_name(op), outputs), roots)), new_names, _inexact(order), leaves)
 
 
 def output_name(op: OpDef) -> Any:
@@ -160,5 +162,5 @@ def _assigned(where: Where) -> str:
     if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
         return ""
     calls = [n.func for n in ast.walk(statement.value) if isinstance(n, ast.Call)]
-    known = all(isinstance(f, ast.Name) and f.id in lang.__all__ for f in calls)
+    known = all(getattr(f, "id", getattr(f, "attr", "")) in lang.__all__ for f in calls)
     return statement.targets[0].id if known else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from .agree import DIFFERENT, verdict_of
-from .terms import Term, term
+from .terms import Term, in_order, term
 
 SUMS, PRODUCTS = ("add", "sub"), ("mul", "div")
 Item = tuple[int, Term]  # +1 or -1: added or subtracted, multiplied or divided by
@@ -23,6 +23,11 @@ def marked(a: Term, b: Term) -> tuple[Term, Term]:
         return _mark(a), _mark(b)
     pairs = [marked(x, y) for x, y in zip(a.args, b.args)]
     return term(a.op, *(x for x, _ in pairs)), term(b.op, *(y for _, y in pairs))
+
+
+def size_of_marks(*terms: Term) -> int:
+    """How many operations and leaves are marked."""
+    return sum(len(in_order([t])) for t in in_order(terms) if t.op == "marked")
 
 
 def _mark(t: Term) -> Term:

@@ -31,6 +31,8 @@ FUNCTIONS: Rules = (
     (("div", ("sum", "x"), ("count",)), ("mean", "x")),
     (("div", ("row_sum", "x"), ("row_count",)), ("row_mean", "x")),
     (("eq", ("sub", "x", "x"), 0.0), ("is_finite", "x")),
+    (("float16", ("float32", "x")), ("float16", "x")),  # the way that float64 takes
+    (("bfloat16", ("float32", "x")), ("bfloat16", "x")),
     (("ne", ("where", "c", 1.0, 0.0), 0.0), "c"),  # a condition of the host, handed to a kernel
     (
         (
