@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 from .errors import GraphError, Where
 from .expr import Extent, Node
+from .grids import WHOLE
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 __all__ = [
     "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated",
     "abs2", "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "count", "either", "exp",
-    "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "min_of", "minimum",
-    "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign",
-    "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
+    "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "mean_of", "min_of",
+    "minimum", "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min", "row_norm",
+    "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
 ]  # fmt: skip
 
 
@@ -105,6 +106,7 @@ States = Annotated[Tensor, "states"]  # any number of states, likewise
 Integer = Annotated[float, "integer"]  # a whole number that changes from step to step: a step count
 
 Number = Tensor | float
+LANGUAGE = ("symopt.lang", "symopt.matrices")
 
 
 class Updated(NamedTuple):
@@ -120,9 +122,9 @@ def updated(weight: Tensor | None, /, **states: Tensor) -> Updated:
 
 
 def _place() -> Where:
-    """The line of the formula that is being traced: the first frame outside this file."""
+    """The line of the formula that is being traced: the first frame outside the language."""
     frame = sys._getframe(2)
-    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+    while frame.f_globals.get("__name__") in LANGUAGE and frame.f_back is not None:
         frame = frame.f_back
     return Where(frame.f_code.co_filename, frame.f_lineno)
 
@@ -323,6 +325,11 @@ def sum_of(x: Tensor) -> Tensor:
     return _apply("sum", x)
 
 
+def mean_of(x: Tensor) -> Tensor:
+    """Mean of all elements: one value per tensor."""
+    return sum_of(x) / count(x)
+
+
 def max_of(x: Tensor) -> Tensor:
     """Largest of all elements; NaN if there is one; -inf for an empty tensor."""
     return _apply("max", x)
@@ -340,18 +347,47 @@ def norm(x: Tensor) -> Tensor:
 
 def count(x: Tensor) -> Tensor:
     """Number of elements of the tensor."""
-    return _count(x, "tensor")
+    if x.node.type is None or x.node.type.grid == WHOLE:
+        return _count(x, "tensor")
+    return _count(x, "matrices") * size(x, 0) * size(x, 1)
 
 
 def row_count(x: Tensor) -> Tensor:
     """Number of elements of a row."""
-    return _count(x, "row")
+    return size(x, 1)
+
+
+def size(x: Tensor, axis: int) -> Tensor:
+    """Number of rows (0) or columns (1) of x. In a formula not on matrices columns are all axes but the first."""
+    if axis == 0:
+        _need_matrices(x, "column_count")
+    letter = x.node.type.grid[axis] if x.node.type else ""
+    return Tensor(x.builder, x.builder.const(1)) if letter == "1" else _count(x, COUNTS[letter])
+
+
+COUNTS = {"r": "column", "c": "row"}  # a row has as many elements as there are columns
 
 
 def column(x: Tensor) -> Tensor:
     """Number of each element in its row of x, from 0, over all axes but the first. Exact up to 2**24 columns."""
-    return Tensor(x.builder, x.builder.leaf("column", x.builder.compute, Extent.ELEMENT))
+    grid = x.node.type.grid if x.node.type else WHOLE
+    if grid[1] == "1":
+        return Tensor(x.builder, x.builder.const(0))
+    return Tensor(x.builder, x.builder.leaf("column", x.builder.compute, Extent.ELEMENT, grid))
 
 
 def _count(x: Tensor, of: str) -> Tensor:
     return Tensor(x.builder, x.builder.leaf("scalar", "float64", Extent.HOST, name=f"count:{of}"))
+
+
+def call_library(op: str, *operands: Tensor) -> Tensor:
+    """The function `op` of a library on whole matrices."""
+    for x in operands:
+        _need_matrices(x, op)
+    builder = operands[0].builder
+    return Tensor(builder, builder.library(op, tuple(x.node for x in operands), _place()))
+
+
+def _need_matrices(x: Tensor, what: str) -> None:
+    if not x.builder.matrices:
+        raise GraphError(f"{what} is for formulas whose weight is annotated Matrix, in {_place()}")

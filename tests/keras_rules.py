@@ -98,6 +98,7 @@ def _attributes(op: OpDef, config: dict[str, Any], api: str) -> dict[str, Any]:
     """Attributes that the configuration gives, or that tf.keras rounds: beta1 is Keras's beta_1, and so on."""
     given = {key.replace("_", ""): value for key, value in config.items()}
     attrs = {name: given[name.replace("_", "")] for name in op.attrs if name.replace("_", "") in given}
+    attrs = {name: -1.0 if value is None else value for name, value in attrs.items()}  # off
     if api == "legacy":
         rounded = [name for name in ROUNDED if name in op.attrs]
         attrs |= {name: float(np.float32(attrs.get(name, op.attrs[name].default))) for name in rounded}

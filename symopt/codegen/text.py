@@ -8,6 +8,7 @@ from pathlib import Path
 from ..build import is_number, kernel_inputs
 from ..expr import Extent, Node, toposort
 from ..hostmath import constant_value
+from ..library import LIBRARY
 from ..passes.ir import Kernel
 from ..prims import CAST, PRIMS, REDUCTIONS
 from .emit import dtype_of
@@ -22,6 +23,7 @@ DOMAINS = {
     "listed": "each row in the sparse gradient",
     "standard": "each row; the gradient is 0 where it has none",
     "reduce": "each block of 8192 elements",
+    "library": "whole matrices, a call of a library",
 }
 
 
@@ -104,8 +106,8 @@ def _bound(node: Node, names: dict[int, str]) -> tuple[str, int]:
     if node.op == CAST:
         inner, binds = _bound(node.inputs[0], names)
         return (inner, binds) if is_number(node) else (f"{dtype_of(node)}({inner})", ATOM)
-    if node.op in REDUCTIONS:
-        return f"{node.op}({_expression(node.inputs[0], names)})", ATOM
+    if node.op in REDUCTIONS or node.op in LIBRARY:
+        return f"{node.op}({', '.join(_expression(x, names) for x in node.inputs)})", ATOM
     binds = BINDS.get(node.op, ATOM)
     texts = []
     for k, x in enumerate(node.inputs):
