@@ -1,16 +1,20 @@
-# make demo | test | check | bench | clean.  PYTHON is the interpreter that .venv is made with (3.11 or newer).
+# make demo | test | torch | check | bench | clean.  PYTHON is the interpreter that .venv is made with (3.11 or newer).
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test check bench clean
+.PHONY: demo test torch check bench clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/digits.py
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# What `make test` skips without torch.
+torch: .venv/.torch
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_torch.py tests/test_arrays.py tests/test_executor.py
 
 check: .venv/.dev
 	$(BIN)/ruff check .
@@ -32,6 +36,10 @@ clean:
 
 .venv/.dev: pyproject.toml | $(BIN)/python
 	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+.venv/.torch: .venv/.dev
+	$(INSTALL) torch==2.13.0
 	@touch $@
 
 .venv/.bench: pyproject.toml | $(BIN)/python

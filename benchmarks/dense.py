@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import symopt as so
 from symopt import sym
 from symopt.lang import State, Tensor, Updated, updated
 
-LR, BETA1, BETA2, EPSILON = 1e-3, 0.9, 0.999, 1e-8
+LR, BETA1, BETA2, EPSILON, DECAY = 1e-3, 0.9, 0.999, 1e-8, 0.01
 STATES = ("g", "m", "v")
 Arrays = dict[str, np.ndarray]
 
@@ -46,13 +46,13 @@ def numpy_adam(w: np.ndarray, g: np.ndarray, m: np.ndarray, v: np.ndarray) -> No
     w -= LR * m / (np.sqrt(v) + EPSILON)
 
 
-def torch_adam(torch: Any, arrays: Arrays, n: int, kind: str) -> Any:
+def torch_adam(torch: Any, arrays: Arrays, n: int, kind: str, name: str = "Adam") -> Any:
     parameters = []
     for k in range(n):
         parameter = torch.nn.Parameter(torch.from_numpy(arrays[f"w{k}"].copy()))
         parameter.grad = torch.from_numpy(arrays[f"g{k}"].copy())  # clip_grad_norm_ writes into it
         parameters.append(parameter)
-    return torch.optim.Adam(parameters, lr=LR, **{kind: True})
+    return getattr(torch.optim, name)(parameters, lr=LR, **{kind: True})
 
 
 def large(quick: bool) -> Iterable[Row]:
@@ -108,6 +108,23 @@ def gpt2_shapes(layers: int, width: int) -> list[tuple[int, ...]]:
 
 def clip_ema(quick: bool) -> Iterable[Row]:
     """Global-norm clip, Adam with decay, and averaged weights, on a list of tensors like GPT-2's."""
+
+    def update(w: Any, g: Any, m: Any, v: Any, scale: Any) -> Any:
+        return sym.adam_update(w, g, m, v, lr=LR, wd=DECAY, rescale_grad=scale, out=w)
+
+    yield _clip_ema(quick, "adam", update, "Adam")
+
+
+def clip_ema_adamw(quick: bool) -> Iterable[Row]:
+    """The same with AdamW; MXNet's decay is not multiplied by lr, torch's is."""
+
+    def update(w: Any, g: Any, m: Any, v: Any, scale: Any) -> Any:
+        return sym.adamw_update(w, g, m, v, scale, lr=LR, eta=1.0, wd=LR * DECAY, out=w)
+
+    yield _clip_ema(quick, "adamw", update, "AdamW")
+
+
+def _clip_ema(quick: bool, name: str, update: Callable[..., Any], torch_class: str) -> Row:
     shapes = gpt2_shapes(2 if quick else 6, 256 if quick else 512)
     rng = np.random.default_rng(0)
     arrays = {f"{p}{k}": rng.random(s, np.float32) for k, s in enumerate(shapes) for p in ("w", *STATES, "e")}
@@ -117,25 +134,24 @@ def clip_ema(quick: bool) -> Iterable[Row]:
     heads = []
     for k, g in enumerate(grads):
         w, m, v, e = (sym.var(f"{p}{k}") for p in ("w", "m", "v", "e"))
-        new = sym.adam_update(w, g, m, v, lr=LR, wd=0.01, rescale_grad=scale, out=w, name=f"u{k}")
+        new = update(w, g, m, v, scale)
         heads += [new, sym.elemwise_add(0.999 * e, 0.001 * new, out=e)]
     work: dict[str, Work] = {OURS: sym.Group(heads).bind(so.cpu(), args=arrays, aux_states=arrays).forward}
     torch = torch_or_none(so.num_threads())
     if torch:
-        work["torch"] = _torch_clip_ema(torch, arrays, len(shapes))
+        work["torch"] = _torch_clip_ema(torch, arrays, len(shapes), torch_class)
     size = sum(arrays[f"w{k}"].size for k in range(len(shapes)))
-    job = f"clip + adam + average, {len(shapes)} tensors"
-    yield Row(
-        job,
+    return Row(
+        f"clip + {name} + average, {len(shapes)} tensors",
         measure(work, 15),
         {"torch": 1.5},
         remark=f"{size / 1e6:.0f}M elements, two passes over the gradient",
     )
 
 
-def _torch_clip_ema(torch: Any, arrays: Arrays, n: int) -> Work:
-    optimizer = torch_adam(torch, arrays, n, "fused")
-    optimizer.param_groups[0]["weight_decay"] = 0.01
+def _torch_clip_ema(torch: Any, arrays: Arrays, n: int, torch_class: str) -> Work:
+    optimizer = torch_adam(torch, arrays, n, "fused", torch_class)
+    optimizer.param_groups[0]["weight_decay"] = DECAY
     parameters = optimizer.param_groups[0]["params"]
     averages = [torch.from_numpy(arrays[f"e{k}"].copy()) for k in range(n)]
 

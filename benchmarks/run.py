@@ -8,6 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import dense
+import lamb
+import mixed
+import rows
 import sparse
 import startup
 from harness import foreign_work, machine
@@ -21,7 +24,12 @@ JOBS = {
     "many": dense.many,
     "large": dense.large,
     "clip_ema": dense.clip_ema,
+    "clip_ema_adamw": dense.clip_ema_adamw,
+    "lamb": lamb.lamb,
+    "mp_adam": mixed.mp_adam,
     "lazy": sparse.lazy,
+    "group_adagrad": rows.group_adagrad,
+    "lazy_group_adagrad": rows.lazy_group_adagrad,
 }
 
 
@@ -34,7 +42,7 @@ def main() -> None:
     options = parser.parse_args()
     so.set_num_threads(options.threads)
     print(machine())
-    rows = []
+    found = []
     for name, job in JOBS.items():
         if options.only in (None, name):
             total, others = foreign_work()
@@ -44,9 +52,9 @@ def main() -> None:
                 if options.quick:
                     row.targets, row.limit = {}, None  # the targets are for the full sizes
                 print("\n".join(row.lines()), flush=True)
-                rows.append(asdict(row))
+                found.append(asdict(row))
     if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
+        options.json.write_text(json.dumps({"machine": machine(), "rows": found}, indent=1))
 
 
 if __name__ == "__main__":

@@ -76,9 +76,12 @@ def main() -> tuple[float, float]:
     truth = image()
     masks = np.exp(2j * np.pi * rng.random((MASKS, SIZE, SIZE)))
     measured = np.abs(np.fft.fft2(masks * truth, norm="ortho"))
-    start = np.full((SIZE, SIZE), np.sqrt(np.mean(measured**2)), np.complex128)  # flat, as bright as the image
+    brightness = np.sqrt(np.mean(measured**2))
+    start = np.full((SIZE, SIZE), brightness, np.complex128)
 
-    print(f"symopt {so.__version__}: {SIZE} x {SIZE} complex pixels from {MASKS} masks; flat start, {STEPS} steps of Adam")
+    print(
+        f"symopt {so.__version__}: {SIZE} x {SIZE} complex pixels, {MASKS} masks, a flat start, {STEPS} steps of Adam"
+    )
     right = with_symopt(start, masks, measured, truth)
     wrong = with_squares(start, masks, measured, truth)
     print(f"\nrelative error   adam_update, abs(g)**2: {right:.1e}   NumPy lines with g * g: {wrong:.1e}")

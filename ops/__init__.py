@@ -3,8 +3,28 @@
 if __name__ != "symopt.ops":
     raise ImportError("these are the definitions of symopt.ops: import symopt, not ops")
 
-from . import adagrad, adam, adamw, arithmetic, elementwise, ftrl, lamb, reductions, rmsprop, sgd, signs
+from . import (
+    adadelta,
+    adafactor,
+    adagrad,
+    adam,
+    adamax,
+    adamw,
+    arithmetic,
+    averaging,
+    codecs,
+    elementwise,
+    ftrl,
+    lamb,
+    muon,
+    nadam,
+    reductions,
+    rmsprop,
+    sgd,
+    signs,
+)
 
 __all__ = [
-    "adagrad", "adam", "adamw", "arithmetic", "elementwise", "ftrl", "lamb", "reductions", "rmsprop", "sgd", "signs",
-]
+    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "arithmetic", "averaging", "codecs",
+    "elementwise", "ftrl", "lamb", "muon", "nadam", "reductions", "rmsprop", "sgd", "signs",
+]  # fmt: skip

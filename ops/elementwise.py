@@ -99,3 +99,41 @@ def zeros_like(data: Tensor) -> Tensor:
 def ones_like(data: Tensor) -> Tensor:
     """Ones of the shape and dtype of data."""
     return lang.filled(data, 1)
+
+
+@op
+def tanh(data: Tensor) -> Tensor:
+    """Hyperbolic tangent; the last digit depends on the platform's library."""
+    return lang.tanh(data)
+
+
+@op
+def floor(data: Tensor) -> Tensor:
+    """The largest whole number not above data."""
+    return lang.floor(data)
+
+
+@op
+def ceil(data: Tensor) -> Tensor:
+    """The smallest whole number not below data."""
+    return lang.ceil(data)
+
+
+@op(aliases=("fix",))
+def trunc(data: Tensor) -> Tensor:
+    """The nearest whole number toward zero."""
+    return lang.trunc(data)
+
+
+@op
+def rint(data: Tensor) -> Tensor:
+    """The nearest whole number; of two as near, the lower one, as MXNet has it (NumPy: the even one)."""
+    low, high = lang.floor(data), lang.ceil(data)
+    return lang.where(data - low <= high - data, low, high)
+
+
+@op(name="round")
+def round_(data: Tensor) -> Tensor:
+    """The nearest whole number; of two as near, the one away from zero."""
+    whole = lang.trunc(data)
+    return lang.where(lang.absolute(data - whole) >= 0.5, whole + lang.sign(data), whole)

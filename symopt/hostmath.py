@@ -38,6 +38,8 @@ def _fmod(x: float, y: float) -> float:
 _SCALAR: dict[str, Callable[..., Any]] = {
     "add": operator.add, "sub": operator.sub, "mul": operator.mul, "div": _div, "fmod": _fmod,
     "neg": operator.neg, "abs": abs, "sqrt": _sqrt, "lt": operator.lt, "le": operator.le, "eq": operator.eq,
+    "floor": lambda x: float(np.floor(x)), "ceil": lambda x: float(np.ceil(x)),
+    "trunc": lambda x: float(np.trunc(x)), "rint": lambda x: float(np.rint(x)),
     "ne": operator.ne, "and": lambda a, b: a and b, "or": lambda a, b: a or b, "where": lambda c, x, y: x if c else y,
 }  # fmt: skip
 

@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 from . import pairs
 from .errors import GraphError, Where
 from .expr import Extent, Node
+from .grids import WHOLE
 
 if TYPE_CHECKING:
     from .build import Builder
 
 __all__ = [
     "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated",
-    "abs2", "absolute", "at_least", "at_most", "both", "clip", "count", "either", "exp", "filled", "fmod",
-    "is_finite", "log", "max_of", "maximum", "min_of", "minimum", "norm", "power", "row_count",
-    "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of",
-    "updated", "where",
+    "abs2", "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "count", "either", "exp",
+    "filled", "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "mean_of",
+    "min_of", "minimum", "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min",
+    "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
 ]  # fmt: skip
 
 
@@ -111,6 +112,7 @@ States = Annotated[Tensor, "states"]  # any number of states, likewise
 Integer = Annotated[float, "integer"]  # a whole number that changes from step to step: a step count
 
 Number = Tensor | float
+LANGUAGE = ("symopt.lang", "symopt.matrices")
 
 
 class Updated(NamedTuple):
@@ -126,9 +128,9 @@ def updated(weight: Tensor | None, /, **states: Tensor) -> Updated:
 
 
 def _place() -> Where:
-    """The line of the formula that is being traced: the first frame outside this file."""
+    """The line of the formula that is being traced: the first frame outside the language."""
     frame = sys._getframe(2)
-    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+    while frame.f_globals.get("__name__") in LANGUAGE and frame.f_back is not None:
         frame = frame.f_back
     return Where(frame.f_code.co_filename, frame.f_lineno)
 
@@ -163,7 +165,7 @@ def _plain(*operands: Any) -> bool:
     return not any(isinstance(x, Tensor) for x in operands)
 
 
-def sqrt(x: Tensor) -> Tensor:
+def sqrt(x: Number) -> Tensor:
     """Square root of each element, correctly rounded."""
     return _apply("sqrt", x)
 
@@ -193,6 +195,40 @@ def exp(x: Tensor) -> Tensor:
 def log(x: Tensor) -> Tensor:
     """Natural logarithm. On array values the last digit depends on the platform's library."""
     return _apply("log", x)
+
+
+def tanh(x: Tensor) -> Tensor:
+    """Hyperbolic tangent. On array values the last digit depends on the platform's library."""
+    return _apply("tanh", x)
+
+
+def floor(x: Tensor) -> Tensor:
+    """The largest whole number not above x."""
+    return _apply("floor", x)
+
+
+def ceil(x: Tensor) -> Tensor:
+    """The smallest whole number not below x."""
+    return _apply("ceil", x)
+
+
+def trunc(x: Tensor) -> Tensor:
+    """x without its fraction: the nearest whole number toward zero."""
+    return _apply("trunc", x)
+
+
+def rint(x: Tensor) -> Tensor:
+    """The nearest whole number; of two as near, the even one."""
+    return _apply("rint", x)
+
+
+def float16(x: Tensor) -> Tensor:
+    """x rounded to what float16 can hold, to nearest even; float64 by way of float32."""
+    kind = x.node.type
+    if kind is None or kind.extent == Extent.HOST:
+        raise GraphError("float16 of a number: the host keeps its numbers in float64; give an array")
+    rounded = x.builder.cast(x.node, "float16", _place())
+    return Tensor(x.builder, x.builder.cast(rounded, kind.dtype))
 
 
 def power(x: Number, y: Number) -> Tensor:
@@ -247,6 +283,14 @@ def minimum(x: Number, y: Number) -> Tensor:
 def _first_if(wins: Tensor, x: Number, y: Number) -> Tensor:
     """x where it wins or is NaN, else y."""
     return where(wins if _plain(x) else either(wins, _apply("ne", x, x)), x, y)
+
+
+def lerp(start: Tensor, end: Tensor, weight: Number) -> Tensor:
+    """start + weight * (end - start), reckoned from the nearer of the two as torch does: weight 1 gives just `end`."""
+    if not isinstance(weight, Tensor):
+        weight = Tensor(start.builder, start.builder.const(weight))
+    near = weight < 0.5
+    return where(near, start, end) + where(near, weight, weight - 1) * (end - start)
 
 
 def is_finite(x: Tensor) -> Tensor:
@@ -314,6 +358,11 @@ def sum_of(x: Tensor) -> Tensor:
     return _apply("sum", x)
 
 
+def mean_of(x: Tensor) -> Tensor:
+    """Mean of all elements: one value per tensor."""
+    return sum_of(x) / count(x)
+
+
 def max_of(x: Tensor) -> Tensor:
     """Largest of all elements; NaN if there is one; -inf for an empty tensor."""
     return _apply("max", x)
@@ -331,13 +380,47 @@ def norm(x: Tensor) -> Tensor:
 
 def count(x: Tensor) -> Tensor:
     """Number of elements of the tensor."""
-    return _count(x, "tensor")
+    if x.node.type is None or x.node.type.grid == WHOLE:
+        return _count(x, "tensor")
+    return _count(x, "matrices") * size(x, 0) * size(x, 1)
 
 
 def row_count(x: Tensor) -> Tensor:
     """Number of elements of a row."""
-    return _count(x, "row")
+    return size(x, 1)
+
+
+def size(x: Tensor, axis: int) -> Tensor:
+    """Number of rows (0) or columns (1) of x. In a formula not on matrices columns are all axes but the first."""
+    if axis == 0:
+        _need_matrices(x, "column_count")
+    letter = x.node.type.grid[axis] if x.node.type else ""
+    return Tensor(x.builder, x.builder.const(1)) if letter == "1" else _count(x, COUNTS[letter])
+
+
+COUNTS = {"r": "column", "c": "row"}  # a row has as many elements as there are columns
+
+
+def column(x: Tensor) -> Tensor:
+    """Number of each element in its row of x, from 0, over all axes but the first. Exact up to 2**24 columns."""
+    grid = x.node.type.grid if x.node.type else WHOLE
+    if grid[1] == "1":
+        return Tensor(x.builder, x.builder.const(0))
+    return Tensor(x.builder, x.builder.leaf("column", x.builder.compute, Extent.ELEMENT, grid))
 
 
 def _count(x: Tensor, of: str) -> Tensor:
     return Tensor(x.builder, x.builder.leaf("scalar", "float64", Extent.HOST, name=f"count:{of}"))
+
+
+def call_library(op: str, *operands: Tensor) -> Tensor:
+    """The function `op` of a library on whole matrices."""
+    for x in operands:
+        _need_matrices(x, op)
+    builder = operands[0].builder
+    return Tensor(builder, builder.library(op, tuple(x.node for x in operands), _place()))
+
+
+def _need_matrices(x: Tensor, what: str) -> None:
+    if not x.builder.matrices:
+        raise GraphError(f"{what} is for formulas whose weight is annotated Matrix, in {_place()}")

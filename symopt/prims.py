@@ -97,6 +97,10 @@ _TABLE = (
     Prim("neg", 1, "-{0}", np.negative, "fneg {t} {0}"),
     Prim("abs", 1, "abs({0})", np.abs, "call {t} @llvm.fabs.{s}({t} {0})"),
     Prim("sqrt", 1, "sqrt({0})", np.sqrt, "call {t} @llvm.sqrt.{s}({t} {0})"),
+    Prim("floor", 1, "floor({0})", np.floor, "call {t} @llvm.floor.{s}({t} {0})"),
+    Prim("ceil", 1, "ceil({0})", np.ceil, "call {t} @llvm.ceil.{s}({t} {0})"),
+    Prim("trunc", 1, "trunc({0})", np.trunc, "call {t} @llvm.trunc.{s}({t} {0})"),
+    Prim("rint", 1, "rint({0})", np.rint, "call {t} @llvm.rint.{s}({t} {0})"),  # halves to even
     Prim("lt", 2, "{0} < {1}", np.less, "fcmp olt {t} {0}, {1}", "bool"),
     Prim("le", 2, "{0} <= {1}", np.less_equal, "fcmp ole {t} {0}, {1}", "bool"),
     Prim("eq", 2, "{0} == {1}", np.equal, "fcmp oeq {t} {0}, {1}", "bool"),
@@ -108,6 +112,7 @@ _TABLE = (
     Prim("toward", 2, "neighbour({0}, {1})", _toward, ""),
     Prim("exp", 1, "exp({0})", np.exp, "call {t} @llvm.exp.{s}({t} {0})", "same", _exp, False),
     Prim("log", 1, "log({0})", np.log, "call {t} @llvm.log.{s}({t} {0})", "same", _log, False),
+    Prim("tanh", 1, "tanh({0})", np.tanh, "call {t} @llvm.tanh.{s}({t} {0})", "same", math.tanh, False),
     Prim("pow", 2, "{0} ** {1}", np.power, "call {t} @llvm.pow.{s}({t} {0}, {t} {1})", "same", _pow, False),
 )
 PRIMS = {prim.name: prim for prim in _TABLE}
@@ -118,6 +123,9 @@ REDUCTIONS = {
     for name, combine, identity in (("sum", "add", 0.0), ("max", "max", -math.inf), ("min", "min", math.inf))
 }
 
+# What a row of the domain must be a row of the array for: a flat run of elements has none of it.
+NEED_ROWS = {"column", *(name for name, fold in REDUCTIONS.items() if fold.extent == Extent.ROW)}
+
 # What a fold does to two values; max and min let NaN through from either side and take the second of equals.
 COMBINE: dict[str, Callable[[Any, Any], Any]] = {
     "add": np.add,
@@ -127,8 +135,9 @@ COMBINE: dict[str, Callable[[Any, Any], Any]] = {
 
 # Leaves of a formula: `load` reads parameter `index`; `scalar` is a number of the host, by name: an attribute, or
 # "count:row" and "count:tensor", how many elements there are; `const` is a number written in the formula; `touched`
-# is the condition that a row is in the sparse gradient; `index` is the number of the element, or row, in the tensor.
-LEAVES = ("load", "scalar", "const", "touched", "index")
+# is the condition that a row is in the sparse gradient; `index` is the number of the element, or row, in the tensor,
+# `column` that of an element in its row, from 0.
+LEAVES = ("load", "scalar", "const", "touched", "index", "column")
 CAST = "cast"
 # A complex number made of two real ones, its parts: only what is stored is one. Loads of complex arrays have an
 # attribute `part` (0 real, 1 imaginary) and the dtype of the parts; all primitives are real.

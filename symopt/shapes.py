@@ -9,6 +9,7 @@ from typing import Any
 
 from .errors import ShapeError
 from .expr import Extent, Node, toposort
+from .grids import shape_on
 from .opdef import OpDef
 from .prims import REDUCTIONS
 from .trace import trace
@@ -42,6 +43,19 @@ def has_one_element(shape: Shape) -> bool:
 def row_shape(shape: Shape) -> Shape:
     """The shape of one value per row: (rows, 1, ..., 1)."""
     return (*shape[:1], *(1 for _ in shape[1:]))
+
+
+def factor_shape(grid: str, shape: Shape, ndim: int | None) -> Shape:
+    """The shape of one value per row (grid "r1") or column ("1c") of matrices of `shape`. Where an array of as many
+    axes is given, the other axis has length 1.
+
+    >>> factor_shape("r1", (5, 3, 4), None), factor_shape("1c", (5, 3, 4), 3)
+    ((5, 3), (5, 1, 4))
+    """
+    full = shape_on(grid, shape)
+    if ndim == len(shape):
+        return full
+    return full[:-1] if grid == "r1" else (*full[:-2], full[-1])
 
 
 def fits(shape: Shape, domain: Shape) -> bool:
@@ -102,6 +116,8 @@ def switches(op: OpDef, node: Node, symbols: Collection[str]) -> tuple[tuple[str
 
 def reach(op: OpDef, structural: tuple[tuple[str, Any], ...]) -> Extent:
     """How far one value of the result looks: its own ELEMENT, its ROW, or the whole TENSOR."""
+    if op.is_matrix:
+        return Extent.TENSOR
     return _traced(op, structural)[1]
 
 

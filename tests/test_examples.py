@@ -46,5 +46,14 @@ def test_benchmarks_run() -> None:
         env={"PYTHONPATH": str(ROOT), "PATH": ""},
     )
     assert done.returncode == 0, done.stderr
-    for job in ("import", "bind + first step", "forward()", "clip + adam + average", "lazy adam"):
+    jobs = (
+        "import",
+        "bind + first step",
+        "forward()",
+        "clip + adam + average",
+        "clip + adamw",
+        "lamb",
+        "mp_adam",
+    )
+    for job in (*jobs, "lazy adam", "group adagrad", "lazy group adagrad"):
         assert job in done.stdout

@@ -9,6 +9,7 @@ from test_engines import bits
 
 from symopt import lang, sym
 from symopt.dtypes import to_numpy
+from symopt.errors import GraphError
 from symopt.lang import Condition, Scalar, Tensor
 from symopt.opdef import op
 from symopt.sparse import RowSparseArray
@@ -18,10 +19,17 @@ N = X.size
 engines = pytest.mark.parametrize("engine", ["reference", "native"])
 
 FORMULAS: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "columns": (lambda x: lang.where(lang.column(x) < 2, x, 0), X * [1, 1, 0]),
+    "row fold of columns": (lambda x: lang.row_sum(lang.column(x)), np.array([3.0, 3.0])),
+    "whole fold of columns": (lambda x: lang.sum_of(x * lang.column(x)), np.array([-3.0])),
+    "half to even": (lambda x: lang.rint(x / 2), np.array([[0.0, -1.0, 2.0], [2.0, 2.0, -3.0]])),
     "where true": (lambda x: lang.where(True, x, 7), X),
     "where false": (lambda x: lang.where(False, x, 7), np.full_like(X, 7)),
     "either true": (lambda x: lang.where(lang.either(x > 0, True), x, 7), X),
     "both false": (lambda x: lang.where(lang.both(x > 0, False), x, 7), np.full_like(X, 7)),
+    "lerp near its start": (lambda x: lang.lerp(x, x + 8, 0.25), X + 2),
+    "lerp near its end": (lambda x: lang.lerp(x - 8, x, 0.75), X - 2),
+    "lerp to its end": (lambda x: lang.lerp(x + 1e20, x, 1.0), X),
     "counts": (lambda x: x + lang.count(x) - lang.row_count(x), X + 3),
     "sum of a number": (lambda x: x * 0 + lang.sum_of(lang.norm(x)), np.full_like(X, np.linalg.norm(X) * N)),
     "row fold of a row fold": (lambda x: lang.row_sum(lang.row_mean(x)), X.sum(1)),
@@ -48,6 +56,40 @@ def test_formulas_mean_what_numpy_means(name: str, engine: str) -> None:
 
     result = sym.drawn_formula(sym.var("x")).bind(args={"x": X}, engine=engine).forward()[0]
     np.testing.assert_allclose(result, expected, atol=1e-15)
+
+
+@engines
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_columns_are_numbered_in_each_row_however_long(dtype: str, engine: str) -> None:
+    @op
+    def drawn_formula(data: Tensor) -> Tensor:
+        return lang.row_sum(lang.where(lang.column(data) < 70, data, 0)) + 0 * lang.column(data)
+
+    data = np.ones((3, 5, 1700), to_numpy(dtype))
+    result = sym.drawn_formula(sym.var("x")).bind(args={"x": data}, engine=engine).forward()[0]
+    np.testing.assert_array_equal(result, np.full(data.shape, 70))
+
+
+@engines
+@pytest.mark.parametrize("call", [lang.tanh, lang.floor, lang.ceil, lang.trunc, lang.rint])
+def test_functions_of_numbers_are_those_of_arrays(call: Callable[[Any], Any], engine: str) -> None:
+    """What attributes alone decide is computed on the host, for one tensor or for a column of them."""
+
+    @op
+    def drawn_formula(data: Tensor, *, scalar: float) -> Tensor:
+        return data + call(scalar)  # type: ignore[no-any-return]
+
+    for numbers in ([-2.5], [1.5, -0.75, 3.0, np.inf, -0.0]):
+        names = [f"x{k}" for k in range(len(numbers))]
+        nodes = sym.Group([sym.drawn_formula(sym.var(n), scalar=x) for n, x in zip(names, numbers)])
+        found = nodes.bind(args={n: np.zeros(2) for n in names}, engine=engine).forward()
+        expected = getattr(np, call.__name__)(numbers)
+        np.testing.assert_allclose([x[0] for x in found], expected, rtol=1e-15)
+
+
+def test_numbers_of_the_host_are_not_rounded_to_float16() -> None:
+    with pytest.raises(GraphError, match="keeps its numbers in float64"):
+        sym.monolith_fp16(sym.var("t", shape=())).bind(args={"t": 1.0})
 
 
 @engines

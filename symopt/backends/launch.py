@@ -13,9 +13,10 @@ from ..codegen.emit import BLOCK, SIZES
 from ..codegen.llvm import module_text
 from ..dtypes import COMPLEX
 from ..expr import Extent
+from ..grids import sizes
 from ..hostmath import Column, HostProgram
 from ..passes.calls import size_of
-from ..passes.ir import LISTED, REDUCE, STANDARD, Kernel, Launch, Program, Source, Value
+from ..passes.ir import LIBRARY, LISTED, REDUCE, STANDARD, Kernel, Launch, Program, Source, Value
 from ..sparse import segments
 from .base import Array, Memory, Numbers
 from .jit import Compiled, compile_ir
@@ -254,6 +255,10 @@ def address(array: Array) -> int:
 
 def bytes_moved(kernel: Kernel, domain: tuple[int, ...], listed: int) -> int:
     """Bytes an instance reads and writes, each buffer once in each direction. `listed`: rows of its sparse gradient."""
+    if kernel.mode == LIBRARY:
+        return sum(
+            size_of(sizes(b.grid, domain)) * SIZES[b.dtype] * (b.read + b.write) for b in kernel.buffers
+        )
     n_rows = domain[0] if domain else 1
     n_columns = size_of(domain[1:])
     counts = {Extent.ELEMENT: n_rows * n_columns, Extent.ROW: n_rows, Extent.TENSOR: 1}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..build import is_number, kernel_inputs
 from ..expr import Extent, Node, toposort
 from ..passes.ir import Kernel, puts_back
-from ..prims import REDUCTIONS
+from ..prims import LEAVES, REDUCTIONS
 from .emit import BLOCK, LANES, TYPES, Emitter, constant, dtype_of, level_of, vector
 from .memory import load, load_lanes, store
 
@@ -26,7 +26,9 @@ class Variant:
         self.widened = widened  # the sparse buffer holds sums in the dtype of the computation
         self.indexed = any(n.op == "index" for n in self.order)
         self.per_row = any(
-            n.op in REDUCTIONS or (n.op in ("load", "index") and level_of(n) == Extent.ROW)
+            n.op in REDUCTIONS
+            or n.op == "column"
+            or (n.op in ("load", "index") and level_of(n) == Extent.ROW)
             for n in self.order
         ) or any(kernel.buffers[b].extent == Extent.ROW for _, b in self.stores)
 
@@ -72,7 +74,7 @@ class _Row(Emitter):
             shallow = [n for n in order if depth[id(n)] == d and _is_shallow(n)]
             self._load_once([n for n in shallow if n.op == "load"])
             self._index(shallow, {Extent.ROW: "%row", Extent.TENSOR: "0"})
-            self.compute(n for n in shallow if n.op not in ("load", "index"))
+            self.compute(n for n in shallow if n.op not in LEAVES)
         deep = [(root, b) for root, b in self.variant.stores if self._buffer_level(b) == Extent.ELEMENT]
         if deep:
             self._elements(deep)
@@ -114,9 +116,11 @@ class _Row(Emitter):
         for node in deep:
             if node.op == "load":
                 self.names[(id(node), 1)] = load(self, node, self.base[node.attrs["index"]], "%i")
+            elif node.op == "column":
+                self.names[(id(node), 1)] = self.let(f"sitofp i64 %i to {TYPES[dtype_of(node)]}")
         if any(n.op == "index" for n in deep):
             self._index(deep, {Extent.ELEMENT: self.let("add i64 %first, %i")})
-        self.compute(n for n in deep if n.op not in ("load", "index"))
+        self.compute(n for n in deep if n.op not in LEAVES)
         for root, b in stores:
             store(self, root, self.base[b], "%i")
         self.put("%next = add nuw nsw i64 %i, 1")
@@ -254,7 +258,16 @@ class _Row(Emitter):
                 first = self.splat(self.let(f"add i64 %first, {index}"), "index", LANES)
                 steps = "<" + ", ".join(f"i64 {k}" for k in range(LANES)) + ">"
                 self.names[(id(node), LANES)] = self.let(f"add <{LANES} x i64> {first}, {steps}")
-        self.compute([n for n in cone if n.op not in ("load", "index")], LANES)
+            elif node.op == "column":
+                self.names[(id(node), LANES)] = self._columns(index, dtype_of(node))
+        self.compute([n for n in cone if n.op not in LEAVES], LANES)
+
+    def _columns(self, index: str, dtype: str) -> str:
+        """The numbers of 64 neighbours in their row."""
+        type_ = TYPES[dtype]
+        first = self.splat(self.let(f"sitofp i64 {index} to {type_}"), dtype, LANES)
+        steps = ", ".join(f"{type_} {constant(k, dtype)}" for k in range(LANES))
+        return self.let(f"fadd {vector(type_, LANES)} {first}, <{steps}>")
 
     def _fold(self, lanes: str, node: Node) -> str:
         """lane[k] += lane[k + s] for s = 32, 16, 8, 4, 2, 1."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from ..build import is_number, kernel_inputs
 from ..expr import Extent, Node, toposort
 from ..hostmath import constant_value
+from ..library import LIBRARY
 from ..passes.ir import Buffer, Kernel, puts_back
 from ..prims import CAST, PAIR, PRIMS, REDUCTIONS
 from .emit import dtype_of
@@ -23,6 +24,7 @@ DOMAINS = {
     "listed": "each row in the sparse gradient",
     "standard": "each row; the gradient is 0 where it has none",
     "reduce": "each block of 8192 elements",
+    "library": "whole matrices, a call of a library",
 }
 
 
@@ -64,7 +66,7 @@ def _statements(kernel: Kernel, stores: tuple[tuple[Node, int], ...], numbers: d
     targets = {id(root): f"new {name}" for root, name in reversed(parts)}
     count = 0
     for node in order:
-        if id(node) in names or is_number(node) or node.op in ("load", "index", PAIR):
+        if id(node) in names or is_number(node) or node.op in ("load", "index", "column", PAIR):
             continue
         if id(node) in targets or uses[id(node)] > 1 or node.op in REDUCTIONS:
             name = targets.get(id(node)) or f"t{count}"
@@ -102,8 +104,8 @@ def _bound(node: Node, names: dict[int, str]) -> tuple[str, int]:
     if node.op == "load":
         part = node.attrs.get("part")
         return str(node.attrs["name"]) + (f".{PARTS[part]}" if part is not None else ""), ATOM
-    if node.op == "index":
-        return "index", ATOM
+    if node.op in ("index", "column"):
+        return node.op, ATOM
     if node.op == "scalar":
         name = node.attrs["name"]
         return str(name[1] if isinstance(name, tuple) else name), ATOM
@@ -113,8 +115,8 @@ def _bound(node: Node, names: dict[int, str]) -> tuple[str, int]:
     if node.op == CAST:
         inner, binds = _bound(node.inputs[0], names)
         return (inner, binds) if is_number(node) else (f"{dtype_of(node)}({inner})", ATOM)
-    if node.op in REDUCTIONS:
-        return f"{node.op}({_expression(node.inputs[0], names)})", ATOM
+    if node.op in REDUCTIONS or node.op in LIBRARY:
+        return f"{node.op}({', '.join(_expression(x, names) for x in node.inputs)})", ATOM
     binds = BINDS.get(node.op, ATOM)
     texts = []
     for k, x in enumerate(node.inputs):

@@ -16,7 +16,7 @@ from ..prims import PAIR
 
 Shape = tuple[int, ...]
 
-DENSE, LISTED, STANDARD, REDUCE = "dense", "listed", "standard", "reduce"
+DENSE, LISTED, STANDARD, REDUCE, LIBRARY = "dense", "listed", "standard", "reduce", "library"
 
 
 class Value:
@@ -69,11 +69,13 @@ class Value:
 
 
 class Param(NamedTuple):
-    """An array a body reads or writes: its name in the formula, stored dtype, and one value per what."""
+    """An array a body reads or writes: its name in the formula, stored dtype, and one value per what. `grid`: what it
+    is an array of in a formula on matrices."""
 
     name: str
     dtype: str
     extent: Extent
+    grid: str = "rc"
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,7 +85,8 @@ class Body:
 
     `mode`: DENSE; LISTED (only the rows of the sparse parameter; output k keeps the other rows of param `carries[k]`);
     STANDARD (every row, the sparse parameter is zero where it has none); REDUCE (one root, a reduction over the
-    tensor). `sparse` is the sparse parameter's number.
+    tensor); LIBRARY (one root, a function of a library on whole matrices). `sparse` is the sparse parameter's number.
+    `grid` is what a body on matrices runs over.
     """
 
     op: str
@@ -94,6 +97,7 @@ class Body:
     mode: str = DENSE
     sparse: int = -1
     carries: tuple[int, ...] = ()
+    grid: str = "rc"
 
 
 class Attribute(NamedTuple):
@@ -114,7 +118,7 @@ Source = Attribute | Value | float  # where a scalar comes from: an attribute, a
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """A body on values. `domain` is the shape its elements run over."""
+    """A body on values. `domain` is the shape its elements run over; of a LIBRARY body (matrices, rows, columns)."""
 
     body: Body
     domain: Shape
@@ -163,6 +167,7 @@ class Buffer(NamedTuple):
     extent: Extent
     read: bool
     write: bool
+    grid: str = "rc"
 
 
 @dataclass(frozen=True, eq=False)

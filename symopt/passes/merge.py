@@ -10,7 +10,21 @@ from ..dtypes import COMPUTE, component
 from ..expr import Extent, Node, toposort
 from ..hostmath import constant_value
 from ..prims import CAST, PAIR
-from .ir import LISTED, REDUCE, STANDARD, Body, Buffer, Call, Instance, Kernel, Region, Source, Value
+from .ir import (
+    LIBRARY,
+    LISTED,
+    REDUCE,
+    STANDARD,
+    Body,
+    Buffer,
+    Call,
+    Instance,
+    Kernel,
+    Param,
+    Region,
+    Source,
+    Value,
+)
 from .partition import needs_rows
 from .schedule import Schedule
 from .simplify import simplify
@@ -51,7 +65,7 @@ class _Wiring:
             return made[id(value)]
         key = (id(value), param.extent)
         if key not in place:
-            place[key] = self._add(param.name, value, param.extent, read=True)
+            place[key] = self._add(param, param.name, value, read=True)
         return (-1, place[key])
 
     def _store(
@@ -66,17 +80,15 @@ class _Wiring:
                     self.stores.append((c, k, index))
                     return
         name = param.name if param.name != "output" else "out"
-        self.stores.append((c, k, self._add(name, value, param.extent, write=True)))
+        self.stores.append((c, k, self._add(param, name, value, write=True)))
 
-    def _add(
-        self, name: str, value: Value, extent: Extent, *, read: bool = False, write: bool = False
-    ) -> int:
+    def _add(self, param: Param, name: str, value: Value, *, read: bool = False, write: bool = False) -> int:
         taken = {b.name for b in self.buffers}
         unique, n = name, 1
         while unique in taken:
             n += 1
             unique = f"{name}{n}"
-        self.buffers.append(Buffer(unique, value.dtype, extent, read, write))
+        self.buffers.append(Buffer(unique, value.dtype, param.extent, read, write, param.grid))
         self.values.append(value)
         return len(self.buffers) - 1
 
@@ -120,6 +132,8 @@ def _make(region: Region, wiring: _Wiring) -> Kernel:
     scalars = _scalars(order, every)
     names = dict.fromkeys(n.attrs["name"] for n in toposort(scalars) if n.op == "scalar")
     ops = list(dict.fromkeys(call.body.op.strip("_") for call in region.calls))
+    if region.mode == LIBRARY:
+        ops.append(roots[0].op)
     return Kernel(
         name="_".join(ops[:4]) + (f"_and_{len(ops) - 4}_more" if len(ops) > 4 else ""),
         mode=region.mode,

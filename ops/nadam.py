@@ -1,0 +1,76 @@
+"""Adam with Nesterov's momentum, and Adam with a rectified start."""
+
+from symopt.lang import Integer, State, Tensor, Updated, abs2, lerp, sqrt, updated, where
+from symopt.opdef import update_op
+
+
+@update_op
+def torch_nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
+                       step: Integer, mu_product: float, lr: float = 2e-3, beta1: float = 0.9, beta2: float = 0.999,
+                       epsilon: float = 1e-8, wd: float = 0.0, momentum_decay: float = 4e-3,
+                       decoupled_weight_decay: bool = False, maximize: bool = False) -> Updated:
+    """NAdam [Dozat 2016] of torch 2.13: the root is taken of the corrected `var`.
+
+    `mu_product` is what torch keeps under that name when the step begins; mu below is its next factor.
+    """
+    g = -grad if maximize else grad
+    if decoupled_weight_decay:
+        weight = (1 - lr * wd) * weight
+    else:
+        g = g + wd * weight
+    mu = beta1 * (1 - 0.5 * 0.96 ** (step * momentum_decay))
+    mu_next = beta1 * (1 - 0.5 * 0.96 ** ((step + 1) * momentum_decay))
+    product = mu_product * mu
+    mean = lerp(mean, g, 1 - beta1)
+    var = beta2 * var + (1 - beta2) * abs2(g)
+    root = sqrt(var / (1 - beta2**step)) + epsilon
+    weight = weight - lr * (1 - mu) / (1 - product) * g / root
+    return updated(weight - lr * mu_next / (1 - product * mu_next) * mean / root, mean=mean, var=var)
+
+
+@update_op
+def torch_radam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
+                       step: Integer, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
+                       epsilon: float = 1e-8, wd: float = 0.0, decoupled_weight_decay: bool = False,
+                       maximize: bool = False) -> Updated:
+    """RAdam [Liu et al. 2020] of torch 2.13: rectified when rho > 5, before that momentum with lr as it is."""
+    g = -grad if maximize else grad
+    if decoupled_weight_decay:
+        weight = (1 - lr * wd) * weight
+    else:
+        g = g + wd * weight
+    mean = lerp(mean, g, 1 - beta1)
+    var = beta2 * var + (1 - beta2) * abs2(g)
+    rho_inf = 2 / (1 - beta2) - 1
+    rho = rho_inf - 2 * step * beta2**step / (1 - beta2**step)
+    rect = sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+    adaptive = sqrt(1 - beta2**step) / (sqrt(var) + epsilon)
+    move = mean / (1 - beta1**step) * lr
+    return updated(weight - where(rho > 5, move * adaptive * rect, move), mean=mean, var=var)
+
+
+@update_op(standard=("mean", "var"))
+def keras_nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
+                       step: Integer, u_product: float, lr: float = 0.001, beta1: float = 0.9,
+                       beta2: float = 0.999, epsilon: float = 1e-7, schedule_decay: float = 0.004,
+                       schedule_base: float = 0.96) -> Updated:
+    """Nadam [Dozat 2016] of Keras up to TF 2.10: mean and var decay in every row, the weight moves lazily.
+
+    With u(t) = beta1 * (1 - schedule_base**(schedule_decay * t) / 2), u_product is u(1) * ... * u(step).
+    """
+    u = beta1 * (1 - 0.5 * schedule_base**(schedule_decay * step))
+    u_next = beta1 * (1 - 0.5 * schedule_base**(schedule_decay * (step + 1)))
+    mean = mean + (grad - mean) * (1 - beta1)
+    var = var + (abs2(grad) - var) * (1 - beta2)
+    ahead = u_next / (1 - u_product * u_next) * mean + (1 - u) / (1 - u_product) * grad
+    return updated(weight - lr * ahead / (sqrt(var / (1 - beta2**step)) + epsilon), mean=mean, var=var)
+
+
+@update_op
+def keras3_nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
+                        step: Integer, u_product: float, lr: float = 0.001, beta1: float = 0.9,
+                        beta2: float = 0.999, epsilon: float = 1e-7, schedule_base: float = 0.96,
+                        lazy_update: bool = False) -> Updated:
+    """keras_nadam_update with schedule_decay = 1 that moves every row: Keras 3."""
+    return keras_nadam_update(weight, grad, mean, var, step=step, u_product=u_product, lr=lr, beta1=beta1,
+                              beta2=beta2, epsilon=epsilon, schedule_decay=1.0, schedule_base=schedule_base)
