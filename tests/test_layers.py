@@ -10,7 +10,7 @@ errors | dtypes config context | expr | prims grids | canonical | library | host
 matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays sparse | binding rebuild |
-backends | report step | executor | nd | show |
+backends | report step | executor | nd | show | rules |
 _load __init__
 """
 RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}
