@@ -69,7 +69,8 @@ def _parse(op: OpDef, node: Node, key: str, value: Any) -> Any:
         )
     if key in (op.count, "kahan"):
         raise AttributeValueError(
-            f"{op.name} {node.name!r}: {key} decides which inputs there are: build the symbol anew{built_at(node.where)}"
+            f"{op.name} {node.name!r}: {key} decides which inputs there are: build the symbol anew"
+            f"{built_at(node.where)}"
         )
     if key in node.attrs.get("__scalars__", ()):
         raise AttributeValueError(
