@@ -33,7 +33,7 @@ ORDINARY = [x for x in own_ops() if not x.is_update and not x.is_variadic and x.
 class Conditions(ast.NodeTransformer):
     """`a or b` of arrays."""
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:  # noqa: N802
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
         name = "logical_or" if isinstance(node.op, ast.Or) else "logical_and"
         made: ast.expr = node.values[0]
@@ -55,6 +55,8 @@ FUNCTIONS: dict[str, Any] = {
     **{n: getattr(np, n) for n in ("fmod", "tanh", "logical_or", "logical_and", "abs")},
     **{f"row_{n}": over(True, getattr(np, n)) for n in ("sum", "mean", "max", "min")},
     "row_norm": lambda x: np.sqrt(np.sum(x * x, axis=1, keepdims=True)),
+    "matrix_norm": np.linalg.norm, "column_mean": lambda x: np.mean(x, axis=0, keepdims=True),
+    "row_count": 4, "column_count": 3, "count": 12,
     "norm": np.linalg.norm, "sum": np.sum, "mean": np.mean, "is_finite": np.isfinite,
     "max": extremum(np.maximum, np.max), "min": extremum(np.minimum, np.min),
     "clip": lambda x, c: np.where(c >= 0, np.clip(x, -abs(c), abs(c)), x), "lerp": lambda x, y, w: x + w * (y - x),
@@ -67,7 +69,13 @@ def evaluated(lines: str, given: dict[str, Any]) -> dict[str, Any]:
     names = {**FUNCTIONS, **{f"in_{n}": x for n, x in given.items()}}
     for line in lines.splitlines():
         left, right = (part.strip() for part in line.split(" = ", 1))
-        right = right.replace(" = ", " == ").replace("·", "*").replace("≤", "<=").replace("≥", ">=")
+        right = (
+            right.replace(" = ", " == ")
+            .replace("·", "*")
+            .replace("≤", "<=")
+            .replace("≥", ">=")
+            .replace("ᵀ", ".T")
+        )
         right = re.sub(
             r"‖([^‖]*)‖", r"norm(\1)", right.replace("≠", "!=").replace("²", "**2").replace("^", "**")
         )
@@ -85,13 +93,13 @@ def evaluated(lines: str, given: dict[str, Any]) -> dict[str, Any]:
     return names
 
 
+SHAPES = {"row_state": (3, 1), "column_state": (1, 4), "scalar": (1,)}
+
+
 def sample(of: OpDef) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and attributes that every formula can be computed with."""
     rng = np.random.default_rng(zlib.crc32(of.name.encode()))
-    arrays = {
-        i.name: rng.uniform(0.3, 0.6, {"row_state": (4, 1), "scalar": (1,)}.get(i.kind, (4, 3)))
-        for i in of.inputs
-    }
+    arrays = {i.name: rng.uniform(0.3, 0.6, SHAPES.get(i.kind, (3, 4))) for i in of.inputs}
     numbers = {
         a.name: 3.0 if a.kind == "integer" else rng.uniform(0.3, 0.9)
         for a in of.attrs.values()
@@ -132,7 +140,7 @@ SAID: dict[str, tuple[Callable[..., Any], str]] = {
     "negation": (lambda x, y: -(x + y) * x, "-(data + other) · data"),
     "power": (lambda x, y: (x * y) ** (x + 1), "(data · other)^(data + 1)"),
     "root of a root": (lambda x, y: lang.sqrt(lang.sqrt(x) + 1), "√(√data + 1)"),
-    "compared": (lambda x, y: lang.where(1 < x, 1, y), "where(data > 1, 1, other)"),
+    "compared": (lambda x, y: lang.where(x > 1, 1, y), "where(data > 1, 1, other)"),
 }  # fmt: skip
 
 
@@ -215,7 +223,8 @@ def test_values_are_put_in_and_simplified() -> None:
 def test_latex() -> None:
     assert rules.latex("adam_update").splitlines() == [
         r"\begin{aligned}",
-        r"\tilde{g} &= \operatorname{clip}\left(\text{rescale grad} \cdot g_{t}, \text{clip gradient}\right) + \mathrm{wd} \cdot w_{t-1} \\",
+        r"\tilde{g} &= \operatorname{clip}\left(\text{rescale grad} \cdot g_{t}, \text{clip gradient}\right)"
+        r" + \mathrm{wd} \cdot w_{t-1} \\",
         r"m_{t} &= \beta_{1} \cdot m_{t-1} + \left(1 - \beta_{1}\right) \cdot \tilde{g} \\",
         r"v_{t} &= \beta_{2} \cdot v_{t-1} + \left(1 - \beta_{2}\right) \cdot \tilde{g}^2 \\",
         r"w_{t} &= w_{t-1} - \frac{\mathrm{lr} \cdot m_{t}}{\sqrt{v_{t}} + \epsilon}",

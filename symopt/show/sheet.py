@@ -20,8 +20,10 @@ from .maths import text_lines
 
 KINDS = {
     "tensor": "",
+    "matrix": "matrices",
     "state": "state",
     "row_state": "state, one value per row",
+    "column_state": "state, one value per column",
     "scalar": "one element",
     "condition": "condition",
     "master": "state, the weight in float32",
@@ -43,9 +45,9 @@ def shown(attr: Attr) -> str:
     return f"{attr.default:g}" if attr.is_numeric else str(attr.default)
 
 
-def formula_text(op: OpDef, values: Mapping[str, Any] | None = None) -> list[str]:
+def formula_text(op: OpDef, values: Mapping[str, Any] | None = None, tall: bool = False) -> list[str]:
     """The formula's lines."""
-    return text_lines(lines_of(formula_of(op, values)))
+    return text_lines(lines_of(formula_of(op, values, tall)))
 
 
 def together_text(op: OpDef) -> str:
@@ -121,7 +123,7 @@ def exactness_text(op: OpDef) -> str:
 
 
 def _variants(op: OpDef) -> list[dict[str, Any]]:
-    return [{}, *(values for values, _ in flag_values(op))]
+    return [{}, *(values for values, _, _ in flag_values(op))]
 
 
 def _inexact(op: OpDef, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,14 +133,16 @@ def _inexact(op: OpDef, values: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
 
 
-def flag_values(op: OpDef) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each flag of the formula at its other value, and how that is written."""
+def flag_values(op: OpDef) -> Iterator[tuple[dict[str, Any], bool, str]]:
+    """Each flag of the formula at its other value, whether matrices are tall, and how that is written."""
     for flag in flags(single(op)):
         if flag.kind == "axis":
-            yield {flag.name: True}, f"{flag.name} = every axis but the first"
+            yield {flag.name: True}, False, f"{flag.name} = every axis but the first"
         elif flag.kind == "bool":
             other = flag.default is REQUIRED or not flag.default
-            yield {flag.name: other}, f"{flag.name} = {other}"
+            yield {flag.name: other}, False, f"{flag.name} = {other}"
+    if op.is_matrix:
+        yield {}, True, "more rows than columns"
 
 
 def flag_changes(op: OpDef) -> list[tuple[str, list[str]]]:
@@ -147,9 +151,9 @@ def flag_changes(op: OpDef) -> list[tuple[str, list[str]]]:
         return []
     usual = set(_normal(formula_text(op)))
     found = []
-    for values, label in flag_values(op):
+    for values, tall, label in flag_values(op):
         try:
-            lines = formula_text(op, values)
+            lines = formula_text(op, values, tall)
         except AttributeValueError:
             continue
         changed = [line for line, plain in zip(lines, _normal(lines)) if plain not in usual]
