@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .dtypes import COMPUTE
+from .dtypes import COMPLEX, COMPLEX_OF, COMPONENT, COMPUTE, component
 from .errors import GraphError, Where
 from .expr import Extent, Node, Type
 from .grids import WHOLE, join, mismatch, text
 from .library import LIBRARY
-from .prims import CAST, PRIMS, REDUCTIONS
+from .prims import CAST, PAIR, PRIMS, REDUCTIONS
 
 
 class Builder:
@@ -60,10 +60,14 @@ class Builder:
         return self._intern(node.op, inputs, node.attrs, Type(node.type.dtype, extent, grid), node.where)
 
     def cast(self, x: Node, dtype: str, where: Where | None = None) -> Node:
-        """x rounded to `dtype`; a number of the host stays one per tensor but has that dtype."""
+        """x rounded to `dtype`; a number of the host stays one per tensor but has that dtype. Both parts of a pair; a
+        real number becomes a pair whose imaginary part is zero."""
         assert x.type is not None
         if x.type.dtype == dtype:
             return x
+        if dtype in COMPLEX:
+            real, imag = x.inputs if x.op == PAIR else (x, self.const(0))
+            return self.pair(self.cast(real, component(dtype)), self.cast(imag, component(dtype)))
         if x.type.dtype == "float64" and dtype in ("float16", "bfloat16") and x.type.extent > Extent.HOST:
             # Processors have no direct instruction: every engine takes two steps.
             return self.cast(self.cast(x, "float32", where), dtype, where)
@@ -72,6 +76,9 @@ class Builder:
     def select(self, condition: Node, x: Node, y: Node) -> Node:
         """x or y, both of one stored dtype: a choice moves bits and computes nothing."""
         assert condition.type is not None and x.type is not None and y.type is not None
+        if x.op == PAIR:
+            parts = (self.select(condition, *both) for both in zip(x.inputs, y.inputs, strict=True))
+            return self.pair(*parts)
         extent = max(condition.type.extent, x.type.extent, y.type.extent)
         return self._intern("where", (condition, x, y), {}, x.type._replace(extent=extent), None)
 
@@ -107,11 +114,28 @@ class Builder:
         """x as it is stored in an array on `grid`."""
         if not self.matrices or not _has_grid(x) or _grid(x) == grid:
             return x
+        if x.op == PAIR:
+            return self.pair(*(self.on_grid(part, grid, what) for part in x.inputs))
         if join((_grid(x), grid), what) != grid:
             raise GraphError(
                 f"{what}: a value of ({text(_grid(x))}) does not fit the array of ({text(grid)})"
             )
         return self._spread(x, grid)
+
+    def load(self, dtype: str, extent: Extent, grid: str = WHOLE, **attrs: Any) -> Node:
+        """What an array of any dtype holds: a leaf, or a pair of leaves."""
+        if dtype not in COMPLEX:
+            return self.leaf("load", dtype, extent, grid, **attrs)
+        parts = (self.leaf("load", COMPONENT[dtype], extent, grid, **attrs, part=k) for k in (0, 1))
+        return self.pair(*parts)
+
+    def pair(self, real: Node, imag: Node) -> Node:
+        """A complex number of its parts."""
+        dtype = self._numeric((real, imag))
+        parts = (self._on_device(real, dtype), self._on_device(imag, dtype))
+        extent = max(x.type.extent for x in parts if x.type)
+        grid = join((_grid(x) for x in parts if _has_grid(x)), PAIR) if self.matrices else WHOLE
+        return self._intern(PAIR, parts, {}, Type(COMPLEX_OF[dtype], extent, grid), None)
 
     def const(self, value: float) -> Node:
         return self.leaf("const", "float64", Extent.HOST, value=float(value))

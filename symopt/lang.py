@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
+from . import pairs
 from .errors import GraphError, Where
 from .expr import Extent, Node
 from .grids import WHOLE
@@ -21,21 +23,25 @@ if TYPE_CHECKING:
 __all__ = [
     "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated",
     "abs2", "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "count", "either", "exp",
-    "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "mean_of", "min_of",
-    "minimum", "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min", "row_norm",
-    "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
+    "filled", "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "mean_of",
+    "min_of", "minimum", "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min",
+    "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
 ]  # fmt: skip
 
 
 class Tensor:
-    """A value inside a formula: an input, or something computed from inputs. One value per element."""
+    """A value inside a formula: an input, or something computed from inputs. One value per element.
 
-    __slots__ = ("builder", "node")
+    `node` computes it; of a complex value, its real part, and `imag` the other.
+    """
+
+    __slots__ = ("builder", "imag", "node")
     __array_ufunc__ = None  # NumPy scalars on the left hand side hand over to us
 
-    def __init__(self, builder: Builder, node: Node) -> None:
+    def __init__(self, builder: Builder, node: Node, imag: Node | None = None) -> None:
         self.builder = builder
         self.node = node
+        self.imag = imag
 
     def __add__(self, other: Number) -> Tensor:
         return _apply("add", self, other)
@@ -121,7 +127,7 @@ def updated(weight: Tensor | None, /, **states: Tensor) -> Updated:
     return Updated(weight, states)
 
 
-def _place() -> Where:
+def place() -> Where:
     """The line of the formula that is being traced: the first frame outside the language."""
     frame = sys._getframe(2)
     while frame.f_globals.get("__name__") in LANGUAGE and frame.f_back is not None:
@@ -138,7 +144,21 @@ def _apply(op: str, *operands: Any) -> Tensor:
         x.node if isinstance(x, Tensor) else builder.truth(x) if k < n_conditions else builder.const(x)
         for k, x in enumerate(operands)
     ]
-    return Tensor(builder, builder.make(op, *nodes, where=_place()))
+    make = partial(builder.make, where=place())
+    if not _is_complex(*operands):
+        return Tensor(builder, make(op, *nodes))
+    parts = [(n, x.imag if isinstance(x, Tensor) else None) for n, x in zip(nodes, operands, strict=True)]
+    return Tensor(builder, *pairs.apply(make, builder.const(0), op, parts))
+
+
+def _is_complex(*operands: Any) -> bool:
+    return any(isinstance(x, Tensor) and x.imag is not None for x in operands)
+
+
+def _ordered(what: str, *operands: Any) -> None:
+    """DTypeError for complex operands, which have no order."""
+    if _is_complex(*operands):
+        raise pairs.refusal(what)
 
 
 def _plain(*operands: Any) -> bool:
@@ -157,11 +177,13 @@ def square(x: Tensor) -> Tensor:
 
 def abs2(x: Tensor) -> Tensor:
     """Squared magnitude, a real number: x * x, or re * re + im * im. What second moments are made of."""
-    return _apply("mul", x, x)
+    if x.imag is None:
+        return square(x)
+    return Tensor(x.builder, pairs.abs2(partial(x.builder.make, where=place()), (x.node, x.imag)))
 
 
 def absolute(x: Tensor) -> Tensor:
-    """Absolute value."""
+    """Absolute value; of a complex number, the square root of abs2."""
     return _apply("abs", x)
 
 
@@ -205,7 +227,7 @@ def float16(x: Tensor) -> Tensor:
     kind = x.node.type
     if kind is None or kind.extent == Extent.HOST:
         raise GraphError("float16 of a number: the host keeps its numbers in float64; give an array")
-    rounded = x.builder.cast(x.node, "float16", _place())
+    rounded = x.builder.cast(x.node, "float16", place())
     return Tensor(x.builder, x.builder.cast(rounded, kind.dtype))
 
 
@@ -224,6 +246,12 @@ def where(condition: Tensor | bool, x: Number, y: Number) -> Tensor:
     return _apply("where", condition, x, y)
 
 
+def filled(x: Tensor, value: float) -> Tensor:
+    """The number for each element of x, complex if x is."""
+    number = where(x != x, value, value)
+    return number if x.imag is None else Tensor(x.builder, number.node, x.builder.const(0))
+
+
 def both(a: Tensor | bool, b: Tensor | bool) -> Tensor:
     """The condition that a and b hold."""
     return _apply("and", a, b)
@@ -236,16 +264,19 @@ def either(a: Tensor | bool, b: Tensor | bool) -> Tensor:
 
 def sign(x: Tensor) -> Tensor:
     """1, -1, or 0 for zeros and NaN, as MXNet has it."""
+    _ordered("sign", x)
     return where(x > 0, 1, where(x < 0, -1, 0))
 
 
 def maximum(x: Number, y: Number) -> Tensor:
     """The larger; NaN if either is NaN; of equals the second."""
+    _ordered("maximum", x, y)
     return _first_if(_apply("lt", y, x), x, y)
 
 
 def minimum(x: Number, y: Number) -> Tensor:
     """The smaller; NaN if either is NaN; of equals the second."""
+    _ordered("minimum", x, y)
     return _first_if(_apply("lt", x, y), x, y)
 
 
@@ -290,6 +321,8 @@ def _bounded(x: Tensor, bound: Number, within: Callable[[], Tensor]) -> Tensor:
     if not isinstance(bound, Tensor):
         return within() if bound >= 0 else x
     on = bound.node.attrs.get("on")
+    if on is not False:
+        _ordered(str(bound.node.attrs.get("name", "a bound")), x, bound)
     if on is None:
         return where(bound >= 0, within(), x)
     return within() if on else x
@@ -317,7 +350,7 @@ def row_mean(x: Tensor) -> Tensor:
 
 def row_norm(x: Tensor) -> Tensor:
     """Euclidean norm of each row."""
-    return sqrt(row_sum(square(x)))
+    return sqrt(row_sum(abs2(x)))
 
 
 def sum_of(x: Tensor) -> Tensor:
@@ -342,7 +375,7 @@ def min_of(x: Tensor) -> Tensor:
 
 def norm(x: Tensor) -> Tensor:
     """Euclidean norm of the whole tensor: one value per tensor."""
-    return sqrt(sum_of(square(x)))
+    return sqrt(sum_of(abs2(x)))
 
 
 def count(x: Tensor) -> Tensor:
@@ -359,8 +392,6 @@ def row_count(x: Tensor) -> Tensor:
 
 def size(x: Tensor, axis: int) -> Tensor:
     """Number of rows (0) or columns (1) of x. In a formula not on matrices columns are all axes but the first."""
-    if axis == 0:
-        _need_matrices(x, "column_count")
     letter = x.node.type.grid[axis] if x.node.type else ""
     return Tensor(x.builder, x.builder.const(1)) if letter == "1" else _count(x, COUNTS[letter])
 
@@ -378,16 +409,3 @@ def column(x: Tensor) -> Tensor:
 
 def _count(x: Tensor, of: str) -> Tensor:
     return Tensor(x.builder, x.builder.leaf("scalar", "float64", Extent.HOST, name=f"count:{of}"))
-
-
-def call_library(op: str, *operands: Tensor) -> Tensor:
-    """The function `op` of a library on whole matrices."""
-    for x in operands:
-        _need_matrices(x, op)
-    builder = operands[0].builder
-    return Tensor(builder, builder.library(op, tuple(x.node for x in operands), _place()))
-
-
-def _need_matrices(x: Tensor, what: str) -> None:
-    if not x.builder.matrices:
-        raise GraphError(f"{what} is for formulas whose weight is annotated Matrix, in {_place()}")

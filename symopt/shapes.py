@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
@@ -103,6 +103,17 @@ def structural(op: OpDef, node: Node, ndim: int | None) -> tuple[tuple[str, Any]
     return tuple(found)
 
 
+def switches(op: OpDef, node: Node, symbols: Collection[str]) -> tuple[tuple[str, bool], ...]:
+    """Whether each clip or bound of a node is on; of those given as Symbols nobody knows."""
+    return tuple(
+        [
+            (a.name, node.attrs.get(a.name, a.default) >= 0)
+            for a in op.attrs.values()
+            if a.switch and a.name not in symbols
+        ]
+    )
+
+
 def reach(op: OpDef, structural: tuple[tuple[str, Any], ...]) -> Extent:
     """How far one value of the result looks: its own ELEMENT, its ROW, or the whole TENSOR."""
     if op.is_matrix:
@@ -117,12 +128,16 @@ def extent_of(op: OpDef, structural: tuple[tuple[str, Any], ...]) -> Extent:
 
 @cache
 def _traced(op: OpDef, structural: tuple[tuple[str, Any], ...]) -> tuple[Extent, Extent]:
-    inputs = [(i.name, "float32", EXTENTS.get(i.kind, Extent.ELEMENT)) for i in op.inputs]
-    _, outputs = trace(op, inputs, dict(structural), {}, {})
+    _, outputs = trace(op, formula_inputs(op, {}), dict(structural), {}, {})
     type_ = outputs["output"].type
     assert type_ is not None
     folds = [REDUCTIONS[n.op].extent for n in toposort(outputs.values()) if n.op in REDUCTIONS]
     return max(type_.extent, Extent.TENSOR), min(folds, default=Extent.ELEMENT)
+
+
+def formula_inputs(op: OpDef, dtypes: Mapping[str, str]) -> list[tuple[str, str, Extent]]:
+    """Inputs to trace a formula on to see what it does; float32 unless said otherwise."""
+    return [(i.name, dtypes.get(i.name, "float32"), EXTENTS.get(i.kind, Extent.ELEMENT)) for i in op.inputs]
 
 
 def reduced(extent: Extent, shape: Shape, keepdims: bool) -> Shape:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 LAYERS = """
-errors | dtypes config context | expr | prims grids | canonical | library | hostmath build | attrs | lang | matrices |
-opdef | forms | trace |
-facts | shapes shaperules dtyperules | infer | names |
+errors | dtypes config context | expr | prims grids | canonical | library | hostmath build | attrs pairs | lang |
+matrices | opdef | forms | trace |
+facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays sparse | binding rebuild |
 backends | report step | executor | nd | show | rules |
 _load __init__

@@ -11,6 +11,7 @@ from .. import config
 from ..codegen.driver import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH
 from ..codegen.emit import BLOCK, SIZES
 from ..codegen.llvm import module_text
+from ..dtypes import COMPLEX
 from ..expr import Extent
 from ..grids import sizes
 from ..hostmath import Column, HostProgram
@@ -183,6 +184,8 @@ class NativeLaunch:
     def _reserve(self) -> None:
         """One row of scratch for each thread, to sum duplicate rows in."""
         wanted, width = config.num_threads(), int(self.table[:, COLS].max(initial=1))
+        if self.kernel.buffers[self.kernel.sparse].dtype in COMPLEX:
+            width *= 2
         while len(self._scratch) < wanted:
             self._scratch.append(np.zeros(max(width, 1), np.float64))
         self._scratch_at = address(self._scratch[0])

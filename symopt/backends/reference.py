@@ -19,7 +19,7 @@ from ..grids import sizes
 from ..hostmath import HostProgram
 from ..library import call as call_library
 from ..passes.ir import DENSE, LIBRARY, LISTED, REDUCE, STANDARD, Body, Call, Program, Value
-from ..prims import CAST, PRIMS, REDUCTIONS
+from ..prims import CAST, PAIR, PRIMS, REDUCTIONS
 from ..sparse import RowSparseArray, segments
 from .base import Array, Memory, Numbers, rounded
 
@@ -152,7 +152,9 @@ class ReferenceEngine:
             if is_number(node):
                 values[id(node)] = rounded(HostProgram([node])(leaves)[0], node.type.dtype)
             elif node.op == "load":
-                values[id(node)] = loads[node.attrs["index"]]
+                values[id(node)] = _part(loads[node.attrs["index"]], node.attrs.get("part"))
+            elif node.op == PAIR:
+                values[id(node)] = _pair(*(values[id(x)] for x in node.inputs))
             elif node.op == "touched":
                 values[id(node)] = mask
             elif node.op == "index":
@@ -172,6 +174,18 @@ def _primitive(node: Node, operands: list[Any], body: Body) -> Any:
         # A sum of duplicate rows is already in the dtype of the computation: widening it again changes nothing.
         return np.asarray(operands[0]).astype(to_numpy(node.type.dtype))
     return PRIMS[node.op].numpy(*operands)
+
+
+def _part(array: Array, part: int | None) -> Array:
+    return array if part is None else array.imag if part else array.real
+
+
+def _pair(real: Any, imag: Any) -> Array:
+    """A complex array of its parts: put there, since real + 1j * imag would turn infinities into NaN."""
+    parts = np.broadcast_arrays(real, imag)
+    pair = np.empty(parts[0].shape, np.result_type(parts[0], np.complex64))
+    pair.real, pair.imag = parts
+    return pair
 
 
 def _indices(extent: Extent, rows: Array, n_columns: int) -> Array:

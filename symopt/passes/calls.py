@@ -11,6 +11,7 @@ from ..expr import Extent, Node
 from ..forms import get_op
 from ..grids import WHOLE, shape_on, sizes
 from ..opdef import OpDef
+from ..shapes import switches
 from ..trace import trace
 from .ir import DENSE, LIBRARY, REDUCE, STANDARD, Attribute, Body, Call, HostCall, Param, Shape, Source, Value
 from .rounding import SALT, SALT_LIMIT
@@ -34,14 +35,7 @@ class Operands:
 
     def switches(self) -> tuple[tuple[str, bool], ...]:
         """Whether each clip or bound with a known sign is on."""
-        attrs = self.node.attrs
-        return tuple(
-            [
-                (a.name, attrs.get(a.name, a.default) >= 0)
-                for a in self.op.attrs.values()
-                if a.switch and a.name not in self.given
-            ]
-        )
+        return switches(self.op, self.node, self.given)
 
     def sources(self, names: tuple[str, ...]) -> tuple[Source, ...]:
         """Where the numbers of a body come from: Symbols, inputs that are numbers, counts, attributes."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..expr import Extent, Node
+from ..prims import PAIR
 
 Shape = tuple[int, ...]
 
@@ -79,7 +80,8 @@ class Param(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A traced formula: `roots[k]` is what is stored as `outputs[k]`; `load` leaves number the params.
+    """A traced formula: `roots[k]` is what is stored as `outputs[k]`, a pair if that is complex; `load` leaves number
+    the params.
 
     `mode`: DENSE; LISTED (only the rows of the sparse parameter; output k keeps the other rows of param `carries[k]`);
     STANDARD (every row, the sparse parameter is zero where it has none); REDUCE (one root, a reduction over the
@@ -222,3 +224,12 @@ class Program:
     storage: dict[int, str | int]
     buffers: list[tuple[str, Shape]] = field(default_factory=list)
     copies: list[tuple[Value, str]] = field(default_factory=list)
+
+
+def puts_back(root: Node, buffer: int) -> bool:
+    """Whether storing `root` in a buffer of a kernel changes nothing: it was read there."""
+    parts = root.inputs if root.op == PAIR else (root,)
+    return all(
+        x.op == "load" and x.attrs["index"] == buffer and x.attrs.get("part", k) == k
+        for k, x in enumerate(parts)
+    )

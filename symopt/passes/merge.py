@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..build import Builder, is_number, kernel_inputs
-from ..dtypes import COMPUTE
+from ..dtypes import COMPUTE, component
 from ..expr import Extent, Node, toposort
 from ..hostmath import constant_value
-from ..prims import CAST
+from ..prims import CAST, PAIR
 from .ir import (
     LIBRARY,
     LISTED,
@@ -152,21 +155,25 @@ def _variants(
     if mode not in (LISTED, STANDARD):
         return roots, [], []
     buffer = wiring.buffers[wiring.sparse]
-    summed = _summed(builder, wiring)
-    load = builder.leaf("load", buffer.dtype, buffer.extent, index=wiring.sparse, name=buffer.name)
+    load = builder.load(buffer.dtype, buffer.extent, index=wiring.sparse, name=buffer.name)
+    stored = load.inputs if load.op == PAIR else (load,)
+    summed = [_summed(builder, wiring, x.attrs) for x in stored]
+    pairs = list(zip(summed, stored, strict=True))
     widened = simplify(builder, _choose(builder, roots, touched=True))
-    present = simplify(builder, widened, {id(summed): builder.cast(load, dtype_of(summed))})
+    present = simplify(builder, widened, {id(s): builder.cast(x, dtype_of(s)) for s, x in pairs})
     if mode == LISTED:
         return present, widened, []
-    zero = builder.cast(builder.const(0), dtype_of(summed))
+    zeros = {id(s): builder.cast(builder.const(0), dtype_of(s)) for s in summed}
     absent = _choose(builder, roots, touched=False)
-    return present, widened, simplify(builder, absent, {id(summed): zero})
+    return present, widened, simplify(builder, absent, zeros)
 
 
-def _summed(builder: Builder, wiring: _Wiring) -> Node:
-    """The sparse gradient as formulas read it: a sum of rows in the dtype of the computation, not rounded."""
+def _summed(builder: Builder, wiring: _Wiring, attrs: Mapping[str, Any]) -> Node:
+    """The sparse gradient as formulas read it: a sum of rows in the dtype of the computation, not rounded. `attrs`: of
+    the load that is replaced; they say which part of a complex number it is."""
     name, dtype, extent, *_ = wiring.buffers[wiring.sparse]
-    return builder.leaf("load", COMPUTE[dtype], extent, index=wiring.sparse, name=name)
+    attrs = {**attrs, "index": wiring.sparse, "name": name}
+    return builder.leaf("load", component(COMPUTE[dtype]), extent, **attrs)
 
 
 def _choose(builder: Builder, roots: list[Node], touched: bool) -> list[Node]:
@@ -192,24 +199,23 @@ def _inline(builder: Builder, body: Body, c: int, wiring: _Wiring, results: list
         if node.op == "load":
             producer, index = wiring.inputs[c][node.attrs["index"]]
             if producer >= 0:
-                replaced[id(node)] = results[producer][index]
+                made = results[producer][index]
+                replaced[id(node)] = made.inputs[node.attrs["part"]] if made.op == PAIR else made
             elif index == wiring.sparse:
                 # The sum itself where the formula widens it; what is moved in 16 bits is rounded first.
-                summed = _summed(builder, wiring)
-                replaced[id(node)] = builder.cast(summed, wiring.buffers[index].dtype)
+                summed = _summed(builder, wiring, node.attrs)
+                replaced[id(node)] = builder.cast(summed, component(wiring.buffers[index].dtype))
                 wide.add(id(node))
             else:
-                assert node.type is not None
                 buffer = wiring.buffers[index]
-                replaced[id(node)] = builder.leaf(
-                    "load", buffer.dtype, buffer.extent, index=index, name=buffer.name
-                )
+                attrs = {**node.attrs, "index": index, "name": buffer.name}
+                replaced[id(node)] = builder.leaf("load", component(buffer.dtype), buffer.extent, **attrs)
         elif (
             node.op == CAST
             and id(node.inputs[0]) in wide
             and dtype_of(node) == COMPUTE[dtype_of(node.inputs[0])]
         ):
-            replaced[id(node)] = _summed(builder, wiring)
+            replaced[id(node)] = _summed(builder, wiring, node.inputs[0].attrs)
         elif node.op == "scalar":
             assert node.type is not None
             replaced[id(node)] = builder.leaf("scalar", *node.type, node.where, name=(c, node.attrs["name"]))

@@ -176,7 +176,7 @@ def _stored(signature: Signature, builder: Builder, named: dict[str, Node]) -> l
             old = op.inputs[0].name if param.name == "output" else param.name
             index = [i.name for i in op.inputs].index(old)
             touched = builder.leaf("touched", "bool", Extent.ROW)
-            kept = builder.leaf("load", param.dtype, signature.inputs[index][2], index=index, name=old)
+            kept = builder.load(param.dtype, signature.inputs[index][2], index=index, name=old)
             root = builder.select(touched, root, kept)
         roots.append(root)
     return roots
@@ -224,7 +224,7 @@ def _stage(
     over = "" if mode == LIBRARY else grid  # a library takes arrays on any grid
     body = Body(
         op=signature.op.name,
-        params=tuple(_param(loads[i], over) if i in loads else Param(*both[i]) for i in position),
+        params=tuple(_param(loads.get(i), both[i] if i >= 0 else None, over) for i in position),
         scalars=tuple(dict.fromkeys(n.attrs["name"] for n in order if n.op == "scalar")),
         outputs=outputs or _made(roots[0], mode, over),
         roots=tuple(_renumber(roots, position, over)),
@@ -237,8 +237,13 @@ def _stage(
     return Stage(body, tuple(wiring))
 
 
-def _param(load: Node, over: str) -> Param:
-    return Param(load.attrs["name"], *_relative(_type(load), over))
+def _param(load: Node | None, given: tuple[str, str, Extent] | None, over: str) -> Param:
+    """What a body reads: an input of the op as it is `given`, or the result of an earlier stage."""
+    if load is None:
+        assert given is not None
+        return Param(*given)
+    type_ = _relative(_type(load), over)
+    return Param(load.attrs["name"], given[1] if given else type_.dtype, type_.extent, type_.grid)
 
 
 def _made(root: Node, mode: str, over: str) -> tuple[Param, ...]:
