@@ -17,6 +17,7 @@ from symopt import lang, rules
 from symopt.attrs import REQUIRED
 from symopt.errors import AttributeValueError, UnknownAttributeError, UnknownOpError
 from symopt.lang import Integer, RowState, Scalar, State, Tensor, Updated, updated
+from symopt.matrices import ColumnState, Matrix, column_mean, is_tall, matmul, matrix_norm, transpose
 from symopt.opdef import OpDef, all_ops, op, update_op
 from symopt.show.canonical import canonical
 from symopt.show.formula import formula_of
@@ -202,6 +203,8 @@ def test_a_formula_keeps_its_authors_names_and_tells_what_flags_change() -> None
     assert "quiet = True" not in text
     assert "looks at the whole tensor: a row_sparse grad is read as a dense one" in text
     assert "step         required" in text
+    assert "complex      no meaning for complex weights" in text  # square is of real numbers, abs2 of both
+    assert "complex      weights may be complex; then mean complex, var real" in rules.describe("adam_update")
 
 
 def test_values_are_put_in_and_simplified() -> None:
@@ -265,6 +268,24 @@ def test_forms_are_described_by_what_they_derive_from() -> None:
     assert "forms        mp_, multi_, multi_mp_, preloaded_multi_, preloaded_multi_mp_" in rules.describe(
         "adam_update"
     )
+
+
+def test_matrices_read_as_such() -> None:
+    @update_op
+    def whitened_update(weight: Matrix, grad: Tensor, col: ColumnState, *, lr: float) -> Updated:
+        gram = matmul(transpose(grad), grad) if is_tall(grad) else matmul(grad, transpose(grad))
+        col = col + column_mean(lang.square(grad))
+        return updated(weight - lr * grad / lang.sqrt(col) / matrix_norm(gram), col=col)
+
+    assert rules.formula("whitened_update").splitlines() == [
+        "col'    = col + column_mean(grad²)",
+        "gram    = grad @ gradᵀ",
+        "weight' = weight - lr · grad / √col' / matrix_norm(gram)",
+    ]
+    text = rules.describe("whitened_update")
+    assert "with more rows than columns\n  gram    = gradᵀ @ grad" in text
+    assert "needs matmul of array values" in text
+    assert r"g_{t} \thinspace g_{t}^{\top}" in rules.latex("whitened_update")
 
 
 def test_errors_name_what_is_near() -> None:

@@ -7,9 +7,10 @@ from pathlib import PurePath
 from typing import Any
 
 from ..attrs import REQUIRED, Attr
+from ..complexrules import complex_outputs
 from ..dtypes import FLOATS, NARROW
-from ..errors import AttributeValueError
-from ..expr import Extent
+from ..errors import AttributeValueError, DTypeError
+from ..expr import Extent, Node
 from ..forms import find_op, then_op
 from ..opdef import OPS, STORAGE_ATTRS, OpDef
 from ..shapes import reach
@@ -114,6 +115,19 @@ def _lazy_line(op: OpDef, lazy: list[str], always: list[str]) -> str:
     return text + (f"; every row follows the dense formula: {', '.join(always)}" if always else "")
 
 
+def complex_text(op: OpDef) -> str:
+    """Whether the weight may be complex, and what then is: at the defaults of the attributes."""
+    if not op.is_update or op.is_variadic or op.master >= 0:
+        return ""
+    given = frozenset(i.name for k, i in enumerate(op.inputs) if k == 0 or i.kind == "tensor")
+    try:
+        found = complex_outputs(Node(op.name), op, op, given, ())
+    except DTypeError:
+        return "no meaning for complex weights"
+    kinds = [f"{name} {'complex' if name in found else 'real'}" for name in op.states]
+    return "weights may be complex" + (f"; then {', '.join(kinds)}" if kinds else "")
+
+
 def exactness_text(op: OpDef) -> str:
     """Whether every engine and machine gives the same bits."""
     found = sorted({name for values in _variants(op) for name in _inexact(op, values)})
@@ -216,6 +230,7 @@ def _sheet(op: OpDef, values: Mapping[str, Any] | None) -> Iterator[str]:
         ("in files", op.mxnet),
         ("forms", ", ".join(forms_of(op))),
         ("dtypes", dtypes_text()),
+        ("complex", complex_text(op)),
         ("bits", exactness_text(op)),
         ("sparse rows", "; ".join(storage_text(op))),
         ("all arrays", together_text(op)),
