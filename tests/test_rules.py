@@ -17,6 +17,7 @@ from symopt import lang, rules
 from symopt.attrs import REQUIRED
 from symopt.errors import AttributeValueError, UnknownAttributeError, UnknownOpError
 from symopt.lang import Integer, RowState, Scalar, State, Tensor, Updated, updated
+from symopt.matrices import ColumnState, Matrix, column_mean, is_tall, matmul, matrix_norm, transpose
 from symopt.opdef import OpDef, all_ops, op, update_op
 from symopt.show.canonical import canonical
 from symopt.show.formula import formula_of
@@ -33,7 +34,7 @@ ORDINARY = [x for x in own_ops() if not x.is_update and not x.is_variadic and x.
 class Conditions(ast.NodeTransformer):
     """`a or b` of arrays."""
 
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:  # noqa: N802
+    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
         name = "logical_or" if isinstance(node.op, ast.Or) else "logical_and"
         made: ast.expr = node.values[0]
@@ -55,6 +56,8 @@ FUNCTIONS: dict[str, Any] = {
     **{n: getattr(np, n) for n in ("fmod", "tanh", "logical_or", "logical_and", "abs")},
     **{f"row_{n}": over(True, getattr(np, n)) for n in ("sum", "mean", "max", "min")},
     "row_norm": lambda x: np.sqrt(np.sum(x * x, axis=1, keepdims=True)),
+    "matrix_norm": np.linalg.norm, "column_mean": lambda x: np.mean(x, axis=0, keepdims=True),
+    "row_count": 4, "column_count": 3, "count": 12,
     "norm": np.linalg.norm, "sum": np.sum, "mean": np.mean, "is_finite": np.isfinite,
     "max": extremum(np.maximum, np.max), "min": extremum(np.minimum, np.min),
     "clip": lambda x, c: np.where(c >= 0, np.clip(x, -abs(c), abs(c)), x), "lerp": lambda x, y, w: x + w * (y - x),
@@ -67,7 +70,13 @@ def evaluated(lines: str, given: dict[str, Any]) -> dict[str, Any]:
     names = {**FUNCTIONS, **{f"in_{n}": x for n, x in given.items()}}
     for line in lines.splitlines():
         left, right = (part.strip() for part in line.split(" = ", 1))
-        right = right.replace(" = ", " == ").replace("·", "*").replace("≤", "<=").replace("≥", ">=")
+        right = (
+            right.replace(" = ", " == ")
+            .replace("·", "*")
+            .replace("≤", "<=")
+            .replace("≥", ">=")
+            .replace("ᵀ", ".T")
+        )
         right = re.sub(
             r"‖([^‖]*)‖", r"norm(\1)", right.replace("≠", "!=").replace("²", "**2").replace("^", "**")
         )
@@ -85,13 +94,13 @@ def evaluated(lines: str, given: dict[str, Any]) -> dict[str, Any]:
     return names
 
 
+SHAPES = {"row_state": (3, 1), "column_state": (1, 4), "scalar": (1,)}
+
+
 def sample(of: OpDef) -> tuple[dict[str, Any], dict[str, Any]]:
     """Arrays and attributes that every formula can be computed with."""
     rng = np.random.default_rng(zlib.crc32(of.name.encode()))
-    arrays = {
-        i.name: rng.uniform(0.3, 0.6, {"row_state": (4, 1), "scalar": (1,)}.get(i.kind, (4, 3)))
-        for i in of.inputs
-    }
+    arrays = {i.name: rng.uniform(0.3, 0.6, SHAPES.get(i.kind, (3, 4))) for i in of.inputs}
     numbers = {
         a.name: 3.0 if a.kind == "integer" else rng.uniform(0.3, 0.9)
         for a in of.attrs.values()
@@ -132,7 +141,7 @@ SAID: dict[str, tuple[Callable[..., Any], str]] = {
     "negation": (lambda x, y: -(x + y) * x, "-(data + other) · data"),
     "power": (lambda x, y: (x * y) ** (x + 1), "(data · other)^(data + 1)"),
     "root of a root": (lambda x, y: lang.sqrt(lang.sqrt(x) + 1), "√(√data + 1)"),
-    "compared": (lambda x, y: lang.where(1 < x, 1, y), "where(data > 1, 1, other)"),
+    "compared": (lambda x, y: lang.where(x > 1, 1, y), "where(data > 1, 1, other)"),
 }  # fmt: skip
 
 
@@ -194,6 +203,8 @@ def test_a_formula_keeps_its_authors_names_and_tells_what_flags_change() -> None
     assert "quiet = True" not in text
     assert "looks at the whole tensor: a row_sparse grad is read as a dense one" in text
     assert "step         required" in text
+    assert "complex      no meaning for complex weights" in text  # square is of real numbers, abs2 of both
+    assert "complex      weights may be complex; then mean complex, var real" in rules.describe("adam_update")
 
 
 def test_values_are_put_in_and_simplified() -> None:
@@ -215,7 +226,8 @@ def test_values_are_put_in_and_simplified() -> None:
 def test_latex() -> None:
     assert rules.latex("adam_update").splitlines() == [
         r"\begin{aligned}",
-        r"\tilde{g} &= \operatorname{clip}\left(\text{rescale grad} \cdot g_{t}, \text{clip gradient}\right) + \mathrm{wd} \cdot w_{t-1} \\",
+        r"\tilde{g} &= \operatorname{clip}\left(\text{rescale grad} \cdot g_{t}, \text{clip gradient}\right)"
+        r" + \mathrm{wd} \cdot w_{t-1} \\",
         r"m_{t} &= \beta_{1} \cdot m_{t-1} + \left(1 - \beta_{1}\right) \cdot \tilde{g} \\",
         r"v_{t} &= \beta_{2} \cdot v_{t-1} + \left(1 - \beta_{2}\right) \cdot \tilde{g}^2 \\",
         r"w_{t} &= w_{t-1} - \frac{\mathrm{lr} \cdot m_{t}}{\sqrt{v_{t}} + \epsilon}",
@@ -256,6 +268,24 @@ def test_forms_are_described_by_what_they_derive_from() -> None:
     assert "forms        mp_, multi_, multi_mp_, preloaded_multi_, preloaded_multi_mp_" in rules.describe(
         "adam_update"
     )
+
+
+def test_matrices_read_as_such() -> None:
+    @update_op
+    def whitened_update(weight: Matrix, grad: Tensor, col: ColumnState, *, lr: float) -> Updated:
+        gram = matmul(transpose(grad), grad) if is_tall(grad) else matmul(grad, transpose(grad))
+        col = col + column_mean(lang.square(grad))
+        return updated(weight - lr * grad / lang.sqrt(col) / matrix_norm(gram), col=col)
+
+    assert rules.formula("whitened_update").splitlines() == [
+        "col'    = col + column_mean(grad²)",
+        "gram    = grad @ gradᵀ",
+        "weight' = weight - lr · grad / √col' / matrix_norm(gram)",
+    ]
+    text = rules.describe("whitened_update")
+    assert "with more rows than columns\n  gram    = gradᵀ @ grad" in text
+    assert "needs matmul of array values" in text
+    assert r"g_{t} \thinspace g_{t}^{\top}" in rules.latex("whitened_update")
 
 
 def test_errors_name_what_is_near() -> None:
