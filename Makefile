@@ -1,11 +1,11 @@
-# make demo | test | torch | check | bench | conformance | clean.
+# make demo | test | torch | check | docs | bench | conformance | clean.
 # PYTHON is the interpreter that .venv is made with (3.11 or newer).
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test torch check bench conformance clean
+.PHONY: demo test torch check docs bench conformance clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/digits.py
@@ -22,6 +22,9 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
+
+docs: .venv/.dev
+	$(BIN)/python -m symopt.rules docs/ops
 
 # Executes graphs with MXNet, Keras and torch, in environments of their own: docs/conformance.md. They need Python 3.11.
 CONFORMANCE_PYTHON ?= python3.11

@@ -5,6 +5,7 @@ if __name__ != "symopt.ops":
 
 from . import (
     adadelta,
+    adafactor,
     adagrad,
     adam,
     adamax,
@@ -15,6 +16,7 @@ from . import (
     elementwise,
     ftrl,
     lamb,
+    muon,
     nadam,
     reductions,
     rmsprop,
@@ -23,6 +25,6 @@ from . import (
 )
 
 __all__ = [
-    "adadelta", "adagrad", "adam", "adamax", "adamw", "arithmetic", "averaging", "codecs", "elementwise",
-    "ftrl", "lamb", "nadam", "reductions", "rmsprop", "sgd", "signs",
+    "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "arithmetic", "averaging", "codecs",
+    "elementwise", "ftrl", "lamb", "muon", "nadam", "reductions", "rmsprop", "sgd", "signs",
 ]  # fmt: skip

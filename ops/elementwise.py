@@ -92,13 +92,13 @@ def BlockGrad(data: Tensor) -> Tensor:  # noqa: N802  MXNet's name
 @op
 def zeros_like(data: Tensor) -> Tensor:
     """Zeros of the shape and dtype of data."""
-    return lang.where(data != data, 0, 0)
+    return lang.filled(data, 0)
 
 
 @op
 def ones_like(data: Tensor) -> Tensor:
     """Ones of the shape and dtype of data."""
-    return lang.where(data != data, 1, 1)
+    return lang.filled(data, 1)
 
 
 @op

@@ -51,7 +51,7 @@ def all_finite(data: Tensor, *, init_output: bool = True) -> Tensor:
 @op(result="compute", aliases=("mxnet1_multi_sum_sq",))
 def multi_sum_sq(array: Tensors, *, num_arrays: int = 0, scale: float = 1.0) -> Tensor:
     """Sum of squares of each array: any number of arrays -> (number,)."""
-    return lang.sum_of(lang.square(scale * array))
+    return lang.sum_of(lang.abs2(scale * array))
 
 
 @op(then=lang.min_of, aliases=("_npi_multi_all_finite", "mxnet1_multi_all_finite"))
@@ -63,4 +63,4 @@ def multi_all_finite(array: Tensors, *, num_arrays: int = 0, init_output: bool =
 @update_op(count="num_arrays", aliases=("mxnet1_reset_arrays",))
 def reset_arrays(array: States, *, num_arrays: int = 0) -> Updated:
     """Fills every array with zeros. It has no result but the arrays."""
-    return updated(None, array=lang.where(array != array, 0, 0))
+    return updated(None, array=lang.filled(array, 0))

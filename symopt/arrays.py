@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .dtypes import FLOATS, to_numpy
+from .dtypes import DTYPES, to_numpy
 from .errors import ArrayError, DeviceError, DTypeError, StorageError
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -23,12 +23,12 @@ def as_array(x: Any, what: str, *, mutable: bool) -> Array:
     """A NumPy array on the memory of x: never a copy. `what` names x in errors ("argument 'w'").
 
     Takes NumPy arrays, CPU torch tensors and everything with `__array_interface__` or `__dlpack__`, of dtype
-    float16, bfloat16, float32 or float64. `mutable`: it will be updated in place, so it must be writeable and
-    C-contiguous; otherwise views with strides and read-only arrays pass.
+    float16, bfloat16, float32, float64, complex64 or complex128. `mutable`: it will be updated in place, so it must
+    be writeable and C-contiguous; otherwise views with strides and read-only arrays pass.
     DTypeError, DeviceError, StorageError or ArrayError say what does not fit, and what to give instead.
     """
     array = x if type(x) is np.ndarray else view(x, what)
-    if not _is_float(array.dtype):
+    if not _is_supported(array.dtype):
         raise DTypeError(_dtype_refused(array.dtype, what))
     if mutable and not array.flags.carray:
         raise ArrayError(_not_updatable(array, what))
@@ -108,14 +108,14 @@ def _check_pair(a: Entry, b: Entry) -> None:
 
 
 @lru_cache(maxsize=64)
-def _is_float(dtype: np.dtype[Any]) -> bool:
-    return dtype.isnative and dtype.name in FLOATS
+def _is_supported(dtype: np.dtype[Any]) -> bool:
+    return dtype.isnative and dtype.name in DTYPES
 
 
 def _dtype_refused(dtype: np.dtype[Any], what: str) -> str:
-    if dtype.name in FLOATS:
+    if dtype.name in DTYPES:
         return f"{what} is not in this machine's byte order: give x.astype('{dtype.name}')"
-    return f"{what} has dtype {dtype.name}: use one of {', '.join(FLOATS)}"
+    return f"{what} has dtype {dtype.name}: use one of {', '.join(DTYPES)}"
 
 
 def _not_updatable(array: Array, what: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array, as_array, check_overlap, view
-from .dtypes import FLOATS, to_numpy
+from .dtypes import COMPLEX, FLOATS, to_numpy
 from .errors import (
     ArrayError,
     AttributeValueError,
@@ -158,7 +158,7 @@ def as_dense(name: str, bound: Bound) -> Bound:
 def check_same(name: str, old: Bound, new: Bound) -> None:
     """A replacement must be what the name was bound to: kind, shape and dtype."""
     if old.is_number != new.is_number:
-        if not old.is_number or new.array is None or new.shape != ():
+        if not old.is_number or new.array is None or new.shape != () or new.dtype in COMPLEX:
             kinds = "a number" if old.is_number else "an array"
             raise DTypeError(
                 f"forward: {name!r} is bound to {kinds}, got {new.given!r}; bind again to change that"
@@ -187,8 +187,9 @@ def as_source(name: str, bound: Bound, value: Given) -> Array:
         if isinstance(error, SymoptError):
             raise
         raise ArrayError(f"copy_params_from: {name!r} is not an array: {error}") from None  # a ragged list
-    if source.dtype.kind not in "iuf" and dtype_name(source.dtype) not in FLOATS:
-        raise DTypeError(f"copy_params_from: {name!r} has dtype {source.dtype.name}, which is no real number")
+    kinds = "iufc" if bound.dtype in COMPLEX else "iuf"
+    if source.dtype.kind not in kinds and dtype_name(source.dtype) not in FLOATS:
+        raise DTypeError(f"copy_params_from: {name!r} is {bound.dtype}, got {source.dtype.name}")
     if source.shape != bound.shape:
         raise ShapeError(f"copy_params_from: {name!r} has shape {bound.shape}, got {source.shape}")
     if not bound.is_number and not bound.user_array().flags.writeable:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from .dtypes import COMPUTE, FLOATS, NARROW
-from .errors import DTypeError
+from .complexrules import complex_outputs
+from .dtypes import COMPLEX, COMPLEX_OF, COMPUTE, DTYPES, NARROW, component
+from .errors import DTypeError, built_at
 from .expr import PICK, VARIABLE, Node
-from .facts import Facts, mismatch, same_as
+from .facts import Facts, labels, mismatch, same_as, title
 from .forms import get_op, op_of
 from .opdef import STATE_KINDS, OpDef
-from .shaperules import parts_of
+from .shaperules import parts_of, plan_of
 
 MASTER = "float32"  # of the copy of the weight that an mp_ form works on, and of its states
 
@@ -20,7 +21,8 @@ class DTypeRules:
     """Tensors and states of an op share one dtype; conditions, scalars and numbers of the host may have any.
 
     Where the weight has a master copy, that and the states are float32, and gradients may have any dtype; with the
-    attribute `state_dtype` the states have that one.
+    attribute `state_dtype` the states have that one. Of complex weights, gradients are complex too, and states that
+    stay real have the dtype of the parts; ordinary ops take complex and real operands together.
     """
 
     def __init__(self, facts: Facts[str], host: set[int]) -> None:
@@ -30,7 +32,8 @@ class DTypeRules:
     def has_orphans(self, order: Iterable[Node]) -> bool:
         """Whether an op may have no array to take its dtype from."""
         ops = [get_op(name) for name in {node.op for node in order} - {VARIABLE, PICK}]
-        return bool(self.host) or any(not _sharing(op) or _has_master(op) for op in ops)
+        is_complex = not set(self.facts.known.values()).isdisjoint(COMPLEX)
+        return bool(self.host) or is_complex or any(not _sharing(op) or _has_master(op) for op in ops)
 
     def relate(self, node: Node) -> None:
         if node.op == PICK:
@@ -40,12 +43,15 @@ class DTypeRules:
             self.facts.known[id(node)] = "float64"
             return
         op = op_of(node)
+        self._check_real(node, op)
         if op.is_update:
             self._update(node, op)
             return
         rows = self._sharers(node, op, _sharing(op))
-        dtype_attr = next((a for a in op.structural if op.attrs[a].kind == "dtype"), None)
-        if dtype_attr is not None:
+        dtype_attr = _dtype_attr(op)
+        if self._complex_among(node, op, rows):
+            self._complex(node, op, rows)
+        elif dtype_attr is not None:
             self._agree(node, op, rows)
             self._result(node, op, node.attrs.get(dtype_attr, op.attrs[dtype_attr].default))
         elif op.result == "compute":
@@ -69,7 +75,13 @@ class DTypeRules:
             rows = [(op.inputs[i].name, node.inputs[i]) for i in shared]
             self._check_residual(node, op, part)
             gives_weight = op.gives == "weight" or op.master < 0
-            self._agree(node, op, [*rows, ("output", node)] if k == 0 and gives_weight else rows)
+            rows = [*rows, ("output", node)] if k == 0 and gives_weight else rows
+            if self._first(rows) in COMPLEX:
+                if self.facts.get(node.inputs[part[0]]) is None:
+                    self.facts.set(node.inputs[part[0]], self._first(rows) or "")
+                self._complex_part(node, op, k, part)
+                continue
+            self._agree(node, op, rows)
             for i, dtype in fixed:
                 self._fix(node, op, op.inputs[i].name, node.inputs[i], dtype)
             if not gives_weight:
@@ -112,7 +124,81 @@ class DTypeRules:
             raise DTypeError(mismatch(node, op, rule, self.facts.known, rows, 0, f"expected {dtype}"))
         self.facts.set(n, dtype)
 
+    def _complex_part(self, node: Node, op: OpDef, k: int, part: Sequence[int]) -> None:
+        """Tensor number k of an update op: its weight and gradients are complex, states and results as traced."""
+        one = op.parts[k].op if op.parts else op
+        shared = [i for n, i in enumerate(part) if n == 0 or one.inputs[n].kind == "tensor"]
+        rows = [(op.inputs[i].name, node.inputs[i]) for i in shared]
+        if k == 0 and op.gives == "weight":
+            rows.append(("output", node))
+        dtype = self._agree(node, op, rows) or ""
+        if one.master >= 0:
+            raise DTypeError(f"{title(node, op)}: complex weights have no float32 copy{built_at(node.where)}")
+        symbols = (*node.attrs.get("__scalars__", ()), *(op.parts[k].arrays if op.parts else ()))
+        given = frozenset(one.inputs[part.index(i)].name for i in shared)
+        found = complex_outputs(node, op, one, given, symbols)
+        kept = node.attrs.get("state_dtype") or component(dtype)
+        for n, i in enumerate(part[1:], 1):
+            if one.inputs[n].kind in STATE_KINDS:
+                is_complex = one.inputs[n].name in found
+                if kept not in COMPLEX_OF and (is_complex or kept in COMPLEX):
+                    text = f"{title(node, op)}: state_dtype is of the parts of {op.inputs[i].name}, so not {kept}"
+                    raise DTypeError(text + built_at(node.where))
+                self._fix(
+                    node, op, op.inputs[i].name, node.inputs[i], COMPLEX_OF[kept] if is_complex else kept
+                )
+        if k == 0 and op.gives != "weight":
+            self._fix(node, op, "output", node, dtype if "output" in found else component(dtype))
+
+    # ---- ordinary ops with complex operands
+
+    def _complex_among(self, node: Node, op: OpDef, rows: Sequence[tuple[str, Node]]) -> str | None:
+        """The first complex dtype of the operands, or of the result where that does not follow from an attribute."""
+        nodes = [n for _, n in rows] + ([node] if _dtype_attr(op) is None else [])
+        return next((d for n in nodes if (d := self.facts.get(n)) in COMPLEX), None)
+
+    def _complex(self, node: Node, op: OpDef, rows: Sequence[tuple[str, Node]]) -> None:
+        """Operands have parts of one dtype; which of them are complex, and whether the result is, are other questions:
+        nothing follows for one from another."""
+        known = self.facts.known
+        first = component(self._complex_among(node, op, rows) or "")
+        given = [known.get(id(n)) for _, n in rows]
+        for k, dtype in enumerate(given):
+            if dtype is not None and component(dtype) != first:
+                rule = f"{rows[k][0]} must fit the other operands"
+                wanted = f"expected {first} or {COMPLEX_OF[first]}"
+                raise DTypeError(mismatch(node, op, rule, known, rows, k, wanted))
+        if None in given:
+            return
+        one = op.parts[0].op if op.parts else op
+        names = [one.inputs[0].name] * len(rows) if op.parts else [label for label, _ in rows]
+        found = frozenset(n for n, dtype in zip(names, given, strict=True) if dtype in COMPLEX)
+        is_complex = "output" in complex_outputs(node, op, one, found, node.attrs.get("__scalars__", ()))
+        attr = _dtype_attr(op)
+        dtype = COMPLEX_OF[first] if is_complex else first
+        if attr:
+            dtype = node.attrs.get(attr, op.attrs[attr].default)
+        if is_complex and dtype not in COMPLEX:
+            text = f"{title(node, op)}: complex values cannot become {dtype}; abs makes them real"
+            raise DTypeError(text + built_at(node.where))
+        self._result(node, op, dtype)
+
+    def _guess_complex(self, node: Node, op: OpDef, rows: Sequence[tuple[str, Node]]) -> None:
+        """Of the operands of unknown dtype, one is like the others, or like the result: a variable if there is one."""
+        unknown = [n for _, n in rows if self.facts.get(n) is None]
+        dtype = self._complex_among(node, op, rows)
+        if unknown and dtype:
+            self.facts.set(next((n for n in unknown if n.is_variable), unknown[0]), dtype)
+
     # ---- any op
+
+    def _check_real(self, node: Node, op: OpDef) -> None:
+        plan = plan_of(op)
+        for i in (*plan.single, *plan.vectors, *range(len(op.inputs), len(node.inputs))):
+            if self.facts.get(node.inputs[i]) in COMPLEX:
+                row = [(labels(node, op)[i], node.inputs[i])]
+                rule = f"{row[0][0]} must be real"
+                raise DTypeError(mismatch(node, op, rule, self.facts.known, row, 0, "expected real numbers"))
 
     def guess(self, node: Node) -> None:
         """Of an op whose only arrays are conditions or single elements, the result has the dtype of the first; beside
@@ -127,11 +213,11 @@ class DTypeRules:
                     if op.inputs[i].kind == "tensor" and weight and self.facts.get(node.inputs[i]) is None:
                         self.facts.set(node.inputs[i], weight)
             return
-        if self.facts.get(node) is not None:
-            return
-        if not self._sharers(node, op, _sharing(op)):
+        rows = self._sharers(node, op, _sharing(op))
+        self._guess_complex(node, op, rows)
+        if self.facts.get(node) is None and not rows:
             found = (self.facts.get(n) for n in node.inputs if id(n) not in self.host)
-            dtype = next((d for d in found if d in FLOATS), None)
+            dtype = next((component(d) for d in found if d), None)
             if dtype is not None:
                 self.facts.set(node, COMPUTE[dtype] if op.result == "compute" else dtype)
 
@@ -141,7 +227,7 @@ class DTypeRules:
         for i in shared:
             if known.get(id(node.inputs[i])) != dtype:
                 return False
-        if dtype not in COMPUTE or known.get(id(node), dtype) != dtype:
+        if dtype not in COMPUTE or dtype in COMPLEX or known.get(id(node), dtype) != dtype:
             return False
         self.facts.set(node, dtype)
         out = node.attrs.get("__out__")
@@ -160,9 +246,12 @@ class DTypeRules:
             raise DTypeError(mismatch(node, op, rule, self.facts.known, rows, 0, f"is {dtype}"))
         self.facts.set(node, dtype)
 
+    def _first(self, rows: Sequence[tuple[str, Node]]) -> str | None:
+        return next((d for _, n in rows if (d := self.facts.get(n)) is not None), None)
+
     def _agree(self, node: Node, op: OpDef, rows: Sequence[tuple[str, Node]]) -> str | None:
         known = self.facts.known
-        agreed = next((d for _, n in rows if (d := known.get(id(n))) is not None), None)
+        agreed = self._first(rows)
         if agreed is None:
             return None
         for k, (label, n) in enumerate(rows):
@@ -171,7 +260,7 @@ class DTypeRules:
                 rule, wanted = f"{label} must have the dtype of {rows[0][0]}", f"expected {agreed}"
                 raise DTypeError(mismatch(node, op, rule, known, rows, k, wanted))
             if agreed not in COMPUTE and dtype is not None:
-                rule, wanted = f"{label} has an unsupported dtype", f"use one of {', '.join(FLOATS)}"
+                rule, wanted = f"{label} has an unsupported dtype", f"use one of {', '.join(DTYPES)}"
                 raise DTypeError(mismatch(node, op, rule, known, rows, k, wanted))
             self.facts.set(n, agreed)
         return agreed
@@ -184,6 +273,12 @@ def is_residual(op: OpDef, name: str) -> bool:
 
 def _has_master(op: OpDef) -> bool:
     return any(i.kind == "master" for i in (op.base or op).inputs)
+
+
+@cache
+def _dtype_attr(op: OpDef) -> str | None:
+    """The attribute that says the result's dtype, if there is one; of update ops, none."""
+    return next((a for a in op.structural if op.attrs[a].kind == "dtype" and not op.is_update), None)
 
 
 @cache

@@ -1,6 +1,7 @@
 """The dtypes symopt stores and the ones it computes in.
 
-16-bit numbers are storage only: they are widened to float32 when read and rounded once when written.
+16-bit numbers are storage only: they are widened to float32 when read and rounded once when written. Complex numbers
+are computed with as two real ones of their component dtype.
 """
 
 from __future__ import annotations
@@ -12,14 +13,23 @@ import numpy as np
 from .errors import DTypeError
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
-COMPUTE = {"float16": "float32", "bfloat16": "float32", "float32": "float32", "float64": "float64"}
-ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+COMPONENT = {"complex64": "float32", "complex128": "float64"}
+COMPLEX_OF = {"float32": "complex64", "float64": "complex128"}
+COMPLEX = tuple(COMPONENT)
+DTYPES = (*FLOATS, *COMPLEX)  # that an array may have
+COMPUTE = {d: d for d in DTYPES} | {"float16": "float32", "bfloat16": "float32"}
+ITEMSIZE = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8, "complex64": 8, "complex128": 16}
 
 NARROW = ("float16", "bfloat16")
 
-# MXNet's numbers for dtypes, as its JSON stores them in `__dtype__`.
+# MXNet's numbers for dtypes, as its JSON stores them in `__dtype__`. It has none for complex ones: those go by name.
 MXNET_CODES = {"float32": 0, "float64": 1, "float16": 2, "bfloat16": 12}
 MXNET_NAMES = {code: name for name, code in MXNET_CODES.items()}
+
+
+def component(dtype: str) -> str:
+    """The dtype of the parts of a complex number; of a real one, its own."""
+    return COMPONENT.get(dtype, dtype)
 
 
 def to_numpy(name: str) -> np.dtype[Any]:
@@ -33,11 +43,11 @@ def to_numpy(name: str) -> np.dtype[Any]:
 
 
 def canonical(dtype: Any) -> str:
-    """The name of a dtype given as a name, a NumPy dtype or a scalar type; DTypeError if not a supported float."""
+    """The name of a dtype given as a name, a NumPy dtype or a scalar type; DTypeError if it is not supported."""
     try:
-        name = dtype if isinstance(dtype, str) and dtype in FLOATS else np.dtype(dtype).name
+        name = dtype if isinstance(dtype, str) and dtype in DTYPES else np.dtype(dtype).name
     except TypeError:
         name = str(dtype)
-    if name not in FLOATS:
-        raise DTypeError(f"dtype {name} is not supported: use one of {', '.join(FLOATS)}")
+    if name not in DTYPES:
+        raise DTypeError(f"dtype {name} is not supported: use one of {', '.join(DTYPES)}")
     return name

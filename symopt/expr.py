@@ -26,10 +26,12 @@ class Extent(IntEnum):
 
 
 class Type(NamedTuple):
-    """Type of a primitive's value: a dtype's name (or "bool") and an extent."""
+    """Type of a primitive's value: a dtype's name (or "bool"), an extent, and in a formula on matrices the grid of its
+    elements (grids.py)."""
 
     dtype: str
     extent: Extent
+    grid: str = "rc"
 
 
 class Node:

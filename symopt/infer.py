@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 from .dtyperules import DTypeRules
-from .dtypes import MXNET_NAMES
+from .dtypes import COMPLEX, MXNET_NAMES
 from .errors import DTypeError, ShapeError, StorageError, built_at
 from .expr import PICK, VARIABLE, Extent, Node, children, toposort
 from .facts import Facts, labels, mismatch, same_as, solve
@@ -129,14 +129,20 @@ def _read_dtypes(variables: Iterable[Node], given: Mapping[str, str], types: Typ
             dtype = declared
         if dtype is not None:
             known[id(node)] = dtype
+        if dtype in COMPLEX and id(node) in types.host:
+            text = f"variable {node.name!r} is a number of the host, which is real; as an array it has shape (1,)"
+            raise DTypeError(text + built_at(node.where))
     for key in types.host:
         known[key] = "float64"
 
 
 _CODES = "use one of " + ", ".join(f"{code} ({name})" for code, name in MXNET_NAMES.items())
+_CODES += ", " + ", ".join(COMPLEX)
 
 
 def _dtype_of(code: str) -> str | None:
+    if code in COMPLEX:
+        return code
     return MXNET_NAMES.get(int(code)) if code.isascii() and code.isdigit() and len(code) < 4 else None
 
 

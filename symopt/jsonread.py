@@ -11,7 +11,7 @@ import json
 from typing import Any, NoReturn
 
 from .attrs import REQUIRED
-from .dtypes import FLOATS
+from .dtypes import DTYPES
 from .errors import FormatError, UnknownOpError, near
 from .expr import VARIABLE, Node, pick
 from .forms import concrete, op_of, tensors_in
@@ -212,8 +212,8 @@ class _Reader:
     def _value(self, i: int, raw: dict[str, Any], op: OpDef, key: str, text: str) -> Any:
         attr = op.attrs[key]
         try:
-            if attr.kind == "dtype" and text not in FLOATS:
-                raise ValueError(f"must be one of {', '.join(FLOATS)}, got {text[:LONG]!r}")
+            if attr.kind == "dtype" and text not in DTYPES:
+                raise ValueError(f"must be one of {', '.join(DTYPES)}, got {text[:LONG]!r}")
             return attr.parse(text)
         except (ValueError, TypeError, SyntaxError, ArithmeticError, MemoryError, RecursionError) as error:
             self._fail(i, raw, f"{key} {str(error)[:LONG]}")

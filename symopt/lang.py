@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
+from . import pairs
 from .errors import GraphError, Where
 from .expr import Extent, Node
+from .grids import WHOLE
 
 if TYPE_CHECKING:
     from .build import Builder
@@ -20,21 +23,25 @@ if TYPE_CHECKING:
 __all__ = [
     "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated",
     "abs2", "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "count", "either", "exp",
-    "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "min_of", "minimum",
-    "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min", "row_norm", "row_sum", "sign",
-    "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
+    "filled", "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "mean_of",
+    "min_of", "minimum", "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min",
+    "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
 ]  # fmt: skip
 
 
 class Tensor:
-    """A value inside a formula: an input, or something computed from inputs. One value per element."""
+    """A value inside a formula: an input, or something computed from inputs. One value per element.
 
-    __slots__ = ("builder", "node")
+    `node` computes it; of a complex value, its real part, and `imag` the other.
+    """
+
+    __slots__ = ("builder", "imag", "node")
     __array_ufunc__ = None  # NumPy scalars on the left hand side hand over to us
 
-    def __init__(self, builder: Builder, node: Node) -> None:
+    def __init__(self, builder: Builder, node: Node, imag: Node | None = None) -> None:
         self.builder = builder
         self.node = node
+        self.imag = imag
 
     def __add__(self, other: Number) -> Tensor:
         return _apply("add", self, other)
@@ -105,6 +112,7 @@ States = Annotated[Tensor, "states"]  # any number of states, likewise
 Integer = Annotated[float, "integer"]  # a whole number that changes from step to step: a step count
 
 Number = Tensor | float
+LANGUAGE = ("symopt.lang", "symopt.matrices")
 
 
 class Updated(NamedTuple):
@@ -119,10 +127,10 @@ def updated(weight: Tensor | None, /, **states: Tensor) -> Updated:
     return Updated(weight, states)
 
 
-def _place() -> Where:
-    """The line of the formula that is being traced: the first frame outside this file."""
+def place() -> Where:
+    """The line of the formula that is being traced: the first frame outside the language."""
     frame = sys._getframe(2)
-    while frame.f_code.co_filename == __file__ and frame.f_back is not None:
+    while frame.f_globals.get("__name__") in LANGUAGE and frame.f_back is not None:
         frame = frame.f_back
     return Where(frame.f_code.co_filename, frame.f_lineno)
 
@@ -136,7 +144,21 @@ def _apply(op: str, *operands: Any) -> Tensor:
         x.node if isinstance(x, Tensor) else builder.truth(x) if k < n_conditions else builder.const(x)
         for k, x in enumerate(operands)
     ]
-    return Tensor(builder, builder.make(op, *nodes, where=_place()))
+    make = partial(builder.make, where=place())
+    if not _is_complex(*operands):
+        return Tensor(builder, make(op, *nodes))
+    parts = [(n, x.imag if isinstance(x, Tensor) else None) for n, x in zip(nodes, operands, strict=True)]
+    return Tensor(builder, *pairs.apply(make, builder.const(0), op, parts))
+
+
+def _is_complex(*operands: Any) -> bool:
+    return any(isinstance(x, Tensor) and x.imag is not None for x in operands)
+
+
+def _ordered(what: str, *operands: Any) -> None:
+    """DTypeError for complex operands, which have no order."""
+    if _is_complex(*operands):
+        raise pairs.refusal(what)
 
 
 def _plain(*operands: Any) -> bool:
@@ -155,11 +177,13 @@ def square(x: Tensor) -> Tensor:
 
 def abs2(x: Tensor) -> Tensor:
     """Squared magnitude, a real number: x * x, or re * re + im * im. What second moments are made of."""
-    return _apply("mul", x, x)
+    if x.imag is None:
+        return square(x)
+    return Tensor(x.builder, pairs.abs2(partial(x.builder.make, where=place()), (x.node, x.imag)))
 
 
 def absolute(x: Tensor) -> Tensor:
-    """Absolute value."""
+    """Absolute value; of a complex number, the square root of abs2."""
     return _apply("abs", x)
 
 
@@ -203,7 +227,7 @@ def float16(x: Tensor) -> Tensor:
     kind = x.node.type
     if kind is None or kind.extent == Extent.HOST:
         raise GraphError("float16 of a number: the host keeps its numbers in float64; give an array")
-    rounded = x.builder.cast(x.node, "float16", _place())
+    rounded = x.builder.cast(x.node, "float16", place())
     return Tensor(x.builder, x.builder.cast(rounded, kind.dtype))
 
 
@@ -222,6 +246,12 @@ def where(condition: Tensor | bool, x: Number, y: Number) -> Tensor:
     return _apply("where", condition, x, y)
 
 
+def filled(x: Tensor, value: float) -> Tensor:
+    """The number for each element of x, complex if x is."""
+    number = where(x != x, value, value)
+    return number if x.imag is None else Tensor(x.builder, number.node, x.builder.const(0))
+
+
 def both(a: Tensor | bool, b: Tensor | bool) -> Tensor:
     """The condition that a and b hold."""
     return _apply("and", a, b)
@@ -234,16 +264,19 @@ def either(a: Tensor | bool, b: Tensor | bool) -> Tensor:
 
 def sign(x: Tensor) -> Tensor:
     """1, -1, or 0 for zeros and NaN, as MXNet has it."""
+    _ordered("sign", x)
     return where(x > 0, 1, where(x < 0, -1, 0))
 
 
 def maximum(x: Number, y: Number) -> Tensor:
     """The larger; NaN if either is NaN; of equals the second."""
+    _ordered("maximum", x, y)
     return _first_if(_apply("lt", y, x), x, y)
 
 
 def minimum(x: Number, y: Number) -> Tensor:
     """The smaller; NaN if either is NaN; of equals the second."""
+    _ordered("minimum", x, y)
     return _first_if(_apply("lt", x, y), x, y)
 
 
@@ -288,6 +321,8 @@ def _bounded(x: Tensor, bound: Number, within: Callable[[], Tensor]) -> Tensor:
     if not isinstance(bound, Tensor):
         return within() if bound >= 0 else x
     on = bound.node.attrs.get("on")
+    if on is not False:
+        _ordered(str(bound.node.attrs.get("name", "a bound")), x, bound)
     if on is None:
         return where(bound >= 0, within(), x)
     return within() if on else x
@@ -315,12 +350,17 @@ def row_mean(x: Tensor) -> Tensor:
 
 def row_norm(x: Tensor) -> Tensor:
     """Euclidean norm of each row."""
-    return sqrt(row_sum(square(x)))
+    return sqrt(row_sum(abs2(x)))
 
 
 def sum_of(x: Tensor) -> Tensor:
     """Sum of all elements, in the canonical order: one value per tensor. A value per row counts for each element."""
     return _apply("sum", x)
+
+
+def mean_of(x: Tensor) -> Tensor:
+    """Mean of all elements: one value per tensor."""
+    return sum_of(x) / count(x)
 
 
 def max_of(x: Tensor) -> Tensor:
@@ -335,22 +375,36 @@ def min_of(x: Tensor) -> Tensor:
 
 def norm(x: Tensor) -> Tensor:
     """Euclidean norm of the whole tensor: one value per tensor."""
-    return sqrt(sum_of(square(x)))
+    return sqrt(sum_of(abs2(x)))
 
 
 def count(x: Tensor) -> Tensor:
     """Number of elements of the tensor."""
-    return _count(x, "tensor")
+    if x.node.type is None or x.node.type.grid == WHOLE:
+        return _count(x, "tensor")
+    return _count(x, "matrices") * size(x, 0) * size(x, 1)
 
 
 def row_count(x: Tensor) -> Tensor:
     """Number of elements of a row."""
-    return _count(x, "row")
+    return size(x, 1)
+
+
+def size(x: Tensor, axis: int) -> Tensor:
+    """Number of rows (0) or columns (1) of x. In a formula not on matrices columns are all axes but the first."""
+    letter = x.node.type.grid[axis] if x.node.type else ""
+    return Tensor(x.builder, x.builder.const(1)) if letter == "1" else _count(x, COUNTS[letter])
+
+
+COUNTS = {"r": "column", "c": "row"}  # a row has as many elements as there are columns
 
 
 def column(x: Tensor) -> Tensor:
     """Number of each element in its row of x, from 0, over all axes but the first. Exact up to 2**24 columns."""
-    return Tensor(x.builder, x.builder.leaf("column", x.builder.compute, Extent.ELEMENT))
+    grid = x.node.type.grid if x.node.type else WHOLE
+    if grid[1] == "1":
+        return Tensor(x.builder, x.builder.const(0))
+    return Tensor(x.builder, x.builder.leaf("column", x.builder.compute, Extent.ELEMENT, grid))
 
 
 def _count(x: Tensor, of: str) -> Tensor:

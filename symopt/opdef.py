@@ -15,8 +15,12 @@ from .lang import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KINDS = ("tensor", "state", "row_state", "scalar", "condition", "tensors", "states")
-STATE_KINDS = ("state", "row_state")
+KINDS = ("tensor", "matrix", "state", "row_state", "column_state", "scalar", "condition", "tensors", "states")
+STATE_KINDS = ("state", "row_state", "column_state")
+GRIDS = {
+    "row_state": "r1",
+    "column_state": "1c",
+}  # of inputs of formulas on matrices; others have the weight's
 ATTR_KINDS = {float: "float", bool: "bool", int: "int", str: "str"}
 SPECIAL_ATTRS = {"dtype": "dtype", "axis": "axis"}
 SWITCHES = ("clip_gradient", "clip_grad", "clip_weights", "lower_bound", "upper_bound")
@@ -34,8 +38,9 @@ STORAGE_ATTRS = (
 
 
 class Input(NamedTuple):
-    """One array input. kind: tensor, state, row_state (one per row), scalar, condition; tensors or states (any
-    number of them); in derived ops also master (the float32 copy of a weight) and vector (one number per tensor)."""
+    """One array input. kind: tensor, state, row_state (one per row), scalar, condition; in formulas on matrices also
+    matrix (the weight) and column_state; tensors or states (any number of them); in derived ops also master (the
+    float32 copy of a weight) and vector (one number per tensor)."""
 
     name: str
     kind: str
@@ -143,6 +148,16 @@ class OpDef:
         return next((k for k, i in enumerate(self.inputs) if i.kind == "master"), -1)
 
     @cached_property
+    def is_matrix(self) -> bool:
+        """Whether the formula is one on matrices: its weight is annotated Matrix."""
+        return bool(self.inputs) and self.inputs[0].kind == "matrix"
+
+    def grid(self, name: str) -> str:
+        """The grid that an input, or an output, of a formula on matrices is an array on."""
+        kind = next((i.kind for i in self.inputs if i.name == name), "")
+        return GRIDS.get(kind, "rc") if self.is_matrix else "rc"
+
+    @cached_property
     def is_variadic(self) -> bool:
         """Whether it takes any number of tensors; `forms.of_count` makes the op of so many."""
         return self.base is not None or (bool(self.inputs) and self.inputs[0].kind in ("tensors", "states"))
@@ -233,8 +248,16 @@ def _register(function: Callable[..., Any], *, is_update: bool, **options: Any) 
     if is_update:
         for attr in STORAGE_ATTRS:
             made.attrs.setdefault(attr.name, attr)
-        if not made.inputs or made.inputs[0].kind not in ("tensor", "states"):
-            raise GraphError(f"{made.name}: the first input of an update op is the weight, annotated Tensor")
+        if not made.inputs or made.inputs[0].kind not in ("tensor", "matrix", "states"):
+            raise GraphError(
+                f"{made.name}: the first input of an update op is the weight, annotated Tensor or Matrix"
+            )
+    for spec in made.inputs[made.is_matrix and is_update :]:
+        if spec.kind == "matrix" or (spec.kind == "column_state" and not made.is_matrix):
+            raise GraphError(
+                f"{made.name}: only the weight of an update op can be a Matrix, and only then are there ColumnStates: "
+                f"see input {spec.name}"
+            )
     for key in dict.fromkeys((made.name, made.mxnet or made.name, *made.aliases)):
         old = OPS.get(key)
         if old is not None and old.where.file != made.where.file:
@@ -265,8 +288,8 @@ def _input(function: Callable[..., Any], name: str, hint: Any) -> Input:
     kind = "tensor" if hint is Tensor else getattr(hint, "__metadata__", ("",))[0]
     if kind not in KINDS:
         raise GraphError(
-            f"{function.__name__}: annotate input {name!r} with Tensor, State, RowState, Scalar, Condition or "
-            f"Tensors; attributes come after a *"
+            f"{function.__name__}: annotate input {name!r} with Tensor, State, RowState, Scalar, Condition, Tensors, "
+            f"Matrix or ColumnState; attributes come after a *"
         )
     return Input(name, kind)
 

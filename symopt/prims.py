@@ -139,3 +139,6 @@ COMBINE: dict[str, Callable[[Any, Any], Any]] = {
 # `column` that of an element in its row, from 0.
 LEAVES = ("load", "scalar", "const", "touched", "index", "column")
 CAST = "cast"
+# A complex number made of two real ones, its parts: only what is stored is one. Loads of complex arrays have an
+# attribute `part` (0 real, 1 imaginary) and the dtype of the parts; all primitives are real.
+PAIR = "pair"

@@ -13,7 +13,7 @@ from .codegen.text import kernel_text
 from .errors import AttributeValueError, DependencyError
 from .expr import Extent, Node, origin
 from .infer import Types
-from .passes.ir import LISTED, REDUCE, Instance, Kernel, Launch, Program
+from .passes.ir import LIBRARY, LISTED, REDUCE, Instance, Kernel, Launch, Program
 
 if TYPE_CHECKING:
     import networkx
@@ -93,12 +93,18 @@ def source(program: Program, form: str) -> str:
     kernels = {id(launch.kernel): launch.kernel for launch in program.launches}.values()
     makers: dict[str, Callable[[Kernel], str]] = {
         "text": kernel_text,
-        "llvm": lambda k: module_of(k)[0],
-        "asm": lambda k: assembly(module_of(k)[0]),
+        "llvm": _llvm,
+        "asm": lambda k: _llvm(k) if k.mode == LIBRARY else assembly(_llvm(k)),
     }
     if form not in makers:
         raise AttributeValueError(f"source form {form!r} must be one of {', '.join(makers)}")
     return "\n\n".join(makers[form](kernel) for kernel in kernels)
+
+
+def _llvm(kernel: Kernel) -> str:
+    if kernel.mode == LIBRARY:
+        return "\n".join(f"; {line}" for line in kernel_text(kernel).splitlines()) + "\n"
+    return module_of(kernel)[0]
 
 
 def to_networkx(types: Types) -> networkx.MultiDiGraph[Any]:

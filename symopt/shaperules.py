@@ -10,11 +10,12 @@ from .errors import AttributeValueError, ShapeError, built_at
 from .expr import PICK, VARIABLE, Extent, Node
 from .facts import Facts, labels, mismatch, same_as, title
 from .forms import op_of
-from .opdef import OpDef
+from .opdef import GRIDS, OpDef
 from .shapes import (
     Shape,
     domain_of,
     extent_of,
+    factor_shape,
     fits,
     is_complete,
     merge,
@@ -29,8 +30,8 @@ Row = tuple[str, Node]
 
 
 class Plan(NamedTuple):
-    """Positions of an op's inputs by what their shape must be: the op's own, one value per row, one element, one
-    number per tensor. An op of several tensors has a plan for each."""
+    """Positions of an op's inputs by what their shape must be: the op's own, one value per row (or per column of a
+    matrix), one element, one number per tensor. An op of several tensors has a plan for each."""
 
     full: tuple[int, ...]
     rows: tuple[int, ...]
@@ -58,8 +59,11 @@ def _plan(op: OpDef, positions: Iterable[int]) -> Plan:
     by_kind: dict[str, list[int]] = {}
     for i in positions:
         by_kind.setdefault(op.inputs[i].kind, []).append(i)
-    rows, single, vectors = (tuple(by_kind.pop(k, ())) for k in ("row_state", "scalar", "vector"))
-    return Plan(tuple(sorted(i for found in by_kind.values() for i in found)), rows, single, vectors)
+    rows, columns, single, vectors = (
+        tuple(by_kind.pop(k, ())) for k in ("row_state", "column_state", "scalar", "vector")
+    )
+    full = tuple(sorted(i for found in by_kind.values() for i in found))
+    return Plan(full, (*rows, *columns), single, vectors)
 
 
 class ShapeRules:
@@ -150,19 +154,22 @@ class ShapeRules:
             self._rest(node, op, plan, agreed)
 
     def _rest(self, node: Node, op: OpDef, plan: Plan, shape: Shape) -> None:
+        if op.is_matrix and len(shape) < 2:
+            row = [(op.inputs[plan.full[0]].name, node.inputs[plan.full[0]])]
+            rule = f"{row[0][0]} must be a matrix or a stack of matrices"
+            raise ShapeError(mismatch(node, op, rule, self.facts.known, row, 0, "expected two axes or more"))
         if shape == ():
             self.arrays.update(id(node.inputs[i]) for i in (*plan.full, *plan.rows))
         for i in plan.rows:
             given = self.facts.get(node.inputs[i])
-            wanted = row_shape(shape)
-            if given is not None and len(given) == 1 and len(shape) > 1:
-                wanted = wanted[:1]
+            wanted = _factor_shape(op, i, shape, given)
             try:
                 agreed = merge(given, wanted)
             except ShapeError:
                 rows = [(op.inputs[k].name, node.inputs[k]) for k in (plan.full[0], i)]
-                rule = f"{op.inputs[i].name} must have one value per row of {rows[0][0]}"
-                expected = f"expected {row_shape(shape)}"
+                what = op.inputs[i].kind.removesuffix("_state")
+                rule = f"{op.inputs[i].name} must have one value per {what} of {rows[0][0]}"
+                expected = f"expected {_factor_shape(op, i, shape, None)}"
                 raise ShapeError(mismatch(node, op, rule, self.facts.known, rows, 1, expected)) from None
             if agreed is not None:
                 self.facts.set(node.inputs[i], agreed)
@@ -268,6 +275,14 @@ class ShapeRules:
             for _, n in rows:
                 self.facts.set(n, agreed)
         return agreed
+
+
+def _factor_shape(op: OpDef, i: int, shape: Shape, given: Shape | None) -> Shape:
+    """The shape of an input with one value per row or column, with or without axes of length 1 as it is given."""
+    if op.is_matrix:
+        return factor_shape(GRIDS[op.inputs[i].kind], shape, None if given is None else len(given))
+    flat = given is not None and len(given) == 1 and len(shape) > 1
+    return row_shape(shape)[:1] if flat else row_shape(shape)
 
 
 def _keepdims(node: Node, op: OpDef) -> bool:

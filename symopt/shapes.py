@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
 
 from .errors import ShapeError
 from .expr import Extent, Node, toposort
+from .grids import shape_on
 from .opdef import OpDef
 from .prims import REDUCTIONS
 from .trace import trace
@@ -42,6 +43,19 @@ def has_one_element(shape: Shape) -> bool:
 def row_shape(shape: Shape) -> Shape:
     """The shape of one value per row: (rows, 1, ..., 1)."""
     return (*shape[:1], *(1 for _ in shape[1:]))
+
+
+def factor_shape(grid: str, shape: Shape, ndim: int | None) -> Shape:
+    """The shape of one value per row (grid "r1") or column ("1c") of matrices of `shape`. Where an array of as many
+    axes is given, the other axis has length 1.
+
+    >>> factor_shape("r1", (5, 3, 4), None), factor_shape("1c", (5, 3, 4), 3)
+    ((5, 3), (5, 1, 4))
+    """
+    full = shape_on(grid, shape)
+    if ndim == len(shape):
+        return full
+    return full[:-1] if grid == "r1" else (*full[:-2], full[-1])
 
 
 def fits(shape: Shape, domain: Shape) -> bool:
@@ -89,8 +103,21 @@ def structural(op: OpDef, node: Node, ndim: int | None) -> tuple[tuple[str, Any]
     return tuple(found)
 
 
+def switches(op: OpDef, node: Node, symbols: Collection[str]) -> tuple[tuple[str, bool], ...]:
+    """Whether each clip or bound of a node is on; of those given as Symbols nobody knows."""
+    return tuple(
+        [
+            (a.name, node.attrs.get(a.name, a.default) >= 0)
+            for a in op.attrs.values()
+            if a.switch and a.name not in symbols
+        ]
+    )
+
+
 def reach(op: OpDef, structural: tuple[tuple[str, Any], ...]) -> Extent:
     """How far one value of the result looks: its own ELEMENT, its ROW, or the whole TENSOR."""
+    if op.is_matrix:
+        return Extent.TENSOR
     return _traced(op, structural)[1]
 
 
@@ -101,12 +128,16 @@ def extent_of(op: OpDef, structural: tuple[tuple[str, Any], ...]) -> Extent:
 
 @cache
 def _traced(op: OpDef, structural: tuple[tuple[str, Any], ...]) -> tuple[Extent, Extent]:
-    inputs = [(i.name, "float32", EXTENTS.get(i.kind, Extent.ELEMENT)) for i in op.inputs]
-    _, outputs = trace(op, inputs, dict(structural), {}, {})
+    _, outputs = trace(op, formula_inputs(op, {}), dict(structural), {}, {})
     type_ = outputs["output"].type
     assert type_ is not None
     folds = [REDUCTIONS[n.op].extent for n in toposort(outputs.values()) if n.op in REDUCTIONS]
     return max(type_.extent, Extent.TENSOR), min(folds, default=Extent.ELEMENT)
+
+
+def formula_inputs(op: OpDef, dtypes: Mapping[str, str]) -> list[tuple[str, str, Extent]]:
+    """Inputs to trace a formula on to see what it does; float32 unless said otherwise."""
+    return [(i.name, dtypes.get(i.name, "float32"), EXTENTS.get(i.kind, Extent.ELEMENT)) for i in op.inputs]
 
 
 def reduced(extent: Extent, shape: Shape, keepdims: bool) -> Shape:

@@ -57,7 +57,8 @@ def var(
         if number is not None:
             attrs[key] = str(number)
     if dtype is not None:
-        attrs["__dtype__"] = str(MXNET_CODES[canonical(dtype)])
+        known = canonical(dtype)
+        attrs["__dtype__"] = str(MXNET_CODES.get(known, known))
     if init is not None:
         attrs["__init__"] = init if isinstance(init, str) else init.dumps()
     if stype is not None:

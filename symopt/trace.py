@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from .build import Builder
-from .dtypes import COMPUTE
+from .dtypes import COMPUTE, component
 from .errors import AttributeValueError, GraphError
-from .expr import Extent, Node
+from .expr import Extent, Node, Type
 from .lang import Tensor, Updated
 from .opdef import OpDef
+from .prims import PAIR
 
 
 def trace(
@@ -19,21 +20,23 @@ def trace(
     structural: Mapping[str, Any],
     switches: Mapping[str, bool],
     device: Mapping[str, tuple[str, Extent]],
+    tall: bool = False,
 ) -> tuple[Builder, dict[str, Node]]:
-    """The primitives of an op's formula: a name for each output, and the node that computes it.
+    """The primitives of an op's formula: a name for each output, and the node that computes it, complex or not.
 
     `inputs`: (name, stored dtype, extent) by position; an extent of HOST makes the input a number. `structural`:
     the attributes that decide what is computed; `switches`: whether a clip or bound with a known sign is on;
-    `device`: attributes given as one-element arrays, read like further inputs.
+    `device`: attributes given as one-element arrays, read like further inputs; `tall`: the weight's matrices have more
+    rows than columns.
     """
-    builder = Builder(_compute_dtype(op, inputs))
+    builder = Builder(_compute_dtype(op, inputs), matrices=op.is_matrix, tall=tall)
     operands = [
-        _load(builder, i, name, _load_dtype(op, builder, dtype, extent), (dtype, extent))
+        _load(builder, i, name, _load_dtype(op, builder, dtype, extent), Type(dtype, extent, op.grid(name)))
         for i, (name, dtype, extent) in enumerate(inputs)
     ]
     keywords: dict[str, Any] = dict(structural)
     for k, (name, type_) in enumerate(device.items()):
-        keywords[name] = _load(builder, len(inputs) + k, name, builder.compute, type_)
+        keywords[name] = _load(builder, len(inputs) + k, name, builder.compute, Type(*type_))
     for name in op.numeric:
         if name not in keywords:
             on: dict[str, Any] = {"on": switches[name]} if name in switches else {}
@@ -51,20 +54,21 @@ def trace(
 def _compute_dtype(op: OpDef, inputs: list[tuple[str, str, Extent]]) -> str:
     """An update op computes in the weight's dtype, widened, or in its master copy's; any other in its first array's."""
     if op.is_update and inputs:
-        return COMPUTE[inputs[max(op.master, 0)][1]]
+        return component(COMPUTE[inputs[max(op.master, 0)][1]])
     numeric = [dtype for _, dtype, extent in inputs if extent == Extent.ELEMENT] or [d for _, d, _ in inputs]
-    return COMPUTE[numeric[0]] if numeric else "float64"
+    return component(COMPUTE[numeric[0]]) if numeric else "float64"
 
 
 def _load_dtype(op: OpDef, builder: Builder, dtype: str, extent: Extent) -> str:
     """What an input is rounded to when it is read. Conditions of ordinary ops keep their own dtype."""
-    return builder.compute if op.is_update or extent == Extent.TENSOR else COMPUTE[dtype]
+    return builder.compute if op.is_update or extent == Extent.TENSOR else component(COMPUTE[dtype])
 
 
-def _load(builder: Builder, index: int, name: str, as_: str, stored: tuple[str, Extent]) -> Tensor:
-    if stored[1] == Extent.HOST:
+def _load(builder: Builder, index: int, name: str, as_: str, stored: Type) -> Tensor:
+    if stored.extent == Extent.HOST:
         return Tensor(builder, builder.leaf("scalar", "float64", Extent.HOST, name=name))
-    return Tensor(builder, builder.cast(builder.leaf("load", *stored, index=index, name=name), as_))
+    node = builder.load(*stored, index=index, name=name)
+    return Tensor(builder, *(builder.cast(x, as_) for x in (node.inputs if node.op == PAIR else (node,))))
 
 
 def _outputs(op: OpDef, builder: Builder, result: Any) -> dict[str, Node]:
@@ -77,4 +81,11 @@ def _outputs(op: OpDef, builder: Builder, result: Any) -> dict[str, Node]:
         found = {"output": result}
         if op.states:
             raise GraphError(f"{op.name}: an update op returns updated(weight, {', '.join(op.states)})")
-    return {k: v.node if isinstance(v, Tensor) else builder.const(v) for k, v in found.items()}
+    nodes = {k: _node(builder, v) for k, v in found.items()}
+    return {k: builder.on_grid(node, op.grid(k), f"{op.name}: {k}") for k, node in nodes.items()}
+
+
+def _node(builder: Builder, value: Any) -> Node:
+    if not isinstance(value, Tensor):
+        return builder.const(value)
+    return value.node if value.imag is None else builder.pair(value.node, value.imag)

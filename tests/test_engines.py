@@ -11,9 +11,10 @@ import symopt as so
 from symopt import sym
 from symopt.attrs import REQUIRED
 from symopt.backends import launch
-from symopt.dtypes import FLOATS, to_numpy
+from symopt.dtypes import COMPLEX, FLOATS, component, to_numpy
 from symopt.forms import get_op
-from symopt.opdef import STATE_KINDS, OpDef, all_ops
+from symopt.opdef import STATE_KINDS, Input, OpDef, all_ops
+from symopt.shapes import factor_shape, row_shape
 from symopt.sparse import RowSparseArray
 
 UPDATES = [
@@ -29,8 +30,10 @@ EDGES = [0.0, -0.0, 1.0, -1.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 6e-8, 600
 
 
 def bits(x: Any) -> np.ndarray:
-    """The bits of an array; every NaN is the same."""
+    """The bits of an array, of complex numbers those of both parts; every NaN is the same."""
     array = np.atleast_1d(np.asarray(x))
+    if array.dtype.kind == "c":
+        return bits(np.stack([array.real, array.imag]))
     raw = array.view({2: np.uint16, 4: np.uint32, 8: np.uint64}[array.itemsize]).copy()
     raw[np.isnan(array.astype(np.float64))] = 0
     return raw
@@ -39,6 +42,10 @@ def bits(x: Any) -> np.ndarray:
 def random_array(
     rng: np.random.Generator, shape: tuple[int, ...], dtype: str, edges: bool = False
 ) -> np.ndarray:
+    if dtype in COMPLEX:
+        array = np.zeros(shape, dtype)
+        array.real, array.imag = (random_array(rng, shape, component(dtype), edges) for _ in range(2))
+        return array
     with np.errstate(over="ignore"):
         array = np.asarray(rng.standard_normal(shape), to_numpy(dtype))
         if edges and array.size:
@@ -69,6 +76,13 @@ def required(op: OpDef) -> dict[str, Any]:
     return {a.name: 3 if a.kind == "integer" else 0.1 for a in op.attrs.values() if a.default is REQUIRED}
 
 
+def state_shape(op: OpDef, spec: Input, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape of a state of a weight of `shape`."""
+    if spec.kind not in ("row_state", "column_state"):
+        return shape
+    return factor_shape(op.grid(spec.name), shape, None) if op.is_matrix else row_shape(shape)
+
+
 def run(
     op: OpDef, storage: str, dtype: str, shape: tuple[int, ...], engine: str, seed: str
 ) -> list[np.ndarray]:
@@ -76,21 +90,26 @@ def run(
     rng = np.random.default_rng(zlib.crc32(seed.encode()))
     edges = not is_inexact(op)
     weight, grad = random_array(rng, shape, dtype, edges), random_array(rng, shape, dtype, edges)
-    rows = shape[:1] + (1,) * (len(shape) - 1)
+    clip = 0.7 if rng.random() < 0.5 and dtype in FLOATS else -1.0
+    attrs = {"rescale_grad": 0.5, "clip_gradient": clip}
+    attrs = {k: v for k, v in attrs.items() if k in op.attrs} | required(op)
+    flags = [k for k, a in op.attrs.items() if a.kind == "bool" and k not in ("lazy_update", "kahan")]
+    attrs |= {k: bool(rng.random() < 0.5) for k in flags}
+    variables = [sym.var(name) for name in ("new", "given", *(i.name for i in op.inputs[2:]))]
+    node = getattr(sym, op.name)(*variables, out=variables[0], lazy_update=storage != "standard", **attrs)
+    kept = dict(zip(node.list_auxiliary_states(), node.infer_type_partial(new=dtype)[2], strict=True))
     states, others = {}, {}
     for spec in op.inputs[2:]:
         if spec.kind in STATE_KINDS:
-            states[spec.name] = random_array(rng, rows if spec.kind == "row_state" else shape, dtype)
-            np.abs(states[spec.name], out=states[spec.name])
+            like = state_shape(op, spec, shape)
+            states[spec.name] = random_array(rng, like, to_numpy(kept[spec.name]).name)
+            if states[spec.name].dtype.kind != "c":
+                np.abs(states[spec.name], out=states[spec.name])
         else:
             others[spec.name] = np.array([0.5], np.float32)
     given: Any = (
         grad if storage == "dense" else sparse_array(rng, shape, dtype, storage == "duplicates", edges)
     )
-    attrs = {"rescale_grad": 0.5, "clip_gradient": 0.7 if rng.random() < 0.5 else -1.0}
-    attrs = {k: v for k, v in attrs.items() if k in op.attrs} | required(op)
-    variables = [sym.var(name) for name in ("new", "given", *(i.name for i in op.inputs[2:]))]
-    node = getattr(sym, op.name)(*variables, out=variables[0], lazy_update=storage != "standard", **attrs)
     arrays = {"new": weight, "given": given, **others}
     executor = node.bind(so.cpu(), args=arrays, aux_states=states, engine=engine)
     executor.forward()
@@ -117,7 +136,7 @@ def shared_early(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.parametrize(("op", "storage", "dtype"), list(cases()))
 def test_native_equals_reference(op: OpDef, storage: str, dtype: str, shared_early: None) -> None:
     for shape in SHAPES:
-        if shape == () and storage != "dense":
+        if (shape == () and storage != "dense") or (op.is_matrix and len(shape) < 2):
             continue
         seed = f"{op.name}{storage}{dtype}{shape}"
         reference = run(op, storage, dtype, shape, "reference", seed)

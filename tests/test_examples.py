@@ -23,6 +23,14 @@ def test_my_rule(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
+def test_phase_retrieval(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sklearn")
+    right, wrong = runpy.run_path(str(ROOT / "examples" / "phase_retrieval.py"))["main"]()
+    assert right < 1e-6 and wrong > 0.5
+    assert "{'m': 'complex128', 'v': 'float64'}" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_word_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gensim")
     monkeypatch.setattr(sys, "argv", ["word_vectors.py", "--epochs", "3"])

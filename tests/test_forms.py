@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_engines import UPDATES, bits, is_inexact, random_array, sparse_array
+from test_engines import UPDATES, bits, is_inexact, random_array, sparse_array, state_shape
 
 import symopt as so
 from symopt import sym
@@ -13,11 +13,16 @@ from symopt.attrs import REQUIRED
 from symopt.dtypes import to_numpy
 from symopt.errors import AttributeValueError, MissingArgumentError, ShapeError, UnknownOpError
 from symopt.forms import find_op, get_op, of_count, with_compensation
-from symopt.opdef import OpDef
+from symopt.opdef import STATE_KINDS, OpDef
 
 SHAPES = [(5, 3), (4,), (130, 70)]
+MATRICES = [(5, 3), (2, 3, 4), (130, 70)]
 EXAMPLE = {"lr": 0.1, "rescale_grad": 0.5, "clip_gradient": 0.7}
 PLAIN = [op for op in UPDATES if op.gives == "weight" and not is_inexact(op)]
+
+
+def shapes(op: OpDef) -> list[tuple[int, ...]]:
+    return MATRICES if op.is_matrix else SHAPES
 
 
 def number(op: OpDef, name: str, k: int = 0) -> Any:
@@ -38,16 +43,16 @@ def arrays(op: OpDef, shape: tuple[int, ...], dtype: str, state_dtype: str, seed
     """Random inputs of one tensor, by the op's names of them."""
     rng = np.random.default_rng(seed)
     found: dict[str, Any] = {}
-    for name, kind in op.inputs:
-        rows = (*shape[:1], *(1 for _ in shape[1:]))
-        own = state_dtype if kind in ("state", "row_state", "master") else dtype
+    for spec in op.inputs:
+        name, kind = spec
+        own = state_dtype if kind in (*STATE_KINDS, "master") else dtype
         if name == "compensation":
             own = dtype
         if kind == "scalar":
             found[name] = np.array([0.5], np.float32)
         else:
-            found[name] = random_array(rng, rows if kind == "row_state" else shape, own)
-        if kind in ("state", "row_state"):
+            found[name] = random_array(rng, state_shape(op, spec, shape), own)
+        if kind in STATE_KINDS:
             found[name] = np.abs(found[name]) * found[name].dtype.type(0.01 if name == "compensation" else 1)
     if "weight32" in found:
         found["weight"] = found["weight32"].astype(to_numpy(dtype))
@@ -98,7 +103,7 @@ def seed_of(text: str) -> int:
 @pytest.mark.parametrize("op", PLAIN, ids=[op.name for op in PLAIN])
 def test_a_master_copy_is_the_op_in_float32(op: OpDef, dtype: str) -> None:
     mp = get_op(f"mp_{op.name}")
-    for shape in SHAPES:
+    for shape in shapes(op):
         given = arrays(mp, shape, dtype, "float32", seed_of(op.name))
         tensors = [i.name for i in op.inputs if i.kind == "tensor"]
         plain = {n: x.astype(np.float32) if n in tensors else x for n, x in given.items()}
@@ -118,7 +123,7 @@ def test_several_tensors_are_the_op_on_each(op: OpDef, form: str) -> None:
     name = form + op.name
     dtype = "bfloat16" if "mp_" in form else "float32"
     base = get_op(f"mp_{op.name}") if "mp_" in form else op
-    tensors = [arrays(base, shape, dtype, "float32", seed_of(f"{name}{shape}")) for shape in SHAPES]
+    tensors = [arrays(base, shape, dtype, "float32", seed_of(f"{name}{shape}")) for shape in shapes(op)]
     each = [numbers(op, k) for k in range(len(tensors))]
     family = get_op(name)
     attrs: dict[str, Any] = {n: v for n, v in each[0].items() if n not in op.plurals}

@@ -10,7 +10,6 @@ import pytest
 from keras_driver import Driver
 from keras_schedules import rate
 
-from symopt.opdef import OPS
 from symopt.sparse import RowSparseArray
 
 FOLDER = Path(__file__).parent / "golden"
@@ -69,7 +68,6 @@ def results(driver: Driver, case: dict[str, Any], step: int) -> dict[str, Any]:
 @pytest.mark.parametrize("engine", ["reference", "native"])
 @pytest.mark.parametrize("case", params("optimizer"))
 def test_equals_keras(case: dict[str, Any], engine: str) -> None:
-    if case["class"] in ("Adafactor", "Muon") and "keras3_muon_update" not in OPS: pytest.skip("no such op yet")  # DELETE  # fmt: skip  # noqa: E501, E701
     driver = Driver(case, [read(case, k, "in.weight") for k in range(case["n_vars"])], engine)
     for step in range(1, case["steps"] + 1):
         for event in case.get("events", []):

@@ -11,10 +11,12 @@ from .. import config
 from ..codegen.driver import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH
 from ..codegen.emit import BLOCK, SIZES
 from ..codegen.llvm import module_text
+from ..dtypes import COMPLEX
 from ..expr import Extent
+from ..grids import sizes
 from ..hostmath import Column, HostProgram
 from ..passes.calls import size_of
-from ..passes.ir import LISTED, REDUCE, STANDARD, Kernel, Launch, Program, Source, Value
+from ..passes.ir import LIBRARY, LISTED, REDUCE, STANDARD, Kernel, Launch, Program, Source, Value
 from ..sparse import segments
 from .base import Array, Memory, Numbers
 from .jit import Compiled, compile_ir
@@ -182,6 +184,8 @@ class NativeLaunch:
     def _reserve(self) -> None:
         """One row of scratch for each thread, to sum duplicate rows in."""
         wanted, width = config.num_threads(), int(self.table[:, COLS].max(initial=1))
+        if self.kernel.buffers[self.kernel.sparse].dtype in COMPLEX:
+            width *= 2
         while len(self._scratch) < wanted:
             self._scratch.append(np.zeros(max(width, 1), np.float64))
         self._scratch_at = address(self._scratch[0])
@@ -251,6 +255,10 @@ def address(array: Array) -> int:
 
 def bytes_moved(kernel: Kernel, domain: tuple[int, ...], listed: int) -> int:
     """Bytes an instance reads and writes, each buffer once in each direction. `listed`: rows of its sparse gradient."""
+    if kernel.mode == LIBRARY:
+        return sum(
+            size_of(sizes(b.grid, domain)) * SIZES[b.dtype] * (b.read + b.write) for b in kernel.buffers
+        )
     n_rows = domain[0] if domain else 1
     n_columns = size_of(domain[1:])
     counts = {Extent.ELEMENT: n_rows * n_columns, Extent.ROW: n_rows, Extent.TENSOR: 1}

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..passes.ir import Program
+from ..passes.ir import LIBRARY, Launch, Program
 from .base import Memory, Numbers
 from .launch import NativeLaunch, address
+from .librarylaunch import LibraryLaunch
 
 
 class NativeEngine:
@@ -14,10 +15,11 @@ class NativeEngine:
         self.program = program
         self.memory = memory
         self.numbers = Numbers(program, memory)
-        self.launches = [NativeLaunch(launch, program, memory) for launch in program.launches]
+        self.launches = [_ready(launch, program, memory) for launch in program.launches]
+        self._compiled = [launch for launch in self.launches if isinstance(launch, NativeLaunch)]
         self._places: dict[str | int, list[tuple[NativeLaunch, int, int, int]]] | None = None
         self._has_host_writes = any(v.host for v in program.lowered.writes.values())
-        self._fixed = not any(launch.sparse for launch in self.launches) and not self._has_host_writes
+        self._fixed = not any(launch.sparse for launch in self._compiled) and not self._has_host_writes
         self._evaluated = False
         self.stale = True  # some number changed since the tables of scalars were filled
 
@@ -25,7 +27,7 @@ class NativeEngine:
         """Point the tables at the arrays that replaced those of `keys`."""
         if self._places is None:
             self._places = {}
-            for launch in self.launches:
+            for launch in self._compiled:
                 for key, place in launch.places():
                     self._places.setdefault(key, []).append(place)
         for key in keys:
@@ -35,12 +37,12 @@ class NativeEngine:
     def prepare(self) -> None:
         if self._fixed and not self.stale:
             return
-        for launch in self.launches:
+        for launch in self._compiled:
             if launch.sparse:
                 launch.take_sparse()
         if self.stale or self._has_host_writes:
             self.numbers.evaluate()
-            for launch in self.launches:
+            for launch in self._compiled:
                 launch.take_numbers(self.numbers)
             self.stale = False
 
@@ -48,6 +50,14 @@ class NativeEngine:
         for launch in self.launches:
             launch.run()
         for value, name in self.program.copies:
-            self.memory.arrays[name][...] = self.memory.arrays[self.program.storage[id(value)]]
+            made = self.memory.arrays[self.program.storage[id(value)]]
+            self.memory.arrays[name][...] = made.reshape(
+                value.shape
+            )  # a buffer may have had another shape before
         if self._has_host_writes:
             self.numbers.commit()
+
+
+def _ready(launch: Launch, program: Program, memory: Memory) -> NativeLaunch | LibraryLaunch:
+    made = LibraryLaunch if launch.kernel.mode == LIBRARY else NativeLaunch
+    return made(launch, program, memory)

@@ -12,37 +12,16 @@ from typing import Any
 import numpy as np
 
 from ..build import is_number, kernel_inputs
+from ..canonical import canonical_fold
 from ..dtypes import COMPUTE, to_numpy
 from ..expr import Extent, Node, toposort
+from ..grids import sizes
 from ..hostmath import HostProgram
-from ..passes.ir import DENSE, LISTED, REDUCE, STANDARD, Body, Call, Program, Value
-from ..prims import CAST, COMBINE, PRIMS, REDUCTIONS
+from ..library import call as call_library
+from ..passes.ir import DENSE, LIBRARY, LISTED, REDUCE, STANDARD, Body, Call, Program, Value
+from ..prims import CAST, PAIR, PRIMS, REDUCTIONS
 from ..sparse import RowSparseArray, segments
 from .base import Array, Memory, Numbers, rounded
-
-LANES, BLOCK = 64, 8192
-
-
-def canonical_fold(x: Array, how: str, identity: float) -> Array:
-    """Fold the last axis of x (rows, n) -> (rows,) in the order of the canonical sum.
-
-    Blocks of 8192; in a block 64 lanes take every 64th element in order; lanes fold pairwise; blocks fold in float64.
-    """
-    combine = COMBINE[how]
-    total = np.full(x.shape[:1], identity, np.float64)
-    for start in range(0, x.shape[1], BLOCK):
-        block = x[:, start : start + BLOCK]
-        padded = np.full((len(x), -(-block.shape[1] // LANES) * LANES), identity, x.dtype)
-        padded[:, : block.shape[1]] = block
-        lanes = np.full((len(x), LANES), identity, x.dtype)
-        for group in range(0, padded.shape[1], LANES):
-            lanes = combine(lanes, padded[:, group : group + LANES])
-        width = LANES
-        while width > 1:
-            width //= 2
-            lanes = combine(lanes[:, :width], lanes[:, width : 2 * width])
-        total = combine(total, lanes[:, 0].astype(np.float64))
-    return total.astype(x.dtype)
 
 
 class ReferenceEngine:
@@ -115,7 +94,10 @@ class ReferenceEngine:
 
     def _call(self, call: Call, made: dict[int, Array]) -> list[Array]:
         body = call.body
+        if body.mode == LIBRARY:
+            return [self._library(call, made)]
         n_rows = call.domain[0] if call.domain else 1
+        n_columns = int(np.prod(call.domain[1:]))
         rows_of = {DENSE: None, REDUCE: None}.get(body.mode, ())
         touched: Any = None
         sparse = None
@@ -127,12 +109,11 @@ class ReferenceEngine:
             if k == body.sparse:
                 loads.append(summed if body.mode == LISTED else _scatter(summed, touched, n_rows))
                 continue
-            array = _as_rows(self._array(value, made), param.extent, n_rows)
+            array = _as_rows(self._array(value, made), param.extent, n_rows, n_columns)
             loads.append(array[touched] if body.mode == LISTED and param.extent != Extent.TENSOR else array)
         mask = np.zeros((n_rows, 1), bool)
         if body.mode == STANDARD:
             mask[touched] = True
-        n_columns = int(np.prod(call.domain[1:]))
         shape = (len(touched) if body.mode == LISTED else n_rows, n_columns)
         rows = touched if body.mode == LISTED else np.arange(n_rows)
         results = self._evaluate(call, loads, mask, shape, rows)
@@ -141,11 +122,22 @@ class ReferenceEngine:
             result = np.asarray(results[k])
             if body.mode == LISTED:
                 old = self._array(call.inputs[body.carries[k]], made)
-                whole = _as_rows(old, param.extent, n_rows).copy()
+                whole = _as_rows(old, param.extent, n_rows, n_columns).copy()
                 whole[touched] = result
                 result = whole
-            outputs.append(_spread(result, param.extent, value, n_rows))
+            outputs.append(_spread(result, param.extent, value, n_rows, n_columns))
         return outputs
+
+    def _library(self, call: Call, made: dict[int, Array]) -> Array:
+        """A function of a library on whole matrices."""
+        body, value = call.body, call.outputs[0]
+        arrays = [
+            self._array(v, made).reshape(sizes(p.grid, call.domain))
+            for p, v in zip(body.params, call.inputs, strict=True)
+        ]
+        out = np.empty(sizes(body.outputs[0].grid, call.domain), to_numpy(value.dtype))
+        call_library(body.roots[0], arrays, out)
+        return out.reshape(value.shape)
 
     def _evaluate(
         self, call: Call, loads: list[Array], mask: Array, shape: tuple[int, int], rows: Array
@@ -160,7 +152,9 @@ class ReferenceEngine:
             if is_number(node):
                 values[id(node)] = rounded(HostProgram([node])(leaves)[0], node.type.dtype)
             elif node.op == "load":
-                values[id(node)] = loads[node.attrs["index"]]
+                values[id(node)] = _part(loads[node.attrs["index"]], node.attrs.get("part"))
+            elif node.op == PAIR:
+                values[id(node)] = _pair(*(values[id(x)] for x in node.inputs))
             elif node.op == "touched":
                 values[id(node)] = mask
             elif node.op == "index":
@@ -182,6 +176,18 @@ def _primitive(node: Node, operands: list[Any], body: Body) -> Any:
     return PRIMS[node.op].numpy(*operands)
 
 
+def _part(array: Array, part: int | None) -> Array:
+    return array if part is None else array.imag if part else array.real
+
+
+def _pair(real: Any, imag: Any) -> Array:
+    """A complex array of its parts: put there, since real + 1j * imag would turn infinities into NaN."""
+    parts = np.broadcast_arrays(real, imag)
+    pair = np.empty(parts[0].shape, np.result_type(parts[0], np.complex64))
+    pair.real, pair.imag = parts
+    return pair
+
+
 def _indices(extent: Extent, rows: Array, n_columns: int) -> Array:
     """The number of each element, or of each row, in the tensor."""
     if extent == Extent.TENSOR:
@@ -194,24 +200,23 @@ def _reduce(node: Node, x: Any, shape: tuple[int, ...]) -> Array:
     reduction = REDUCTIONS[node.op]
     full = np.broadcast_to(np.asarray(x), shape)
     rows = full if reduction.extent == Extent.ROW else full.reshape(1, -1)
-    folded = canonical_fold(rows, reduction.combine, reduction.identity)
+    folded = canonical_fold(rows[:, :, None], reduction.combine, reduction.identity)[:, 0]
     return folded[:, None] if reduction.extent == Extent.ROW else folded.reshape(())
 
 
-def _as_rows(array: Array, extent: Extent, n_rows: int) -> Array:
+def _as_rows(array: Array, extent: Extent, n_rows: int, n_columns: int) -> Array:
     """(rows, columns) for elements, (rows, 1) for one value per row, () for one per tensor."""
     if extent == Extent.TENSOR:
         return array.reshape(())
     if extent == Extent.ROW:
         return array.reshape(n_rows, 1)
-    return array.reshape(n_rows, -1) if array.size else array.reshape(n_rows, int(np.prod(array.shape[1:])))
+    return array.reshape(n_rows, n_columns)
 
 
-def _spread(result: Array, extent: Extent, value: Value, n_rows: int) -> Array:
+def _spread(result: Array, extent: Extent, value: Value, n_rows: int, n_columns: int) -> Array:
     """A result as the array it is stored in: of the value's shape and dtype."""
     if extent == Extent.ELEMENT:
-        columns = int(np.prod(value.shape[1:])) if value.shape else 1
-        result = np.broadcast_to(result, (n_rows, columns))
+        result = np.broadcast_to(result, (n_rows, n_columns))
     elif extent == Extent.ROW:
         result = np.broadcast_to(result, (n_rows, 1))
     return result.astype(to_numpy(value.dtype)).reshape(value.shape)

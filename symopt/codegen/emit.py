@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from ..build import is_host, is_number
-from ..dtypes import to_numpy
+from ..dtypes import ITEMSIZE, to_numpy
 from ..expr import Extent, Node
 from ..hostmath import constant_value
 from ..passes.ir import Kernel
-from ..prims import CAST, PRIMS
+from ..prims import CAST, PAIR, PRIMS
 from .random import MACROS
 
 LANES = 64  # of the canonical sum
@@ -24,10 +24,12 @@ TYPES = {
     "bfloat16": "i16",
     "float32": "float",
     "float64": "double",
+    "complex64": "{ float, float }",
+    "complex128": "{ double, double }",
     "bool": "i1",
 }
 SUFFIX = {"float32": "f32", "float64": "f64"}
-SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}
+SIZES = ITEMSIZE
 
 
 def constant(value: float, dtype: str) -> str:
@@ -94,9 +96,9 @@ class Emitter:
         )
 
     def compute(self, nodes: Iterable[Node], lanes: int = 1) -> None:
-        """Emit primitives, inputs first; loads must have been emitted already."""
+        """Emit primitives, inputs first; loads must have been emitted already. Pairs are stored part by part."""
         for node in nodes:
-            if (id(node), lanes) in self.names or is_literal(node):
+            if (id(node), lanes) in self.names or is_literal(node) or node.op == PAIR:
                 continue
             operands = [self.node(x, lanes) for x in node.inputs]
             place = f"  ; {Path(node.where.file).name}:{node.where.line}" if node.where else ""

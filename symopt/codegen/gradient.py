@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..dtypes import COMPUTE, component
 from ..expr import Extent
 from ..passes.ir import LISTED
 from .driver import ORDER, ROWS, SEGMENTS, STARTS, Driver
@@ -94,28 +95,29 @@ class SparseDriver(Driver):
         self.label("segment.done")
 
     def _sum(self, begin: str, end: str, first: str, data: str, dtype: str) -> None:
-        """Into scratch: the rows of a segment added in order of occurrence, in the dtype of the computation."""
-        wide = TYPES["float64" if dtype == "float64" else "float32"]
-        compute = "float64" if dtype == "float64" else "float32"
+        """Into scratch: the rows of a segment added in order of occurrence, in the dtype of the computation. A complex
+        number is added as two real ones."""
+        part = component(dtype)
+        compute = COMPUTE[part]
+        wide = TYPES[compute]
+        count = "%cols" if part == dtype else self.let("shl i64 %cols, 1")
 
         def widened(pointer: str, i: str) -> str:
-            value = self.let(
-                f"load {TYPES[dtype]}, ptr {self.pointer(pointer, i, dtype)}, align {SIZES[dtype]}"
-            )
-            return value if dtype == compute else self.convert(value, dtype, compute, 1)
+            value = self.let(f"load {TYPES[part]}, ptr {self.pointer(pointer, i, part)}, align {SIZES[part]}")
+            return value if part == compute else self.convert(value, part, compute, 1)
 
-        i = self._loop("i", "0", "%cols")
+        i = self._loop("i", "0", count)
         self.put(f"store {wide} {widened(first, i)}, ptr {self.pointer('%scratch', i, compute)}")
-        self._end("i", "%cols")
+        self._end("i", count)
         second = self.let(f"add i64 {begin}, 1")
         k = self._loop("k", second, end)
         position = self.let(f"load i64, ptr {self.let(f'getelementptr i64, ptr %order, i64 {k}')}")
         row = self.pointer(data, self.let(f"mul i64 {position}, %cols"), dtype)
-        i = self._loop("i2", "0", "%cols")
+        i = self._loop("i2", "0", count)
         target = self.pointer("%scratch", i, compute)
         total = self.let(f"fadd {wide} {self.let(f'load {wide}, ptr {target}')}, {widened(row, i)}")
         self.put(f"store {wide} {total}, ptr {target}")
-        self._end("i2", "%cols")
+        self._end("i2", count)
         self._end("k", end)
 
     def _standard(self) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from ..build import is_number, kernel_inputs
 from ..expr import Extent, Node, toposort
-from ..passes.ir import Kernel
+from ..passes.ir import Kernel, puts_back
 from ..prims import LEAVES, REDUCTIONS
-from .emit import BLOCK, LANES, SIZES, TYPES, Emitter, constant, dtype_of, level_of, vector
+from .emit import BLOCK, LANES, TYPES, Emitter, constant, dtype_of, level_of, vector
+from .memory import load, load_lanes, store
 
 
 class Variant:
@@ -18,9 +19,7 @@ class Variant:
         self.kernel = kernel
         self.name = name
         # A store of what the buffer already holds is none.
-        self.stores = tuple(
-            (root, b) for root, b in stores if not (root.op == "load" and root.attrs["index"] == b)
-        )
+        self.stores = tuple((root, b) for root, b in stores if not puts_back(root, b))
         self.order = toposort([root for root, _ in self.stores], kernel_inputs)
         loaded = {n.attrs["index"] for n in self.order if n.op == "load"}
         self.buffers = sorted(loaded | {b for _, b in self.stores})
@@ -81,7 +80,7 @@ class _Row(Emitter):
             self._elements(deep)
         for root, b in self.variant.stores:
             if self._buffer_level(b) != Extent.ELEMENT:
-                self._store(root, self.base[b], b)
+                store(self, root, self.base[b])
         self.put("ret void")
 
     def _buffer_level(self, b: int) -> Extent:
@@ -89,15 +88,7 @@ class _Row(Emitter):
 
     def _load_once(self, loads: list[Node]) -> None:
         for node in loads:
-            self.names[(id(node), 1)] = self._load(node, self.base[node.attrs["index"]], 1)
-
-    def _load(self, node: Node, pointer: str, lanes: int) -> str:
-        dtype = dtype_of(node)
-        return self.let(f"load {vector(TYPES[dtype], lanes)}, ptr {pointer}, align {SIZES[dtype]}")
-
-    def _store(self, root: Node, pointer: str, b: int) -> None:
-        dtype = dtype_of(root)
-        self.put(f"store {TYPES[dtype]} {self.node(root)}, ptr {pointer}, align {SIZES[dtype]}")
+            self.names[(id(node), 1)] = load(self, node, self.base[node.attrs["index"]])
 
     def _start(self, label: str) -> None:
         self.label(label)
@@ -124,15 +115,14 @@ class _Row(Emitter):
         self.put(f"%i = phi i64 [ 0, %{before} ], [ %next, %elements ]")
         for node in deep:
             if node.op == "load":
-                pointer = self.pointer(self.base[node.attrs["index"]], "%i", dtype_of(node))
-                self.names[(id(node), 1)] = self._load(node, pointer, 1)
+                self.names[(id(node), 1)] = load(self, node, self.base[node.attrs["index"]], "%i")
             elif node.op == "column":
                 self.names[(id(node), 1)] = self.let(f"sitofp i64 %i to {TYPES[dtype_of(node)]}")
         if any(n.op == "index" for n in deep):
             self._index(deep, {Extent.ELEMENT: self.let("add i64 %first, %i")})
         self.compute(n for n in deep if n.op not in LEAVES)
         for root, b in stores:
-            self._store(root, self.pointer(self.base[b], "%i", dtype_of(root)), b)
+            store(self, root, self.base[b], "%i")
         self.put("%next = add nuw nsw i64 %i, 1")
         self.put("%more = icmp slt i64 %next, %n")
         self.put("br i1 %more, label %elements, label %done")
@@ -262,8 +252,8 @@ class _Row(Emitter):
             self.names.pop((id(x), LANES), None)  # widened again here: the other loop's copy may not dominate
         for node in cone:
             if node.op == "load":
-                pointer = self.pointer(self.base[node.attrs["index"]], index, dtype_of(node))
-                self.names[(id(node), LANES)] = self._load_lanes(node, pointer, mask)
+                base = self.base[node.attrs["index"]]
+                self.names[(id(node), LANES)] = load_lanes(self, node, base, index, mask)
             elif node.op == "index":
                 first = self.splat(self.let(f"add i64 %first, {index}"), "index", LANES)
                 steps = "<" + ", ".join(f"i64 {k}" for k in range(LANES)) + ">"
@@ -278,18 +268,6 @@ class _Row(Emitter):
         first = self.splat(self.let(f"sitofp i64 {index} to {type_}"), dtype, LANES)
         steps = ", ".join(f"{type_} {constant(k, dtype)}" for k in range(LANES))
         return self.let(f"fadd {vector(type_, LANES)} {first}, <{steps}>")
-
-    def _load_lanes(self, node: Node, pointer: str, mask: str | None) -> str:
-        if mask is None:
-            return self._load(node, pointer, LANES)
-        type_ = TYPES[dtype_of(node)]
-        suffix = {"half": "f16", "i16": "i16", "float": "f32", "double": "f64"}[type_]
-        wide, size = vector(type_, LANES), SIZES[dtype_of(node)]
-        function = f"@llvm.masked.load.v{LANES}{suffix}.p0"
-        self.intrinsics.add(f"declare {wide} {function}(ptr, i32, <{LANES} x i1>, {wide})")
-        return self.let(
-            f"call {wide} {function}(ptr {pointer}, i32 {size}, <{LANES} x i1> {mask}, {wide} zeroinitializer)"
-        )
 
     def _fold(self, lanes: str, node: Node) -> str:
         """lane[k] += lane[k + s] for s = 32, 16, 8, 4, 2, 1."""

@@ -8,8 +8,9 @@ from pathlib import Path
 from ..build import is_number, kernel_inputs
 from ..expr import Extent, Node, toposort
 from ..hostmath import constant_value
-from ..passes.ir import Kernel
-from ..prims import CAST, PRIMS, REDUCTIONS
+from ..library import LIBRARY
+from ..passes.ir import Buffer, Kernel, puts_back
+from ..prims import CAST, PAIR, PRIMS, REDUCTIONS
 from .emit import dtype_of
 
 ATOM = 9  # names, numbers and calls need no brackets
@@ -17,11 +18,13 @@ BINDS = {
     "where": 0, "or": 1, "and": 2, "lt": 3, "le": 3, "eq": 3, "ne": 3, "add": 4, "sub": 4, "mul": 5, "div": 5, "neg": 6,
     "pow": 7,
 }  # fmt: skip
+PARTS = ("real", "imag")
 DOMAINS = {
     "dense": "each element",
     "listed": "each row in the sparse gradient",
     "standard": "each row; the gradient is 0 where it has none",
     "reduce": "each block of 8192 elements",
+    "library": "whole matrices, a call of a library",
 }
 
 
@@ -59,21 +62,28 @@ def _statements(kernel: Kernel, stores: tuple[tuple[Node, int], ...], numbers: d
     names = dict(numbers)
     order = toposort([root for root, _ in stores], kernel_inputs)
     uses = Counter(id(x) for node in order for x in node.inputs)
-    targets = {id(root): f"new {kernel.buffers[b].name}" for root, b in reversed(stores)}
+    parts = [part for root, b in stores if not puts_back(root, b) for part in _parts(root, kernel.buffers[b])]
+    targets = {id(root): f"new {name}" for root, name in reversed(parts)}
     count = 0
     for node in order:
-        if id(node) in names or is_number(node) or node.op in ("load", "index", "column"):
+        if id(node) in names or is_number(node) or node.op in ("load", "index", "column", PAIR):
             continue
         if id(node) in targets or uses[id(node)] > 1 or node.op in REDUCTIONS:
             name = targets.get(id(node)) or f"t{count}"
             count += id(node) not in targets
             lines.append(_line(name, node, names))
             names[id(node)] = name
-    for root, b in stores:
-        unchanged = root.op == "load" and root.attrs["index"] == b
-        if not unchanged and names.get(id(root)) != f"new {kernel.buffers[b].name}":
-            lines.append(_line(f"new {kernel.buffers[b].name}", root, names))
+    for root, name in parts:
+        if names.get(id(root)) != f"new {name}":
+            lines.append(_line(f"new {name}", root, names))
     return lines
+
+
+def _parts(root: Node, buffer: Buffer) -> list[tuple[Node, str]]:
+    """What is stored in a buffer, and its name: of a complex one, both parts."""
+    if root.op != PAIR:
+        return [(root, buffer.name)]
+    return [(x, f"{buffer.name}.{part}") for x, part in zip(root.inputs, PARTS, strict=True)]
 
 
 def _line(target: str, node: Node, names: dict[int, str]) -> str:
@@ -92,7 +102,8 @@ def _bound(node: Node, names: dict[int, str]) -> tuple[str, int]:
     if id(node) in names:
         return names[id(node)], ATOM
     if node.op == "load":
-        return str(node.attrs["name"]), ATOM
+        part = node.attrs.get("part")
+        return str(node.attrs["name"]) + (f".{PARTS[part]}" if part is not None else ""), ATOM
     if node.op in ("index", "column"):
         return node.op, ATOM
     if node.op == "scalar":
@@ -104,8 +115,8 @@ def _bound(node: Node, names: dict[int, str]) -> tuple[str, int]:
     if node.op == CAST:
         inner, binds = _bound(node.inputs[0], names)
         return (inner, binds) if is_number(node) else (f"{dtype_of(node)}({inner})", ATOM)
-    if node.op in REDUCTIONS:
-        return f"{node.op}({_expression(node.inputs[0], names)})", ATOM
+    if node.op in REDUCTIONS or node.op in LIBRARY:
+        return f"{node.op}({', '.join(_expression(x, names) for x in node.inputs)})", ATOM
     binds = BINDS.get(node.op, ATOM)
     texts = []
     for k, x in enumerate(node.inputs):

@@ -8,10 +8,12 @@ from typing import Any
 from zlib import crc32
 
 from ..expr import Extent, Node
-from ..forms import get_op
+from ..grids import WHOLE, shape_on, sizes
+from ..lang import Tensor
 from ..opdef import OpDef
+from ..shapes import switches
 from ..trace import trace
-from .ir import DENSE, REDUCE, STANDARD, Attribute, Body, Call, HostCall, Param, Shape, Source, Value
+from .ir import DENSE, LIBRARY, REDUCE, STANDARD, Attribute, Body, Call, HostCall, Param, Shape, Source, Value
 from .rounding import SALT, SALT_LIMIT
 from .stages import Signature, Stage, make_stages
 
@@ -33,14 +35,7 @@ class Operands:
 
     def switches(self) -> tuple[tuple[str, bool], ...]:
         """Whether each clip or bound with a known sign is on."""
-        attrs = self.node.attrs
-        return tuple(
-            [
-                (a.name, attrs.get(a.name, a.default) >= 0)
-                for a in self.op.attrs.values()
-                if a.switch and a.name not in self.given
-            ]
-        )
+        return switches(self.op, self.node, self.given)
 
     def sources(self, names: tuple[str, ...]) -> tuple[Source, ...]:
         """Where the numbers of a body come from: Symbols, inputs that are numbers, counts, attributes."""
@@ -49,8 +44,7 @@ class Operands:
             if value.host:
                 named[spec.name] = value
         if any(name.startswith("count:") for name in names):
-            named["count:row"] = float(size_of(self.inputs[0].shape[1:]))
-            named["count:tensor"] = float(size_of(self.inputs[0].shape))
+            named.update(_counts(self.inputs[0].shape, self.op.is_matrix))
         if SALT in names:
             named[SALT] = float(crc32(self.inputs[0].name.encode()) % SALT_LIMIT)
         return tuple([named[n] if n in named else self._attribute(n) for n in names])
@@ -80,20 +74,24 @@ def host_call(operands: Operands) -> HostCall:
 def device_calls(
     operands: Operands, outputs: tuple[Value, ...], domain: Shape, mode: str, sparse: int
 ) -> list[Call]:
-    """The op on arrays: a call for each reduction over the whole tensor, then one that makes the outputs."""
+    """The op on arrays: a call for each stage of its formula; the last ones make the outputs."""
     op, given = operands.op, operands.given
     specs = tuple(
         [
-            (spec.name, v.dtype, _extent(v, spec.kind, domain))
+            (spec.name, v.dtype, _extent(v, spec.kind, op, domain))
             for v, spec in zip(operands.inputs, op.inputs, strict=True)
         ]
     )
     arrays = [v for v in operands.inputs if not v.host] + [v for v in given.values() if not v.host]
     device = tuple([(n, v.dtype, Extent.TENSOR) for n, v in given.items() if not v.host])
     results = tuple(
-        [Param(n, v.dtype, _result(v, n, op, domain)) for n, v in zip(op.outputs, outputs, strict=True)]
+        [
+            Param(n, v.dtype, _result(v, n, op, domain), op.grid(n))
+            for n, v in zip(op.outputs, outputs, strict=True)
+        ]
     )
-    key = Signature(op, specs, operands.structural, operands.switches(), device, results, mode, sparse)
+    tall = op.is_matrix and domain[-2] > domain[-1]
+    key = Signature(op, specs, operands.structural, operands.switches(), device, results, mode, sparse, tall)
     stages = _STAGES.get(key)
     if stages is None:
         stages = _STAGES[key] = make_stages(key)
@@ -101,13 +99,43 @@ def device_calls(
     for stage in stages:
         body = stage.body
         values = tuple([calls[i].outputs[0] if earlier else arrays[i] for earlier, i in stage.wiring])
-        made = outputs
-        if stage is not stages[-1]:
-            shape = (1,) if body.mode == REDUCE else domain
+        made = tuple([outputs[k] for k in stage.results])
+        if not made:
+            shape = _between(body, op, domain)
             made = (Value(f"{operands.node.name}.{len(calls)}", shape, body.outputs[0].dtype),)
-        over = domain if body.mode != DENSE or _spans(body) else outputs[0].shape
+        over = _run_over(body, domain) if op.is_matrix else domain
+        if body.mode == DENSE and not op.is_matrix and not _spans(body):
+            over = outputs[0].shape
         calls.append(Call(body, over, values, made, operands.sources(body.scalars), operands.node))
     return calls
+
+
+def _counts(shape: Shape, matrices: bool) -> dict[str, float]:
+    """How many elements there are: what `count:` leaves stand for."""
+    if not matrices:
+        return {"count:row": float(size_of(shape[1:])), "count:tensor": float(size_of(shape))}
+    numbers = zip(("matrices", "column", "row"), sizes(WHOLE, shape), strict=True)
+    return {"count:tensor": float(size_of(shape)), **{f"count:{of}": float(n) for of, n in numbers}}
+
+
+def _between(body: Body, op: OpDef, domain: Shape) -> Shape:
+    """The shape of what a stage makes for later ones."""
+    if body.mode == REDUCE:
+        return (1,)
+    return shape_on(body.outputs[0].grid, domain) if op.is_matrix else domain
+
+
+def _run_over(body: Body, shape: Shape) -> Shape:
+    """The domain of a body on matrices: all their rows, one after the other. Those of a library keep them apart."""
+    n_matrices, n_rows, n_columns = sizes(WHOLE if body.mode == LIBRARY else body.grid, shape)
+    return (n_matrices, n_rows, n_columns) if body.mode == LIBRARY else (n_matrices * n_rows, n_columns)
+
+
+def _same(data: Tensor) -> Tensor:
+    return data
+
+
+_MOVE = OpDef(_same, name="copy", is_update=False)
 
 
 def identity(dtype: str, mode: str) -> Body:
@@ -115,7 +143,7 @@ def identity(dtype: str, mode: str) -> Body:
     param = ("data", dtype, Extent.ELEMENT)
     output = (Param("output", dtype, Extent.ELEMENT),)
     sparse = 0 if mode == STANDARD else -1
-    key = Signature(get_op("identity"), (param,), (), (), (), output, mode, sparse)
+    key = Signature(_MOVE, (param,), (), (), (), output, mode, sparse)
     if key not in _STAGES:
         _STAGES[key] = make_stages(key)
     return _STAGES[key][0].body
@@ -134,9 +162,11 @@ def size_of(shape: Shape) -> int:
     return size
 
 
-def _extent(value: Value, kind: str, domain: Shape) -> Extent:
+def _extent(value: Value, kind: str, op: OpDef, domain: Shape) -> Extent:
     if value.host:
         return Extent.HOST
+    if op.is_matrix and kind != "scalar":
+        return Extent.ELEMENT  # on a grid of its own
     if kind == "row_state":
         return Extent.ROW
     if kind == "scalar":
@@ -147,6 +177,8 @@ def _extent(value: Value, kind: str, domain: Shape) -> Extent:
 
 
 def _result(value: Value, name: str, op: OpDef, domain: Shape) -> Extent:
+    if op.is_matrix:
+        return Extent.ELEMENT
     if name != "output":
         return (
             Extent.ROW if next(i.kind for i in op.inputs if i.name == name) == "row_state" else Extent.ELEMENT

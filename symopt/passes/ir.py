@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..expr import Extent, Node
+from ..prims import PAIR
 
 Shape = tuple[int, ...]
 
-DENSE, LISTED, STANDARD, REDUCE = "dense", "listed", "standard", "reduce"
+DENSE, LISTED, STANDARD, REDUCE, LIBRARY = "dense", "listed", "standard", "reduce", "library"
 
 
 class Value:
@@ -68,20 +69,24 @@ class Value:
 
 
 class Param(NamedTuple):
-    """An array a body reads or writes: its name in the formula, stored dtype, and one value per what."""
+    """An array a body reads or writes: its name in the formula, stored dtype, and one value per what. `grid`: what it
+    is an array of in a formula on matrices."""
 
     name: str
     dtype: str
     extent: Extent
+    grid: str = "rc"
 
 
 @dataclass(frozen=True, eq=False)
 class Body:
-    """A traced formula: `roots[k]` is what is stored as `outputs[k]`; `load` leaves number the params.
+    """A traced formula: `roots[k]` is what is stored as `outputs[k]`, a pair if that is complex; `load` leaves number
+    the params.
 
     `mode`: DENSE; LISTED (only the rows of the sparse parameter; output k keeps the other rows of param `carries[k]`);
     STANDARD (every row, the sparse parameter is zero where it has none); REDUCE (one root, a reduction over the
-    tensor). `sparse` is the sparse parameter's number.
+    tensor); LIBRARY (one root, a function of a library on whole matrices). `sparse` is the sparse parameter's number.
+    `grid` is what a body on matrices runs over.
     """
 
     op: str
@@ -92,6 +97,7 @@ class Body:
     mode: str = DENSE
     sparse: int = -1
     carries: tuple[int, ...] = ()
+    grid: str = "rc"
 
 
 class Attribute(NamedTuple):
@@ -112,7 +118,7 @@ Source = Attribute | Value | float  # where a scalar comes from: an attribute, a
 
 @dataclass(eq=False, slots=True)
 class Call:
-    """A body on values. `domain` is the shape its elements run over."""
+    """A body on values. `domain` is the shape its elements run over; of a LIBRARY body (matrices, rows, columns)."""
 
     body: Body
     domain: Shape
@@ -161,6 +167,7 @@ class Buffer(NamedTuple):
     extent: Extent
     read: bool
     write: bool
+    grid: str = "rc"
 
 
 @dataclass(frozen=True, eq=False)
@@ -217,3 +224,12 @@ class Program:
     storage: dict[int, str | int]
     buffers: list[tuple[str, Shape]] = field(default_factory=list)
     copies: list[tuple[Value, str]] = field(default_factory=list)
+
+
+def puts_back(root: Node, buffer: int) -> bool:
+    """Whether storing `root` in a buffer of a kernel changes nothing: it was read there."""
+    parts = root.inputs if root.op == PAIR else (root,)
+    return all(
+        x.op == "load" and x.attrs["index"] == buffer and x.attrs.get("part", k) == k
+        for k, x in enumerate(parts)
+    )

@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from ..build import Builder, is_number, kernel_inputs
-from ..dtypes import COMPUTE
+from ..dtypes import COMPUTE, component
 from ..expr import Extent, Node, toposort
 from ..hostmath import constant_value
-from ..prims import CAST
-from .ir import LISTED, REDUCE, STANDARD, Body, Buffer, Call, Instance, Kernel, Region, Source, Value
+from ..prims import CAST, PAIR
+from .ir import (
+    LIBRARY,
+    LISTED,
+    REDUCE,
+    STANDARD,
+    Body,
+    Buffer,
+    Call,
+    Instance,
+    Kernel,
+    Param,
+    Region,
+    Source,
+    Value,
+)
 from .partition import needs_rows
 from .schedule import Schedule
 from .simplify import simplify
@@ -48,7 +65,7 @@ class _Wiring:
             return made[id(value)]
         key = (id(value), param.extent)
         if key not in place:
-            place[key] = self._add(param.name, value, param.extent, read=True)
+            place[key] = self._add(param, param.name, value, read=True)
         return (-1, place[key])
 
     def _store(
@@ -63,17 +80,15 @@ class _Wiring:
                     self.stores.append((c, k, index))
                     return
         name = param.name if param.name != "output" else "out"
-        self.stores.append((c, k, self._add(name, value, param.extent, write=True)))
+        self.stores.append((c, k, self._add(param, name, value, write=True)))
 
-    def _add(
-        self, name: str, value: Value, extent: Extent, *, read: bool = False, write: bool = False
-    ) -> int:
+    def _add(self, param: Param, name: str, value: Value, *, read: bool = False, write: bool = False) -> int:
         taken = {b.name for b in self.buffers}
         unique, n = name, 1
         while unique in taken:
             n += 1
             unique = f"{name}{n}"
-        self.buffers.append(Buffer(unique, value.dtype, extent, read, write))
+        self.buffers.append(Buffer(unique, value.dtype, param.extent, read, write, param.grid))
         self.values.append(value)
         return len(self.buffers) - 1
 
@@ -117,6 +132,8 @@ def _make(region: Region, wiring: _Wiring) -> Kernel:
     scalars = _scalars(order, every)
     names = dict.fromkeys(n.attrs["name"] for n in toposort(scalars) if n.op == "scalar")
     ops = list(dict.fromkeys(call.body.op.strip("_") for call in region.calls))
+    if region.mode == LIBRARY:
+        ops.append(roots[0].op)
     return Kernel(
         name="_".join(ops[:4]) + (f"_and_{len(ops) - 4}_more" if len(ops) > 4 else ""),
         mode=region.mode,
@@ -138,21 +155,25 @@ def _variants(
     if mode not in (LISTED, STANDARD):
         return roots, [], []
     buffer = wiring.buffers[wiring.sparse]
-    summed = _summed(builder, wiring)
-    load = builder.leaf("load", buffer.dtype, buffer.extent, index=wiring.sparse, name=buffer.name)
+    load = builder.load(buffer.dtype, buffer.extent, index=wiring.sparse, name=buffer.name)
+    stored = load.inputs if load.op == PAIR else (load,)
+    summed = [_summed(builder, wiring, x.attrs) for x in stored]
+    pairs = list(zip(summed, stored, strict=True))
     widened = simplify(builder, _choose(builder, roots, touched=True))
-    present = simplify(builder, widened, {id(summed): builder.cast(load, dtype_of(summed))})
+    present = simplify(builder, widened, {id(s): builder.cast(x, dtype_of(s)) for s, x in pairs})
     if mode == LISTED:
         return present, widened, []
-    zero = builder.cast(builder.const(0), dtype_of(summed))
+    zeros = {id(s): builder.cast(builder.const(0), dtype_of(s)) for s in summed}
     absent = _choose(builder, roots, touched=False)
-    return present, widened, simplify(builder, absent, {id(summed): zero})
+    return present, widened, simplify(builder, absent, zeros)
 
 
-def _summed(builder: Builder, wiring: _Wiring) -> Node:
-    """The sparse gradient as formulas read it: a sum of rows in the dtype of the computation, not rounded."""
+def _summed(builder: Builder, wiring: _Wiring, attrs: Mapping[str, Any]) -> Node:
+    """The sparse gradient as formulas read it: a sum of rows in the dtype of the computation, not rounded. `attrs`: of
+    the load that is replaced; they say which part of a complex number it is."""
     name, dtype, extent, *_ = wiring.buffers[wiring.sparse]
-    return builder.leaf("load", COMPUTE[dtype], extent, index=wiring.sparse, name=name)
+    attrs = {**attrs, "index": wiring.sparse, "name": name}
+    return builder.leaf("load", component(COMPUTE[dtype]), extent, **attrs)
 
 
 def _choose(builder: Builder, roots: list[Node], touched: bool) -> list[Node]:
@@ -178,24 +199,23 @@ def _inline(builder: Builder, body: Body, c: int, wiring: _Wiring, results: list
         if node.op == "load":
             producer, index = wiring.inputs[c][node.attrs["index"]]
             if producer >= 0:
-                replaced[id(node)] = results[producer][index]
+                made = results[producer][index]
+                replaced[id(node)] = made.inputs[node.attrs["part"]] if made.op == PAIR else made
             elif index == wiring.sparse:
                 # The sum itself where the formula widens it; what is moved in 16 bits is rounded first.
-                summed = _summed(builder, wiring)
-                replaced[id(node)] = builder.cast(summed, wiring.buffers[index].dtype)
+                summed = _summed(builder, wiring, node.attrs)
+                replaced[id(node)] = builder.cast(summed, component(wiring.buffers[index].dtype))
                 wide.add(id(node))
             else:
-                assert node.type is not None
                 buffer = wiring.buffers[index]
-                replaced[id(node)] = builder.leaf(
-                    "load", buffer.dtype, buffer.extent, index=index, name=buffer.name
-                )
+                attrs = {**node.attrs, "index": index, "name": buffer.name}
+                replaced[id(node)] = builder.leaf("load", component(buffer.dtype), buffer.extent, **attrs)
         elif (
             node.op == CAST
             and id(node.inputs[0]) in wide
             and dtype_of(node) == COMPUTE[dtype_of(node.inputs[0])]
         ):
-            replaced[id(node)] = _summed(builder, wiring)
+            replaced[id(node)] = _summed(builder, wiring, node.inputs[0].attrs)
         elif node.op == "scalar":
             assert node.type is not None
             replaced[id(node)] = builder.leaf("scalar", *node.type, node.where, name=(c, node.attrs["name"]))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..expr import Extent, toposort
 from ..prims import NEED_ROWS
-from .ir import DENSE, LISTED, REDUCE, STANDARD, Body, Call, Lowered, Region, Shape, Value
+from .ir import DENSE, LIBRARY, LISTED, REDUCE, STANDARD, Body, Call, Lowered, Region, Shape, Value
 
 MAX_CALLS = 64  # larger kernels compile slowly and run out of registers
 
@@ -148,7 +148,8 @@ class _Partition:
 
 
 def _read(call: Call) -> tuple[tuple[int, ...], Shape]:
-    return tuple(id(v) for v in call.inputs if v.shape == call.domain), call.domain
+    params = zip(call.body.params, call.inputs, strict=True)
+    return tuple(id(v) for p, v in params if p.extent == Extent.ELEMENT), call.domain
 
 
 def _joint_mode(a: str, b: str) -> str:
@@ -158,7 +159,8 @@ def _joint_mode(a: str, b: str) -> str:
 
 def _fits(call: Call, target: _Open) -> bool:
     region, mode = target.region, call.body.mode
-    if call.domain != region.domain or LISTED in (mode, region.mode) or len(region.calls) >= MAX_CALLS:
+    alone = {LISTED, LIBRARY} & {mode, region.mode}
+    if alone or call.domain != region.domain or len(region.calls) >= MAX_CALLS:
         return False
     if STANDARD in (mode, region.mode) and (mode == STANDARD or REDUCE in (mode, region.mode)):
         return False

@@ -22,21 +22,21 @@ def stored(builder: Builder, x: Node, dtype: str, seed: Node | None, output: int
         return nearest
     wide = builder.cast(x, "float32")
     error = builder.make("sub", wide, builder.cast(nearest, "float32"))
-    other = builder.apply("toward", (nearest, error), Type(dtype, x.type.extent))
+    other = builder.apply("toward", (nearest, error), x.type._replace(dtype=dtype))
     gap = builder.make(
         "abs", builder.make("sub", builder.cast(other, "float32"), builder.cast(nearest, "float32"))
     )
-    threshold = builder.make("mul", _noise(builder, x.type.extent, seed, output), gap)
+    threshold = builder.make("mul", _noise(builder, x.type, seed, output), gap)
     return builder.select(builder.make("lt", threshold, builder.make("abs", error)), other, nearest)
 
 
-def _noise(builder: Builder, extent: Extent, seed: Node, output: int) -> Node:
-    extent = max(extent, Extent.TENSOR)
-    index = builder.leaf("index", "index", extent)
+def _noise(builder: Builder, of: Type, seed: Node, output: int) -> Node:
+    type_ = Type("float32", max(of.extent, Extent.TENSOR), of.grid)
+    index = builder.leaf("index", "index", type_.extent, type_.grid)
     salt = builder.leaf("scalar", "float64", Extent.HOST, name=SALT)
     salt = builder.make("add", salt, builder.const(output * SALT_LIMIT))
     numbers = (builder.cast(seed, "float32"), builder.cast(salt, "float32"))
-    return builder.apply("noise", (index, *numbers), Type("float32", extent))
+    return builder.apply("noise", (index, *numbers), type_)
 
 
 def lost(builder: Builder, x: Node, kept: Node) -> Node:

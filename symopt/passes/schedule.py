@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ..expr import Extent
 from .calls import copy_call
-from .ir import DENSE, LISTED, Lowered, Region, Value
+from .ir import DENSE, LIBRARY, LISTED, Lowered, Region, Value
 
 
 @dataclass(eq=False)
@@ -74,6 +74,8 @@ def _aligned(region: Region, value: Value, variable: Value) -> bool:
     extent = next(
         p.extent for c in region.calls for p, v in zip(c.body.outputs, c.outputs, strict=True) if v is value
     )
+    if region.mode == LIBRARY and any(v is variable for v in region.calls[0].inputs):
+        return False
     for call in region.calls:
         if region.mode == LISTED and value in call.outputs:
             carried = call.body.carries[call.outputs.index(value)]

@@ -1,0 +1,34 @@
+"""One launch of a function of a library: called on each instance's matrices, in order."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..grids import sizes
+from ..library import call
+from ..passes.ir import Launch, Program
+from .base import Memory
+
+
+class LibraryLaunch:
+    """Looks its arrays up at every step, and sees them as (matrices, rows, columns)."""
+
+    def __init__(self, launch: Launch, program: Program, memory: Memory) -> None:
+        self.kernel = launch.kernel
+        self.memory = memory
+        buffers = self.kernel.buffers
+        self.places = [
+            [
+                (program.storage[id(v)], sizes(b.grid, i.domain))
+                for b, v in zip(buffers, i.values, strict=True)
+            ]
+            for i in launch.instances
+        ]
+
+    def run(self) -> None:
+        ((root, out),) = self.kernel.stores
+        stored = self.memory.arrays
+        with np.errstate(all="ignore"):
+            for places in self.places:
+                arrays = [stored[key].reshape(size) for key, size in places]
+                call(root, arrays, arrays[out])
