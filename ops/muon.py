@@ -1,7 +1,7 @@
 """Muon: momentum made orthogonal."""
 
 from symopt.lang import State, Tensor, Updated, maximum, row_count, sqrt, updated, where
-from symopt.matrices import Matrix, column_count, is_tall, matmul, matrix_norm, transpose
+from symopt.matrices import Matrix, adjoint, column_count, is_tall, matmul, matrix_norm
 from symopt.opdef import update_op
 
 
@@ -25,8 +25,8 @@ def keras3_muon_update(weight: Matrix, grad: Tensor, mom: State, *,
 
 def _orthogonal(x: Tensor, steps: int, a: float, b: float, c: float) -> Tensor:
     """The nearest orthogonal matrix, about, by Newton and Schulz: a x + (b g + c g g) x with g = x x'."""
-    wide = transpose(x) if is_tall(x) else x
+    wide = adjoint(x) if is_tall(x) else x
     for _ in range(steps):
-        gram = matmul(wide, transpose(wide))
+        gram = matmul(wide, adjoint(wide))
         wide = a * wide + matmul(b * gram + c * matmul(gram, gram), wide)
-    return transpose(wide) if is_tall(x) else wide
+    return adjoint(wide) if is_tall(x) else wide

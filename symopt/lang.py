@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated",
-    "abs2", "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "count", "either", "exp",
+    "abs2", "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "conjugate", "count", "either", "exp",
     "filled", "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "mean_of",
     "min_of", "minimum", "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min",
     "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
@@ -187,6 +187,11 @@ def absolute(x: Tensor) -> Tensor:
     return _apply("abs", x)
 
 
+def conjugate(x: Tensor) -> Tensor:
+    """x with its imaginary part negated; of real values, x."""
+    return _apply("conj", x) if _is_complex(x) else x
+
+
 def exp(x: Tensor) -> Tensor:
     """e ** x. On array values the last digit depends on the platform's library."""
     return _apply("exp", x)
@@ -224,6 +229,8 @@ def rint(x: Tensor) -> Tensor:
 
 def float16(x: Tensor) -> Tensor:
     """x rounded to what float16 can hold, to nearest even; float64 by way of float32."""
+    if _is_complex(x):
+        raise pairs.unavailable("float16")
     kind = x.node.type
     if kind is None or kind.extent == Extent.HOST:
         raise GraphError("float16 of a number: the host keeps its numbers in float64; give an array")
@@ -417,8 +424,16 @@ def call_library(op: str, *operands: Tensor) -> Tensor:
     """The function `op` of a library on whole matrices."""
     for x in operands:
         _need_matrices(x, op)
-    builder = operands[0].builder
-    return Tensor(builder, builder.library(op, tuple(x.node for x in operands), _place()))
+    builder, where = operands[0].builder, _place()
+
+    def call(*nodes: Node) -> Node:
+        return builder.library(op, nodes, where)
+
+    parts = [(x.node, x.imag) for x in operands]
+    if len(parts) == 2:
+        return Tensor(builder, *pairs.product(call, partial(builder.make, where=where), *parts))
+    ((real, imag),) = parts
+    return Tensor(builder, call(real), imag and call(imag))
 
 
 def _need_matrices(x: Tensor, what: str) -> None:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from .lang import Tensor, abs2, call_library, row_sum, size, sqrt
+from .lang import Tensor, abs2, call_library, conjugate, row_sum, size, sqrt
 
 __all__ = [
-    "ColumnState", "Matrix", "column_count", "column_mean", "column_sum", "is_tall", "matmul",
+    "ColumnState", "Matrix", "adjoint", "column_count", "column_mean", "column_sum", "is_tall", "matmul",
     "matrix_norm", "transpose",
 ]  # fmt: skip
 
@@ -28,6 +28,11 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
 def transpose(x: Tensor) -> Tensor:
     """Rows and columns exchanged."""
     return call_library("transpose", x)
+
+
+def adjoint(x: Tensor) -> Tensor:
+    """Rows and columns exchanged, and imaginary parts negated: of real matrices, the transpose."""
+    return transpose(conjugate(x))
 
 
 def column_sum(x: Tensor) -> Tensor:
