@@ -1,10 +1,10 @@
-# make demo | test | torch | check | bench | clean.  PYTHON is the interpreter that .venv is made with (3.11 or newer).
+# make demo | test | torch | check | docs | bench | clean.  PYTHON is the interpreter that .venv is made with (3.11 or newer).
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test torch check bench clean
+.PHONY: demo test torch check docs bench clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/digits.py
@@ -21,6 +21,9 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py
+
+docs: .venv/.dev
+	$(BIN)/python -m symopt.rules docs/ops
 
 bench: .venv/.bench
 	$(BIN)/python benchmarks/run.py

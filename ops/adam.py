@@ -57,19 +57,25 @@ def _moving_leader(weight: Tensor, g: Tensor, d: Tensor, v: Tensor, z: Tensor,
     return updated(-z / new_d, d=new_d, v=v, z=z)
 
 
+def torch_moments(weight: Tensor, grad: Tensor, mean: Tensor, var: Tensor, lr: float, beta1: float, beta2: float,
+                  wd: float, decoupled: bool, maximize: bool) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What Adams of torch begin with: the weight, shrunk if decay is decoupled, the gradient, and the new moments."""
+    g = -grad if maximize else grad
+    if decoupled:
+        weight = (1 - lr * wd) * weight
+    else:
+        g = g + wd * weight
+    return weight, g, lerp(mean, g, 1 - beta1), beta2 * var + (1 - beta2) * abs2(g)
+
+
 @update_op
 def torch_adam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
                       step: Integer, lr: float = 1e-3, beta1: float = 0.9, beta2: float = 0.999,
                       epsilon: float = 1e-8, wd: float = 0.0, decoupled_weight_decay: bool = False,
                       maximize: bool = False) -> Updated:
     """Adam of torch 2.13 [Kingma & Ba 2015]: biases corrected, epsilon beside the corrected root."""
-    g = -grad if maximize else grad
-    if decoupled_weight_decay:
-        weight = (1 - lr * wd) * weight
-    else:
-        g = g + wd * weight
-    mean = lerp(mean, g, 1 - beta1)
-    var = beta2 * var + (1 - beta2) * abs2(g)
+    weight, _, mean, var = torch_moments(
+        weight, grad, mean, var, lr, beta1, beta2, wd, decoupled_weight_decay, maximize)
     root = sqrt(var) / sqrt(1 - beta2**step)
     return updated(weight - lr / (1 - beta1**step) * mean / (root + epsilon), mean=mean, var=var)
 
@@ -80,13 +86,8 @@ def torch_amsgrad_update(weight: Tensor, grad: Tensor, mean: State, var: State, 
                          epsilon: float = 1e-8, wd: float = 0.0, decoupled_weight_decay: bool = False,
                          maximize: bool = False) -> Updated:
     """AMSGrad [Reddi, Kale & Kumar 2018], Adam(amsgrad=True) of torch 2.13: the largest `var`, then its correction."""
-    g = -grad if maximize else grad
-    if decoupled_weight_decay:
-        weight = (1 - lr * wd) * weight
-    else:
-        g = g + wd * weight
-    mean = lerp(mean, g, 1 - beta1)
-    var = beta2 * var + (1 - beta2) * abs2(g)
+    weight, _, mean, var = torch_moments(
+        weight, grad, mean, var, lr, beta1, beta2, wd, decoupled_weight_decay, maximize)
     max_var = maximum(max_var, var)
     root = sqrt(max_var) / sqrt(1 - beta2**step)
     return updated(weight - lr / (1 - beta1**step) * mean / (root + epsilon), mean=mean, var=var, max_var=max_var)

@@ -1,7 +1,9 @@
 """Adam with Nesterov's momentum, and Adam with a rectified start."""
 
-from symopt.lang import Integer, State, Tensor, Updated, abs2, lerp, sqrt, updated, where
+from symopt.lang import Integer, State, Tensor, Updated, abs2, sqrt, updated, where
 from symopt.opdef import update_op
+
+from .adam import torch_moments
 
 
 @update_op
@@ -13,16 +15,11 @@ def torch_nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
 
     `mu_product` is what torch keeps under that name when the step begins; mu below is its next factor.
     """
-    g = -grad if maximize else grad
-    if decoupled_weight_decay:
-        weight = (1 - lr * wd) * weight
-    else:
-        g = g + wd * weight
+    weight, g, mean, var = torch_moments(
+        weight, grad, mean, var, lr, beta1, beta2, wd, decoupled_weight_decay, maximize)
     mu = beta1 * (1 - 0.5 * 0.96 ** (step * momentum_decay))
     mu_next = beta1 * (1 - 0.5 * 0.96 ** ((step + 1) * momentum_decay))
     product = mu_product * mu
-    mean = lerp(mean, g, 1 - beta1)
-    var = beta2 * var + (1 - beta2) * abs2(g)
     root = sqrt(var / (1 - beta2**step)) + epsilon
     weight = weight - lr * (1 - mu) / (1 - product) * g / root
     return updated(weight - lr * mu_next / (1 - product * mu_next) * mean / root, mean=mean, var=var)
@@ -34,13 +31,8 @@ def torch_radam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
                        epsilon: float = 1e-8, wd: float = 0.0, decoupled_weight_decay: bool = False,
                        maximize: bool = False) -> Updated:
     """RAdam [Liu et al. 2020] of torch 2.13: rectified when rho > 5, before that momentum with lr as it is."""
-    g = -grad if maximize else grad
-    if decoupled_weight_decay:
-        weight = (1 - lr * wd) * weight
-    else:
-        g = g + wd * weight
-    mean = lerp(mean, g, 1 - beta1)
-    var = beta2 * var + (1 - beta2) * abs2(g)
+    weight, _, mean, var = torch_moments(
+        weight, grad, mean, var, lr, beta1, beta2, wd, decoupled_weight_decay, maximize)
     rho_inf = 2 / (1 - beta2) - 1
     rho = rho_inf - 2 * step * beta2**step / (1 - beta2**step)
     rect = sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))

@@ -21,14 +21,14 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import nd, sparse
+    from . import nd, rules, sparse
 
 ops = load_ops()
 
 
 def __getattr__(name: str) -> Any:
     """The engine is imported when it is first needed: building and saving graphs does not."""
-    if name in ("nd", "sparse"):
+    if name in ("nd", "rules", "sparse"):
         from importlib import import_module
 
         return import_module(f"symopt.{name}")
@@ -50,6 +50,7 @@ __all__ = [
     "num_threads",
     "op",
     "ops",
+    "rules",
     "set_num_threads",
     "sparse",
     "sym",

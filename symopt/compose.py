@@ -189,6 +189,9 @@ def _attributes(call: Call, given: dict[str, Any]) -> tuple[dict[str, Any], dict
             scalars[key] = single_node(call, f"attribute {key}", value)
         else:
             attrs[key] = parse(call, spec, value)
+    if attrs.get("rounding") == "stochastic" and "seed" not in given:
+        text = "rounding='stochastic' needs seed=, another number at every step, such as a Symbol that counts them"
+        call.fail(MissingArgumentError, text)
     for key, spec in call.op.attrs.items():
         if spec.default is REQUIRED and key not in given:
             call.fail(

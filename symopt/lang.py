@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .build import Builder
 
 __all__ = [
-    "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated",
-    "abs2", "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "conjugate", "count", "either", "exp",
-    "filled", "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "mean_of",
-    "min_of", "minimum", "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min",
-    "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
+    "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated", "abs2",
+    "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "conjugate", "count", "either",
+    "exp", "filled", "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "mean_of",
+    "min_of", "minimum", "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min", "row_norm",
+    "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
 ]  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def updated(weight: Tensor | None, /, **states: Tensor) -> Updated:
     return Updated(weight, states)
 
 
-def _place() -> Where:
+def place() -> Where:
     """The line of the formula that is being traced: the first frame outside the language."""
     frame = sys._getframe(2)
     while frame.f_globals.get("__name__") in LANGUAGE and frame.f_back is not None:
@@ -144,7 +144,7 @@ def _apply(op: str, *operands: Any) -> Tensor:
         x.node if isinstance(x, Tensor) else builder.truth(x) if k < n_conditions else builder.const(x)
         for k, x in enumerate(operands)
     ]
-    make = partial(builder.make, where=_place())
+    make = partial(builder.make, where=place())
     if not _is_complex(*operands):
         return Tensor(builder, make(op, *nodes))
     parts = [(n, x.imag if isinstance(x, Tensor) else None) for n, x in zip(nodes, operands, strict=True)]
@@ -179,7 +179,7 @@ def abs2(x: Tensor) -> Tensor:
     """Squared magnitude, a real number: x * x, or re * re + im * im. What second moments are made of."""
     if x.imag is None:
         return square(x)
-    return Tensor(x.builder, pairs.abs2(partial(x.builder.make, where=_place()), (x.node, x.imag)))
+    return Tensor(x.builder, pairs.abs2(partial(x.builder.make, where=place()), (x.node, x.imag)))
 
 
 def absolute(x: Tensor) -> Tensor:
@@ -234,7 +234,7 @@ def float16(x: Tensor) -> Tensor:
     kind = x.node.type
     if kind is None or kind.extent == Extent.HOST:
         raise GraphError("float16 of a number: the host keeps its numbers in float64; give an array")
-    rounded = x.builder.cast(x.node, "float16", _place())
+    rounded = x.builder.cast(x.node, "float16", place())
     return Tensor(x.builder, x.builder.cast(rounded, kind.dtype))
 
 
@@ -399,8 +399,6 @@ def row_count(x: Tensor) -> Tensor:
 
 def size(x: Tensor, axis: int) -> Tensor:
     """Number of rows (0) or columns (1) of x. In a formula not on matrices columns are all axes but the first."""
-    if axis == 0:
-        _need_matrices(x, "column_count")
     letter = x.node.type.grid[axis] if x.node.type else ""
     return Tensor(x.builder, x.builder.const(1)) if letter == "1" else _count(x, COUNTS[letter])
 
@@ -418,24 +416,3 @@ def column(x: Tensor) -> Tensor:
 
 def _count(x: Tensor, of: str) -> Tensor:
     return Tensor(x.builder, x.builder.leaf("scalar", "float64", Extent.HOST, name=f"count:{of}"))
-
-
-def call_library(op: str, *operands: Tensor) -> Tensor:
-    """The function `op` of a library on whole matrices."""
-    for x in operands:
-        _need_matrices(x, op)
-    builder, where = operands[0].builder, _place()
-
-    def call(*nodes: Node) -> Node:
-        return builder.library(op, nodes, where)
-
-    parts = [(x.node, x.imag) for x in operands]
-    if len(parts) == 2:
-        return Tensor(builder, *pairs.product(call, partial(builder.make, where=where), *parts))
-    ((real, imag),) = parts
-    return Tensor(builder, call(real), imag and call(imag))
-
-
-def _need_matrices(x: Tensor, what: str) -> None:
-    if not x.builder.matrices:
-        raise GraphError(f"{what} is for formulas whose weight is annotated Matrix, in {_place()}")

@@ -7,9 +7,13 @@ transposes. Such values meet as NumPy's arrays do: one row, or one column, goes 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
-from .lang import Tensor, abs2, call_library, conjugate, row_sum, size, sqrt
+from . import pairs
+from .errors import GraphError
+from .expr import Node
+from .lang import Tensor, abs2, conjugate, place, row_sum, size, sqrt
 
 __all__ = [
     "ColumnState", "Matrix", "adjoint", "column_count", "column_mean", "column_sum", "is_tall", "matmul",
@@ -22,12 +26,12 @@ ColumnState = Annotated[Tensor, "column_state"]  # updated by the formula; one v
 
 def matmul(x: Tensor, y: Tensor) -> Tensor:
     """Matrix product; of a column and a row the outer product. Its last digits depend on the BLAS library."""
-    return call_library("matmul", x, y)
+    return _call("matmul", x, y)
 
 
 def transpose(x: Tensor) -> Tensor:
     """Rows and columns exchanged."""
-    return call_library("transpose", x)
+    return _call("transpose", x)
 
 
 def adjoint(x: Tensor) -> Tensor:
@@ -37,7 +41,7 @@ def adjoint(x: Tensor) -> Tensor:
 
 def column_sum(x: Tensor) -> Tensor:
     """Sum of each column, in the canonical order: one row."""
-    return call_library("column_sum", x)
+    return _call("column_sum", x)
 
 
 def column_mean(x: Tensor) -> Tensor:
@@ -47,6 +51,7 @@ def column_mean(x: Tensor) -> Tensor:
 
 def column_count(x: Tensor) -> Tensor:
     """Number of elements of a column."""
+    _need_matrices(x, "column_count")
     return size(x, 0)
 
 
@@ -58,3 +63,24 @@ def matrix_norm(x: Tensor) -> Tensor:
 def is_tall(x: Tensor) -> bool:
     """Whether the weight has more rows than columns, known when the formula is traced: an `if` may ask it."""
     return x.builder.tall
+
+
+def _call(op: str, *operands: Tensor) -> Tensor:
+    """The function `op` of a library on whole matrices."""
+    for x in operands:
+        _need_matrices(x, op)
+    builder, where = operands[0].builder, place()
+
+    def call(*nodes: Node) -> Node:
+        return builder.library(op, nodes, where)
+
+    parts = [(x.node, x.imag) for x in operands]
+    if len(parts) == 2:
+        return Tensor(builder, *pairs.product(call, partial(builder.make, where=where), *parts))
+    ((real, imag),) = parts
+    return Tensor(builder, call(real), imag and call(imag))
+
+
+def _need_matrices(x: Tensor, what: str) -> None:
+    if not x.builder.matrices:
+        raise GraphError(f"{what} is for formulas whose weight is annotated Matrix, in {place()}")

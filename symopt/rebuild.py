@@ -67,6 +67,11 @@ def _parse(op: OpDef, node: Node, key: str, value: Any) -> Any:
             f"{op.name} {node.name!r} has no attribute {key!r}: it has {', '.join(op.attrs)}{near(key, op.attrs)}"
             f"{built_at(node.where)}"
         )
+    if key in (op.count, "kahan"):
+        raise AttributeValueError(
+            f"{op.name} {node.name!r}: {key} decides which inputs there are: build the symbol anew"
+            f"{built_at(node.where)}"
+        )
     if key in node.attrs.get("__scalars__", ()):
         raise AttributeValueError(
             f"{op.name} {node.name!r}: {key} was given as a Symbol; give its value to forward{built_at(node.where)}"

@@ -138,7 +138,7 @@ def numpy_formulas() -> Iterator[None]:
     """Inside, formulas compute on NumPy's complex arrays when they are called."""
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
         patch.setattr(lang, "_apply", at_once)
-        patch.setattr(matrices, "call_library", at_once)
+        patch.setattr(matrices, "_call", at_once)
         patch.setattr(lang, "partial", lambda function, **_: function)
         patch.setattr(pairs, "abs2", lambda _, x: np.abs(x[0]) ** 2)
         yield

@@ -4,13 +4,16 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+import symopt  # noqa: F401  registers the ops
+from symopt.opdef import OPS
+
 ROOT = Path(__file__).parents[1]
 LAYERS = """
 errors | dtypes config context | expr | prims grids | canonical | library | hostmath build | attrs pairs | lang |
 matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays sparse | binding rebuild |
-backends | report step | executor | nd | show |
+backends | report step | executor | nd | show | rules |
 _load __init__
 """
 RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}
@@ -47,3 +50,11 @@ def test_ops_import_only_the_language() -> None:
                 assert name in ("symopt.lang", "symopt.matrices", "symopt.opdef") or name.startswith(
                     "symopt.ops"
                 ), f"{path}: {name}"
+
+
+def test_the_engine_names_no_update_op() -> None:
+    """What an update op needs of the engine is said in its formula, in the language."""
+    for path in sorted((ROOT / "symopt").rglob("*.py")):
+        texts = {n.value for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)}
+        named = texts & {name for name, op in OPS.items() if op.is_update}
+        assert not named, f"{path} names {named}"

@@ -9,7 +9,7 @@ from test_engines import bits
 
 import symopt as so
 from symopt import sym
-from symopt.errors import AttributeValueError, DTypeError
+from symopt.errors import AttributeValueError, DTypeError, MissingArgumentError
 from symopt.prims import PRIMS
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -140,3 +140,8 @@ def test_what_cannot_be_stored_so_is_refused() -> None:
         sym.sgd_update(w, g, c, lr=0.1, kahan=True).bind(args=given, aux_states=given)
     with pytest.raises(AttributeValueError, match="'nearest' or 'stochastic'"):
         sym.sgd_update(w, g, lr=0.1, rounding="up")
+    with pytest.raises(MissingArgumentError, match="needs seed=, another number at every step"):
+        sym.sgd_update(w, g, lr=0.1, rounding="stochastic")
+    executor = sym.sgd_update(w, g, lr=0.1, name="u").bind(args=given)
+    with pytest.raises(AttributeValueError, match="kahan decides which inputs there are"):
+        executor.set_attr("u", kahan=True)

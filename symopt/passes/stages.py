@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..build import Builder
-from ..dtypes import COMPLEX_OF
 from ..expr import Extent, Node, Type, toposort
 from ..library import LIBRARY as FUNCTIONS
 from ..opdef import OpDef
@@ -230,7 +229,7 @@ def _stage(
     over = "" if mode == LIBRARY else grid  # a library takes arrays on any grid
     body = Body(
         op=signature.op.name,
-        params=tuple(_param(loads[i], over) if i in loads else Param(*both[i]) for i in position),
+        params=tuple(_param(loads.get(i), both[i] if i >= 0 else None, over) for i in position),
         scalars=tuple(dict.fromkeys(n.attrs["name"] for n in order if n.op == "scalar")),
         outputs=outputs or _made(roots[0], mode, over),
         roots=tuple(_renumber(roots, position, over)),
@@ -243,11 +242,13 @@ def _stage(
     return Stage(body, tuple(wiring))
 
 
-def _param(load: Node, over: str) -> Param:
+def _param(load: Node | None, given: tuple[str, str, Extent] | None, over: str) -> Param:
+    """What a body reads: an input of the op as it is `given`, or the result of an earlier stage."""
+    if load is None:
+        assert given is not None
+        return Param(*given)
     type_ = _relative(_type(load), over)
-    if "part" in load.attrs:
-        type_ = type_._replace(dtype=COMPLEX_OF[type_.dtype])
-    return Param(load.attrs["name"], *type_)
+    return Param(load.attrs["name"], given[1] if given else type_.dtype, type_.extent, type_.grid)
 
 
 def _made(root: Node, mode: str, over: str) -> tuple[Param, ...]:

@@ -1,0 +1,1 @@
+"""Rules for people: formulas as mathematics, compared, described, and written to pages."""

@@ -1,0 +1,81 @@
+"""Runs in an environment of TensorFlow: steps of Keras's optimizers, tf_keras's legacy ones and Keras 3's.
+
+    python in_keras.py run FOLDER LIST
+
+A case is CASE.json (`api`, `class`, `config`, `steps`) and CASE.npz with the weight `w` and a gradient for each step:
+`g@0`, or the rows `g@0.data` at `g@0.indices`. Into CASE.out.npz go the weight after each step and the slots.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.update(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tf_keras
+
+
+def gradient(arrays: Any, step: int, shape: Any) -> Any:
+    key = f"g@{step}"
+    if key in arrays:
+        return tf.constant(arrays[key])
+    return tf.IndexedSlices(arrays[f"{key}.data"], arrays[f"{key}.indices"], dense_shape=shape)
+
+
+def legacy(case: dict[str, Any], arrays: Any) -> dict[str, Any]:
+    optimizer = getattr(tf_keras.optimizers.legacy, case["class"])(**case["config"])
+    weight = tf.Variable(arrays["w"], name="w")
+    results = {}
+    for step in range(case["steps"]):
+        optimizer.apply_gradients([(gradient(arrays, step, weight.shape), weight)])
+        results[f"out.0@{step}"] = weight.numpy()
+    slots = {name: optimizer.get_slot(weight, name).numpy() for name in optimizer.get_slot_names()}
+    return results | {f"slot.{name}": value for name, value in slots.items()}
+
+
+def keras3(case: dict[str, Any], arrays: Any) -> dict[str, Any]:
+    optimizer = getattr(keras.optimizers, case["class"])(**case["config"])
+    weight = keras.Variable(arrays["w"], name="w", dtype=arrays["w"].dtype.name)
+    results = {}
+    for step in range(case["steps"]):
+        optimizer.apply_gradients([(gradient(arrays, step, weight.shape), weight)])
+        results[f"out.0@{step}"] = np.array(weight)
+    slots = {v.path.split("/")[-1]: np.array(v) for v in optimizer.variables}
+    return results | {f"slot.{name.removeprefix('w_')}": value for name, value in slots.items()}
+
+
+def versions(path: str) -> None:
+    found = {"tensorflow": tf.__version__, "tf_keras": tf_keras.__version__, "keras": keras.__version__}
+    is_class = {n: isinstance(x, type) for n, x in vars(keras.optimizers).items()}
+    classes = {"keras3": sorted(n for n, is_one in is_class.items() if is_one)}
+    is_class = {n: isinstance(x, type) for n, x in vars(tf_keras.optimizers.legacy).items()}
+    classes["keras"] = sorted(n for n, is_one in is_class.items() if is_one)
+    Path(path).write_text(json.dumps({"versions": found, "classes": classes}))
+
+
+def run(folder: Path, name: str) -> dict[str, str]:
+    case = json.loads((folder / f"{name}.json").read_text())
+    with np.load(folder / f"{name}.npz") as arrays:
+        try:
+            results, told = {"keras": legacy, "keras3": keras3}[case["api"]](case, dict(arrays)), {}
+        except Exception as error:  # whatever Keras says is told, and the next case goes on
+            results, told = {}, {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"}
+    np.savez(folder / f"{name}.out.npz", **results)
+    return told
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "versions":
+        versions(sys.argv[2])
+    else:
+        work = Path(sys.argv[2])
+        for case_name in Path(sys.argv[3]).read_text().split():
+            print(case_name, flush=True)
+            (work / f"{case_name}.out.json").write_text(json.dumps(run(work, case_name)))
