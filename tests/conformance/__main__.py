@@ -63,7 +63,9 @@ def check_all_keras(name: str, interpreter: Path, work: Path) -> Found:
     versions = json.loads((work / "versions.json").read_text())["versions"]
     made = list(keras_cases())
     rows = check_keras(interpreter, work, [case for case in made if not isinstance(case, str)])
-    title = f"tf_keras {versions['tf_keras']} and Keras {versions['keras']}, TensorFlow {versions['tensorflow']}"
+    title = (
+        f"tf_keras {versions['tf_keras']} and Keras {versions['keras']}, TensorFlow {versions['tensorflow']}"
+    )
     missing = [case for case in made if isinstance(case, str)]
     return Found(title, report.keras_section(title, rows, missing), rows, is_well(rows), {})
 
@@ -86,7 +88,9 @@ CHECKS: dict[str, Callable[[str, Path, Path], Found]] = {
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", nargs="+", choices=CHECKS, default=list(CHECKS))
     parser.add_argument("--folder", type=Path, default=ROOT / ".conformance", help="of the environments")
     parser.add_argument("--python", default="python3.11", help="to make environments with")
@@ -114,7 +118,9 @@ def finish(found: dict[str, Found]) -> int:
         print(f"wrote {PAGE.relative_to(ROOT)}")
     else:
         print(text)
-        print(f"{PAGE.relative_to(ROOT)} is left as it is: {', '.join(CHECKS.keys() - found.keys())} not compared")
+        print(
+            f"{PAGE.relative_to(ROOT)} is left as it is: {', '.join(CHECKS.keys() - found.keys())} not compared"
+        )
     return int(len(found) < len(CHECKS) or not all(one.is_well for one in found.values()))
 
 

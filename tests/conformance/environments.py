@@ -47,11 +47,15 @@ def find_python(given: str) -> str:
     """The interpreter to make environments with, which must be of the version that all of them have packages for."""
     path = shutil.which(given)
     if path is None:
-        raise NoEnvironmentError(f"there is no {given} here: Python {PYTHON} is needed (CONFORMANCE_PYTHON=...)")
+        raise NoEnvironmentError(
+            f"there is no {given} here: Python {PYTHON} is needed (CONFORMANCE_PYTHON=...)"
+        )
     code = "import sys; print('%d.%d' % sys.version_info[:2])"
     version = subprocess.run([path, "-c", code], capture_output=True, text=True, timeout=60).stdout.strip()
     if version != PYTHON:
-        raise NoEnvironmentError(f"{path} is Python {version or '?'}: {PYTHON} is needed (CONFORMANCE_PYTHON=...)")
+        raise NoEnvironmentError(
+            f"{path} is Python {version or '?'}: {PYTHON} is needed (CONFORMANCE_PYTHON=...)"
+        )
     return path
 
 

@@ -65,7 +65,12 @@ def write(case: Case, folder: Path) -> None:
             stored[name] = array
     np.savez(folder / f"{case.name}.npz", **stored)
     texts = [graph.tojson() for graph in case.graphs]
-    record = {"graphs": texts, "stores": case.stores, "mode": case.mode, "weights": weight_positions(texts[0])}
+    record = {
+        "graphs": texts,
+        "stores": case.stores,
+        "mode": case.mode,
+        "weights": weight_positions(texts[0]),
+    }
     (folder / f"{case.name}.json").write_text(json.dumps(record))
 
 

@@ -98,7 +98,11 @@ def keras_cases() -> Iterator[KerasCase | str]:
             if find_op(name) is None:
                 yield name
                 continue
-            for setting in ("required", "all", *(("rows", "repeated rows") if rule.op not in ("muon",) else ())):
+            for setting in (
+                "required",
+                "all",
+                *(("rows", "repeated rows") if rule.op not in ("muon",) else ()),
+            ):
                 if "rows" in setting and len(rule.shape) < 2:
                     continue
                 for dtype in ("float32", "float64"):
@@ -114,7 +118,9 @@ def keras_case(api: str, rule: Rule, setting: str, dtype: str) -> KerasCase:
         config["initial_accumulator_value"] = first_history
     variables = {i.name: sym.var(i.name) for i in op.inputs}
     graphs = [
-        getattr(sym, op.name)(*variables.values(), name="u", out=variables["weight"], **_attrs(op, config, api, t))
+        getattr(sym, op.name)(
+            *variables.values(), name="u", out=variables["weight"], **_attrs(op, config, api, t)
+        )
         for t in range(1, STEPS + 1)
     ]
     key = f"{rule.op} {setting}"
@@ -123,7 +129,9 @@ def keras_case(api: str, rule: Rule, setting: str, dtype: str) -> KerasCase:
     for name, shape in zip(graphs[0].list_auxiliary_states(), states):
         first[name] = np.full(shape, first_history if name == rule.accumulator else 0.0, dtype)
     if "z" in op.states and "ftrl" not in rule.op:
-        first["z"] = first["weight"].copy()  # schedule-free: the sequence that is averaged starts at the weight
+        first["z"] = first[
+            "weight"
+        ].copy()  # schedule-free: the sequence that is averaged starts at the weight
     fresh: list[Arrays] = [{"grad": _gradient(rule, setting, key, s, dtype)} for s in range(STEPS)]
     case = Case(f"{api}_{rule.op}_update", setting, dtype, graphs, first | fresh[0], fresh, {0: "weight"}, mode="",
                 exact=setting != "required" and rule.op not in ("nadam", "adafactor", "muon"))  # fmt: skip

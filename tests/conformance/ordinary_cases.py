@@ -13,7 +13,15 @@ from symopt import sym
 from symopt.opdef import OpDef, all_ops
 from symopt.symbol import Symbol
 
-NUMBERS = {"scalar": 0.75, "a_min": -0.75, "a_max": 1.25, "scale": 0.5, "eta": 0.5, "eps": 2**-10, "rescale_grad": 0.5}
+NUMBERS = {
+    "scalar": 0.75,
+    "a_min": -0.75,
+    "a_max": 1.25,
+    "scale": 0.5,
+    "eta": 0.5,
+    "eps": 2**-10,
+    "rescale_grad": 0.5,
+}
 
 
 def ordinary_cases(known: Known, version: int) -> Iterator[Case]:
@@ -58,7 +66,9 @@ def graph_cases(known: Known, version: int) -> Iterator[Case]:
             graphs = [build(old, step, w, g, m, v) for step in range(STEPS)]
             inputs = {*graphs[0].list_arguments(), *graphs[0].list_auxiliary_states()}
             start = {"w": 1, "g": 1, "m": 0, "v": 0}
-            first: Arrays = {n: random(name + n, SHAPE, dtype) * np.array(start[n], dtype) for n in sorted(inputs)}
+            first: Arrays = {
+                n: random(name + n, SHAPE, dtype) * np.array(start[n], dtype) for n in sorted(inputs)
+            }
             fresh: list[Arrays] = [{"g": random(f"{name}g{s}", SHAPE, dtype)} for s in range(STEPS)]
             yield Case(name, "", dtype, graphs, first, fresh, _stores(graphs[0]))
 
@@ -95,7 +105,9 @@ def _phases(old: str, step: int, w: Symbol, g: Symbol, m: Symbol, v: Symbol) -> 
 
 def _two_weights(old: str, step: int, w: Symbol, g: Symbol, m: Symbol, v: Symbol) -> Symbol:
     first = getattr(sym, f"{old}signsgd_update")(w, g, lr=0.125, wd=0.0625, out=w)
-    second = getattr(sym, f"{old}rmsprop_update")(m, g, v, **{RHO[old]: 0.75}, lr=0.125, epsilon=2**-10, out=m)
+    second = getattr(sym, f"{old}rmsprop_update")(
+        m, g, v, **{RHO[old]: 0.75}, lr=0.125, epsilon=2**-10, out=m
+    )
     return sym.Group([first, second])
 
 

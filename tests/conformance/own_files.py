@@ -58,7 +58,9 @@ OWN: dict[str, Builder] = {
     "a required attribute that is a Symbol (`__scalars__`)": lambda w, g, m: sym.sgd_update(
         w, g, lr=sym.var("lr", shape=(1,))
     ),
-    "another attribute that is a Symbol": lambda w, g, m: sym.sgd_update(w, g, lr=0.125, wd=sym.var("lr", shape=(1,))),
+    "another attribute that is a Symbol": lambda w, g, m: sym.sgd_update(
+        w, g, lr=0.125, wd=sym.var("lr", shape=(1,))
+    ),
     "MXNet 2's `adam_update`, clipped and decayed": lambda w, g, m: sym.adam_update(
         w, g, m, sym.var("v"), lr=0.125, clip_gradient=0.25, wd=0.5
     ),

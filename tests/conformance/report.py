@@ -28,11 +28,20 @@ MAXIMUM_SHOWN = 20
 
 
 def mxnet_section(
-    title: str, system: str, updates: Sequence[Row], graphs: Sequence[Row], ordinary: Sequence[Row], more: Sequence[str]
+    title: str,
+    system: str,
+    updates: Sequence[Row],
+    graphs: Sequence[Row],
+    ordinary: Sequence[Row],
+    more: Sequence[str],
 ) -> str:
     rows = [*updates, *graphs, *ordinary]
     cases = sum(len(row.outcomes) for row in rows)
-    wrong = sum(any(d.endswith("same graph") or " there" in d for d in o.differences) for r in rows for o in r.outcomes)
+    wrong = sum(
+        any(d.endswith("same graph") or " there" in d for d in o.differences)
+        for r in rows
+        for o in r.outcomes
+    )
     parts = [
         f"## {title}\n",
         MXNET.format(files=cases - wrong, cases=cases),
@@ -52,7 +61,9 @@ def keras_section(title: str, rows: Sequence[Row], missing: Sequence[str]) -> st
     )
     more = [f"`{name}`: symopt has no such op yet" for name in missing]
     table = _table("op", rows, dtypes=("float32", "float64"))
-    return "\n".join(part for part in (f"## {title}\n", intro, table, _differences(rows), _list(more)) if part)
+    return "\n".join(
+        part for part in (f"## {title}\n", intro, table, _differences(rows), _list(more)) if part
+    )
 
 
 def own_section(titles: Sequence[str], verdicts: dict[str, Sequence[str]]) -> str:
@@ -99,7 +110,9 @@ def _grouped(rows: Sequence[Row]) -> list[Row]:
 
 def _differences(rows: Iterable[Row]) -> str:
     found = [d for row in rows for d in row.differences]
-    return _list(found[:MAXIMUM_SHOWN] + [f"and {len(found) - MAXIMUM_SHOWN} more"] * (len(found) > MAXIMUM_SHOWN))
+    return _list(
+        found[:MAXIMUM_SHOWN] + [f"and {len(found) - MAXIMUM_SHOWN} more"] * (len(found) > MAXIMUM_SHOWN)
+    )
 
 
 def _list(items: Iterable[str]) -> str:

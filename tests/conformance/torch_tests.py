@@ -15,7 +15,9 @@ def torch_section(interpreter: Path, root: Path) -> tuple[str, bool]:
     if not (root / TEST).exists():
         return f"## torch\n\n`{TEST}` is not there yet.\n", True
     code = "import torch; print(torch.__version__.partition('+')[0])"
-    version = subprocess.run([interpreter, "-c", code], capture_output=True, text=True, timeout=300).stdout.strip()
+    version = subprocess.run(
+        [interpreter, "-c", code], capture_output=True, text=True, timeout=300
+    ).stdout.strip()
     command = [interpreter, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TEST)]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=SECONDS)

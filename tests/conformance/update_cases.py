@@ -59,7 +59,7 @@ def update_cases(known: Known, version: int) -> Iterator[Case]:
     """Every setting and dtype of every update op that MXNet has under the name that symopt's files have for it."""
     for name in sorted(filter(is_update, known)):
         op = find(name, version)
-        if op is None or name.removeprefix("_sparse_") in known and name.startswith("_sparse_"):
+        if op is None or (name.removeprefix("_sparse_") in known and name.startswith("_sparse_")):
             continue
         dtypes = ("float16",) if "mp_" in name else DTYPES
         for setting, attrs in settings(name, op, known[name]).items():
@@ -83,7 +83,9 @@ def _further_cases(name: str, op: OpDef, attrs: Mapping[str, Any], dtypes: tuple
 
 def settings(name: str, op: OpDef, known: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Attributes to try an op with, as names and numbers; those that MXNet requires are always there."""
-    names = [n for n, a in op.attrs.items() if n in known and a.is_numeric and not (n == "wd" and name in NO_DECAY)]
+    names = [
+        n for n, a in op.attrs.items() if n in known and a.is_numeric and not (n == "wd" and name in NO_DECAY)
+    ]
     values = {n: VALUES.get(SINGULAR.get(n, n), 1.0) for n in names if n not in BOUNDS}
     bounds = {n: BOUNDS[n] for n in names if n in BOUNDS}
     found = {"required": {n: v for n, v in values.items() if known[n].endswith("required")}, "all": values}
@@ -112,9 +114,7 @@ def op_case(
     key = f"{row} {setting}"
     first = _first_arrays(op, graphs[0], row, dtype, key)
     given = [i.name for k, i in enumerate(op.inputs) if i.kind == "tensor" and k not in weights]
-    fresh = [
-        {n: random(f"{key}{n}{s}", first[n].shape, first[n].dtype) for n in given} for s in range(STEPS)
-    ]
+    fresh = [{n: random(f"{key}{n}{s}", first[n].shape, first[n].dtype) for n in given} for s in range(STEPS)]
     if is_sparse:
         fresh = [{n: _rows(x, s) for n, x in arrays.items()} for s, arrays in enumerate(fresh)]
     stores = {k: op.inputs[p].name for k, p in enumerate(weights)} if gives_weight else {}

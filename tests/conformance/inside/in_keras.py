@@ -16,10 +16,10 @@ from typing import Any
 
 os.environ.update(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import tensorflow as tf  # noqa: E402
-import tf_keras  # noqa: E402
+import keras
+import numpy as np
+import tensorflow as tf
+import tf_keras
 
 
 def gradient(arrays: Any, step: int, shape: Any) -> Any:
