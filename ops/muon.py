@@ -1,7 +1,7 @@
 """Muon: momentum made orthogonal. Each matrix of a stack is a matrix by itself."""
 
 from symopt.lang import State, Tensor, Updated, lerp, maximum, row_count, sqrt, updated, where
-from symopt.matrices import Matrix, column_count, is_tall, matmul, matrix_norm, transpose
+from symopt.matrices import Matrix, adjoint, column_count, is_tall, matmul, matrix_norm
 from symopt.opdef import update_op
 
 
@@ -46,8 +46,8 @@ def torch_muon_update(weight: Matrix, grad: Tensor, momentum_buffer: State, *,
 
 def _orthogonal(x: Tensor, steps: int, a: float, b: float, c: float) -> Tensor:
     """Nearly the nearest orthogonal matrix, by Newton and Schulz: steps x -> a x + (b g + c g g) x, where g = x x'."""
-    wide = transpose(x) if is_tall(x) else x
+    wide = adjoint(x) if is_tall(x) else x
     for _ in range(steps):
-        gram = matmul(wide, transpose(wide))
+        gram = matmul(wide, adjoint(wide))
         wide = a * wide + matmul(b * gram + c * matmul(gram, gram), wide)
-    return transpose(wide) if is_tall(x) else wide
+    return adjoint(wide) if is_tall(x) else wide

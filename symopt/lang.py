@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from .build import Builder
 
 __all__ = [
-    "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated",
-    "abs2", "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "count", "either", "exp",
-    "filled", "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "mean_of",
-    "min_of", "minimum", "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min",
-    "row_norm", "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
+    "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated", "abs2",
+    "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "conjugate", "count", "either",
+    "exp", "filled", "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "mean_of",
+    "min_of", "minimum", "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min", "row_norm",
+    "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
 ]  # fmt: skip
 
 
@@ -187,6 +187,11 @@ def absolute(x: Tensor) -> Tensor:
     return _apply("abs", x)
 
 
+def conjugate(x: Tensor) -> Tensor:
+    """x with its imaginary part negated; of real values, x."""
+    return _apply("conj", x) if _is_complex(x) else x
+
+
 def exp(x: Tensor) -> Tensor:
     """e ** x. On array values the last digit depends on the platform's library."""
     return _apply("exp", x)
@@ -224,6 +229,8 @@ def rint(x: Tensor) -> Tensor:
 
 def float16(x: Tensor) -> Tensor:
     """x rounded to what float16 can hold, to nearest even; float64 by way of float32."""
+    if _is_complex(x):
+        raise pairs.unavailable("float16")
     kind = x.node.type
     if kind is None or kind.extent == Extent.HOST:
         raise GraphError("float16 of a number: the host keeps its numbers in float64; give an array")

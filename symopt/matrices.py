@@ -10,11 +10,13 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-from .errors import DTypeError, GraphError
-from .lang import Tensor, abs2, place, row_sum, size, sqrt
+from . import pairs
+from .errors import GraphError
+from .expr import Node
+from .lang import Tensor, abs2, conjugate, place, row_sum, size, sqrt
 
 __all__ = [
-    "ColumnState", "Matrix", "column_count", "column_mean", "column_sum", "is_tall", "matmul",
+    "ColumnState", "Matrix", "adjoint", "column_count", "column_mean", "column_sum", "is_tall", "matmul",
     "matrix_norm", "transpose",
 ]  # fmt: skip
 
@@ -30,6 +32,11 @@ def matmul(x: Tensor, y: Tensor) -> Tensor:
 def transpose(x: Tensor) -> Tensor:
     """Rows and columns exchanged."""
     return _call("transpose", x)
+
+
+def adjoint(x: Tensor) -> Tensor:
+    """Rows and columns exchanged, and imaginary parts negated: of real matrices, the transpose."""
+    return transpose(conjugate(x))
 
 
 def column_sum(x: Tensor) -> Tensor:
@@ -62,14 +69,16 @@ def _call(op: str, *operands: Tensor) -> Tensor:
     """The function `op` of a library on whole matrices."""
     for x in operands:
         _need_matrices(x, op)
-    library = partial(operands[0].builder.library, op, where=place())
-    real = tuple(x.node for x in operands)
-    if all(x.imag is None for x in operands):
-        return Tensor(operands[0].builder, library(real))
-    if op == "matmul":
-        raise DTypeError("matmul takes no complex values")
-    (x,) = operands
-    return Tensor(x.builder, library(real), None if x.imag is None else library((x.imag,)))
+    builder, where = operands[0].builder, place()
+
+    def call(*nodes: Node) -> Node:
+        return builder.library(op, nodes, where)
+
+    parts = [(x.node, x.imag) for x in operands]
+    if len(parts) == 2:
+        return Tensor(builder, *pairs.product(call, partial(builder.make, where=where), *parts))
+    ((real, imag),) = parts
+    return Tensor(builder, call(real), imag and call(imag))
 
 
 def _need_matrices(x: Tensor, what: str) -> None:

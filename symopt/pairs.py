@@ -6,6 +6,7 @@ The imaginary part of a real operand is None: a real number scales or shifts a c
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from .errors import DTypeError
 from .expr import Node
@@ -32,18 +33,38 @@ def apply(make: Make, zero: Node, op: str, operands: Sequence[Pair]) -> Pair:
         return make(op, condition, *real), make(op, condition, *imag)
     if op in ("neg", "sum", "row_sum"):
         ((re, im),) = operands
-        return make(op, re), make(op, im)
+        return make(op, re), im and make(op, im)
+    if op == "conj":
+        ((re, im),) = operands
+        return re, im and make("neg", im)
     if op == "abs":
         return make("sqrt", abs2(make, operands[0])), None
     if op in ("eq", "ne"):
         same = [make(op, a or zero, b or zero) for a, b in zip(*operands, strict=True)]
         return make("and" if op == "eq" else "or", *same), None
-    raise refusal(UNORDERED[op]) if op in UNORDERED else DTypeError(f"{op} does not take complex values")
+    raise refusal(UNORDERED[op]) if op in UNORDERED else unavailable(op)
 
 
 def refusal(what: str) -> DTypeError:
     """The error of what needs an order of its values."""
     return DTypeError(f"{what} has no meaning for complex values")
+
+
+def unavailable(what: str) -> DTypeError:
+    """The error of what is not there for complex values."""
+    return DTypeError(f"{what} does not take complex values")
+
+
+def product(times: Make, make: Make, x: Pair, y: Pair) -> Pair:
+    """The product of complex values by that of real ones, `times`."""
+    (a, b), (c, d) = x, y
+    real, imag = times(a, c), None
+    if b is not None and d is not None:
+        real = make("sub", real, times(b, d))
+    crossed = [times(p, q) for p, q in ((a, d), (b, c)) if p is not None and q is not None]
+    if crossed:
+        imag = crossed[0] if len(crossed) == 1 else make("add", *crossed)
+    return real, imag
 
 
 def abs2(make: Make, x: Pair) -> Node:
@@ -66,13 +87,7 @@ def _sub(make: Make, x: Pair, y: Pair) -> Pair:
 
 
 def _mul(make: Make, x: Pair, y: Pair) -> Pair:
-    (a, b), (c, d) = x, y
-    if b is None:
-        return make("mul", a, c), make("mul", a, d)
-    if d is None:
-        return make("mul", a, c), make("mul", b, c)
-    real = make("sub", make("mul", a, c), make("mul", b, d))
-    return real, make("add", make("mul", a, d), make("mul", b, c))
+    return product(partial(make, "mul"), make, x, y)
 
 
 def _div(make: Make, x: Pair, y: Pair) -> Pair:

@@ -75,7 +75,7 @@ class _Stages:
             return
         elif node.op in FUNCTIONS:
             self._cut(node, self._now(node), LIBRARY, _type(node).grid, FUNCTIONS[node.op].noun)
-        elif id(node) in self.whole and self._now(node).op != "load":
+        elif id(node) in self.whole and not _is_array(self._now(node)):
             self._cut(node, self._now(node), DENSE, _type(node).grid, "x")
 
     def finish(self, roots: list[Node]) -> None:
@@ -145,6 +145,11 @@ def _operands(roots: list[Node], views: set[int]) -> set[int]:
     """What functions of a library read, as it is or transposed: arrays that must be whole."""
     order = toposort(roots)
     return {id(x) for n in order if n.op in FUNCTIONS or id(n) in views for x in n.inputs} - views
+
+
+def _is_array(node: Node) -> bool:
+    """Whether a value lies in memory as it is; parts of complex numbers lie between the others."""
+    return node.op == "load" and "part" not in node.attrs
 
 
 def _is_per_row(node: Node, grid: str) -> bool:
