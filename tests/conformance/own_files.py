@@ -53,7 +53,7 @@ OWN: dict[str, Builder] = {
         w, g, lr=0.125, lazy_update=False
     ),
     "`state_dtype`": lambda w, g, m: sym.sgd_mom_update(w, g, m, lr=0.125, state_dtype="float32"),
-    "`rounding`": lambda w, g, m: sym.sgd_update(w, g, lr=0.125, rounding="stochastic"),
+    "`rounding`": lambda w, g, m: sym.sgd_update(w, g, lr=0.125, rounding="stochastic", seed=1),
     "`kahan`": lambda w, g, m: sym.sgd_update(w, g, m, lr=0.125, kahan=True),
     "a required attribute that is a Symbol (`__scalars__`)": lambda w, g, m: sym.sgd_update(
         w, g, lr=sym.var("lr", shape=(1,))
