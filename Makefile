@@ -1,10 +1,11 @@
-# make demo | test | torch | check | docs | bench | clean.  PYTHON is the interpreter that .venv is made with (3.11 or newer).
+# make demo | test | torch | check | docs | bench | conformance | clean.
+# PYTHON is the interpreter that .venv is made with (3.11 or newer).
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test torch check docs bench clean
+.PHONY: demo test torch check docs bench conformance clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/digits.py
@@ -25,11 +26,16 @@ check: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/python -m symopt.rules docs/ops
 
+# Executes graphs with MXNet, Keras and torch, in environments of their own: docs/conformance.md. They need Python 3.11.
+CONFORMANCE_PYTHON ?= python3.11
+conformance: .venv/.dev
+	$(BIN)/python tests/conformance --python $(CONFORMANCE_PYTHON)
+
 bench: .venv/.bench
 	$(BIN)/python benchmarks/run.py
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .conformance build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp says that its set of packages is installed as pyproject.toml has it now.

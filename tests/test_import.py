@@ -11,7 +11,10 @@ ENGINE = {
         f"symopt.{name}"
         for name in ("arrays", "backends", "binding", "build", "codegen", "executor", "infer", "nd")
     ),
-    *(f"symopt.{name}" for name in ("passes", "prims", "report", "serial", "sparse", "step", "trace")),
+    *(
+        f"symopt.{name}"
+        for name in ("passes", "prims", "report", "rules", "serial", "show", "sparse", "step", "trace")
+    ),
 }
 LIBRARIES = {"llvmlite", "ml_dtypes", "networkx"}
 STANDARD = {"ast", "dataclasses", "difflib", "inspect", "json", "linecache", "pathlib", "urllib.parse"}

@@ -1,22 +1,18 @@
 """`so.rules`: formulas read as what they compute, are found equal when they are, and the pages say what the ops say."""
 
-import ast
 import re
 import subprocess
 import sys
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-import symopt as so
 from symopt import lang, rules
-from symopt.attrs import REQUIRED
 from symopt.errors import AttributeValueError, UnknownAttributeError, UnknownOpError
 from symopt.lang import Integer, RowState, Scalar, State, Tensor, Updated, updated
+from symopt.matrices import ColumnState, Matrix, column_mean, is_tall, matmul, matrix_norm, transpose
 from symopt.opdef import OpDef, all_ops, op, update_op
 from symopt.show.canonical import canonical
 from symopt.show.formula import formula_of
@@ -24,95 +20,6 @@ from symopt.show.pages import all_pages, own_ops
 
 ROOT = Path(__file__).parents[1]
 UPDATES = [x for x in own_ops() if x.is_update and not x.is_variadic]
-ORDINARY = [x for x in own_ops() if not x.is_update and not x.is_variadic and x.name != "Cast"]
-
-
-# ---- what is printed is what is computed
-
-
-class Conditions(ast.NodeTransformer):
-    """`a or b` of arrays."""
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
-        self.generic_visit(node)
-        name = "logical_or" if isinstance(node.op, ast.Or) else "logical_and"
-        made: ast.expr = node.values[0]
-        for value in node.values[1:]:
-            made = ast.Call(ast.Name(name, ast.Load()), [made, value], [])
-        return ast.copy_location(made, node)
-
-
-def over(rows: bool, fold: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda x: fold(x, axis=1, keepdims=True) if rows else fold(x)
-
-
-def extremum(of_two: Any, fold: Any) -> Callable[..., Any]:
-    return lambda *x: of_two(*x) if len(x) == 2 else fold(x[0])
-
-
-FUNCTIONS: dict[str, Any] = {
-    **{n: getattr(np, n) for n in ("sqrt", "sign", "exp", "log", "where", "floor", "ceil", "trunc", "rint")},
-    **{n: getattr(np, n) for n in ("fmod", "tanh", "logical_or", "logical_and", "abs")},
-    **{f"row_{n}": over(True, getattr(np, n)) for n in ("sum", "mean", "max", "min")},
-    "row_norm": lambda x: np.sqrt(np.sum(x * x, axis=1, keepdims=True)),
-    "norm": np.linalg.norm, "sum": np.sum, "mean": np.mean, "is_finite": np.isfinite,
-    "max": extremum(np.maximum, np.max), "min": extremum(np.minimum, np.min),
-    "clip": lambda x, c: np.where(c >= 0, np.clip(x, -abs(c), abs(c)), x), "lerp": lambda x, y, w: x + w * (y - x),
-    "float16": lambda x: x.astype(np.float16).astype(np.float64),
-}  # fmt: skip
-
-
-def evaluated(lines: str, given: dict[str, Any]) -> dict[str, Any]:
-    """What the lines of a formula say, as Python."""
-    names = {**FUNCTIONS, **{f"in_{n}": x for n, x in given.items()}}
-    for line in lines.splitlines():
-        left, right = (part.strip() for part in line.split(" = ", 1))
-        right = right.replace(" = ", " == ").replace("·", "*").replace("≤", "<=").replace("≥", ">=")
-        right = re.sub(
-            r"‖([^‖]*)‖", r"norm(\1)", right.replace("≠", "!=").replace("²", "**2").replace("^", "**")
-        )
-        right = re.sub(r"√([\w']+)", r"sqrt(\1)", re.sub(r"\|([^|]*)\|", r"abs(\1)", right)).replace(
-            "√(", "sqrt("
-        )
-        tree = Conditions().visit(ast.parse(re.sub(r"(\w+)'", r"new_in_\1", right), mode="eval"))
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Name) and f"in_{node.id}" in names:
-                node.id = f"in_{node.id}"
-            elif isinstance(node, ast.Name) and node.id not in names:
-                pytest.skip(f"{node.id} has no line in FUNCTIONS")
-        value = eval(compile(ast.fix_missing_locations(tree), line, "eval"), names)
-        names[f"new_in_{left[:-1]}" if left.endswith("'") else f"in_{left}"] = value
-    return names
-
-
-def sample(of: OpDef) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Arrays and attributes that every formula can be computed with."""
-    rng = np.random.default_rng(zlib.crc32(of.name.encode()))
-    arrays = {
-        i.name: rng.uniform(0.3, 0.6, {"row_state": (4, 1), "scalar": (1,)}.get(i.kind, (4, 3)))
-        for i in of.inputs
-    }
-    numbers = {
-        a.name: 3.0 if a.kind == "integer" else rng.uniform(0.3, 0.9)
-        for a in of.attrs.values()
-        if a.is_numeric
-    }
-    return arrays, {n: v for n, v in numbers.items() if n in of.keywords}
-
-
-@pytest.mark.parametrize("of", [*UPDATES, *ORDINARY], ids=lambda x: x.name)
-def test_a_printed_formula_is_what_the_op_computes(of: OpDef) -> None:
-    arrays, numbers = sample(of)
-    flags = {a.name: False for a in of.attrs.values() if a.kind == "bool" and a.default is REQUIRED}
-    said = evaluated(rules.formula(of.name), {**arrays, **numbers})
-    copies = {n: x.copy() for n, x in arrays.items()}
-    output = getattr(so.nd, of.name)(**copies, **numbers, **flags)
-    name = (of.inputs[0].name if of.gives == "weight" else of.gives) if of.is_update else "output"
-    results = {f"new_in_{n}": copies[n] for n in of.states}
-    results["in_" + name if f"new_in_{name}" not in said else f"new_in_{name}"] = output
-    for key, result in results.items():
-        expected = np.broadcast_to(said[key], np.shape(result)).reshape(np.shape(result))
-        np.testing.assert_allclose(result, expected, rtol=1e-9, atol=1e-12)
 
 
 SAID: dict[str, tuple[Callable[..., Any], str]] = {
@@ -194,6 +101,8 @@ def test_a_formula_keeps_its_authors_names_and_tells_what_flags_change() -> None
     assert "quiet = True" not in text
     assert "looks at the whole tensor: a row_sparse grad is read as a dense one" in text
     assert "step         required" in text
+    assert "complex      no meaning for complex weights" in text  # square is of real numbers, abs2 of both
+    assert "complex      weights may be complex; then mean complex, var real" in rules.describe("adam_update")
 
 
 def test_values_are_put_in_and_simplified() -> None:
@@ -215,7 +124,8 @@ def test_values_are_put_in_and_simplified() -> None:
 def test_latex() -> None:
     assert rules.latex("adam_update").splitlines() == [
         r"\begin{aligned}",
-        r"\tilde{g} &= \operatorname{clip}\left(\text{rescale grad} \cdot g_{t}, \text{clip gradient}\right) + \mathrm{wd} \cdot w_{t-1} \\",
+        r"\tilde{g} &= \operatorname{clip}\left(\text{rescale grad} \cdot g_{t}, \text{clip gradient}\right)"
+        r" + \mathrm{wd} \cdot w_{t-1} \\",
         r"m_{t} &= \beta_{1} \cdot m_{t-1} + \left(1 - \beta_{1}\right) \cdot \tilde{g} \\",
         r"v_{t} &= \beta_{2} \cdot v_{t-1} + \left(1 - \beta_{2}\right) \cdot \tilde{g}^2 \\",
         r"w_{t} &= w_{t-1} - \frac{\mathrm{lr} \cdot m_{t}}{\sqrt{v_{t}} + \epsilon}",
@@ -256,6 +166,24 @@ def test_forms_are_described_by_what_they_derive_from() -> None:
     assert "forms        mp_, multi_, multi_mp_, preloaded_multi_, preloaded_multi_mp_" in rules.describe(
         "adam_update"
     )
+
+
+def test_matrices_read_as_such() -> None:
+    @update_op
+    def whitened_update(weight: Matrix, grad: Tensor, col: ColumnState, *, lr: float) -> Updated:
+        gram = matmul(transpose(grad), grad) if is_tall(grad) else matmul(grad, transpose(grad))
+        col = col + column_mean(lang.square(grad))
+        return updated(weight - lr * grad / lang.sqrt(col) / matrix_norm(gram), col=col)
+
+    assert rules.formula("whitened_update").splitlines() == [
+        "col'    = col + column_mean(grad²)",
+        "gram    = grad @ gradᵀ",
+        "weight' = weight - lr · grad / √col' / matrix_norm(gram)",
+    ]
+    text = rules.describe("whitened_update")
+    assert "with more rows than columns\n  gram    = gradᵀ @ grad" in text
+    assert "needs matmul of array values" in text
+    assert r"g_{t} \thinspace g_{t}^{\top}" in rules.latex("whitened_update")
 
 
 def test_errors_name_what_is_near() -> None:

@@ -19,10 +19,12 @@ SAME, ROUNDED, DIFFERENT = "the same operations", "the same but for rounding", "
 
 
 class Roles(NamedTuple):
-    """What the second op's inputs and attributes are called in the first."""
+    """What the second op's inputs and attributes are called in the first. `guesses`: how many of the pairs were chosen
+    where one op had more attributes left than the other."""
 
     inputs: Mapping[str, str]
     attrs: Mapping[str, str]
+    guesses: int = 0
 
 
 class Agreement(NamedTuple):
@@ -98,16 +100,16 @@ def roles(first: OpDef, second: OpDef) -> Iterator[Roles]:
     for states in _states(first, second):
         inputs = {**_inputs(first, second), **states}
         by_name = {n: n for n in second.attrs if n in first.attrs}
-        for further in _further(first, second):
-            yield Roles(inputs, {**by_name, **further})
+        for further, guesses in _further(first, second):
+            yield Roles(inputs, {**by_name, **further}, guesses)
         yield Roles(inputs, by_name)
 
 
 def _inputs(first: OpDef, second: OpDef) -> dict[str, str]:
     """Tensors and scalars: by name, the rest by position."""
     pairs: dict[str, str] = {}
-    for kinds in (("tensor",), ("scalar",), ("condition",), ("master",)):
-        ours, theirs = ([i.name for i in op.inputs if i.kind in kinds] for op in (first, second))
+    for kind in ("matrix", "tensor", "scalar", "condition", "master"):
+        ours, theirs = ([i.name for i in op.inputs if i.kind == kind] for op in (first, second))
         pairs |= {n: n for n in theirs if n in ours}
         left = [n for n in ours if n not in pairs.values()]
         pairs |= dict(zip([n for n in theirs if n not in pairs], left))
@@ -131,17 +133,18 @@ def _states(first: OpDef, second: OpDef) -> Iterator[dict[str, str]]:
             yield found
 
 
-def _further(first: OpDef, second: OpDef) -> Iterator[dict[str, str]]:
+def _further(first: OpDef, second: OpDef) -> Iterator[tuple[dict[str, str], int]]:
     """Attributes called otherwise: those that each has left, by kind and in order; if one has more, any of them."""
-    ways = []
+    ways, guesses = [], 0
     for kind in ("integer", "float", "switch"):
         ours, theirs = (_left(op, other, kind) for op, other in ((first, second), (second, first)))
         count = min(len(ours), len(theirs))
+        guesses += count if len(ours) != len(theirs) else 0
         pairs = product(combinations(theirs, count), combinations(ours, count))
         ways.append([dict(zip(x, y)) for x, y in pairs])
     for parts in islice(product(*ways), MOST):
         if any(parts):
-            yield {theirs: ours for part in parts for theirs, ours in part.items()}
+            yield {theirs: ours for part in parts for theirs, ours in part.items()}, guesses
 
 
 def _left(op: OpDef, other: OpDef, kind: str) -> list[str]:

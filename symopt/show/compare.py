@@ -109,10 +109,10 @@ def difference(
 def _best(first: OpDef, second: OpDef) -> Roles:
     """The way to match states and attributes that leaves least to differ."""
 
-    def fit(role: Roles) -> tuple[int, int, int]:
+    def fit(role: Roles) -> tuple[int, ...]:
         plain = [verdict_of(x, y) != DIFFERENT for x, y in _pairs(first, second, role, 2)]
         differing = sum(size_of_marks(*marked(x, y)) for x, y in _pairs(first, second, role, 0))
-        return sum(plain), -differing, -sum(ours != theirs for theirs, ours in role.attrs.items())
+        return sum(plain), -differing, -role.guesses, len(role.attrs)
 
     return max(roles(first, second), key=fit)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
-from .. import lang
+from .. import lang, matrices
 from ..attrs import REQUIRED, Attr
 from ..errors import AttributeValueError, UnknownAttributeError, Where, near
 from ..expr import Extent, Node, toposort
@@ -23,6 +23,14 @@ from .terms import Term, in_order, number, rebuilt, term
 # What these attributes are where they do nothing. Clips and bounds do nothing below zero.
 NEUTRAL = {"rescale_grad": 1.0, "wd": 0.0, "wd_lh": 0.0}
 OFF = -1.0
+# How many there are of what, as the engine calls it, and in the language of formulas.
+COUNTS = {
+    "count:row": "row_count",
+    "count:column": "column_count",
+    "count:tensor": "count",
+    "count:matrices": "matrices",
+}
+LANGUAGE = {*lang.__all__, *matrices.__all__}
 # Flags that must be given, for a formula to look at.
 PLACEHOLDERS: dict[str, Any] = {"bool": False, "axis": False, "int": 1, "str": "", "dtype": "float32"}
 
@@ -45,11 +53,14 @@ def single(op: OpDef) -> OpDef:
     return of_count(op, 1).parts[0].op if op.is_variadic else op
 
 
-def formula_of(op: OpDef, values: Mapping[str, Any] | None = None) -> Formula:
-    """The formula with numbers and flags put in; clips and bounds are on, flags at their defaults, if not given."""
+def formula_of(op: OpDef, values: Mapping[str, Any] | None = None, tall: bool = False) -> Formula:
+    """The formula with numbers and flags put in; clips and bounds are on, flags at their defaults, if not given.
+
+    `tall`: of a formula on matrices, with more rows than columns.
+    """
     op = single(op)
     parsed = {name: _parsed(op, name, value) for name, value in (values or {}).items()}
-    return _formula(op, tuple(sorted(parsed.items())))
+    return _formula(op, tuple(sorted(parsed.items())), tall)
 
 
 def neutral_values(op: OpDef) -> dict[str, float]:
@@ -78,12 +89,12 @@ def _parsed(op: OpDef, name: str, value: Any) -> Any:
 
 
 @cache
-def _formula(op: OpDef, values: tuple[tuple[str, Any], ...]) -> Formula:
+def _formula(op: OpDef, values: tuple[tuple[str, Any], ...], tall: bool) -> Formula:
     given = dict(values)
     structural = {a.name: _flag(a, given) for a in op.attrs.values() if not a.is_numeric}
     switches = {a.name: given.get(a.name, 0) >= 0 for a in op.attrs.values() if a.switch}
     inputs = [(i.name, "float64", EXTENTS.get(i.kind, Extent.ELEMENT)) for i in op.inputs]
-    _, outputs = trace(op, inputs, structural, switches, {})
+    _, outputs = trace(op, inputs, structural, switches, {}, tall)
     order = toposort(outputs.values())
     terms = _terms(order)
     names = {terms[id(n)]: name for n, name in _names(order).items()}
@@ -91,13 +102,16 @@ def _formula(op: OpDef, values: tuple[tuple[str, Any], ...]) -> Formula:
     roots = rebuilt([terms[id(n)] for n in outputs.values()], made, read)
     new_names = {made[t]: name for t, name in names.items() if t in made and made[t].args}
     leaves = frozenset((t.op, str(t.value)) for t in in_order(roots) if t.op in ("input", "attr"))
-    return Formula(op, dict(zip(map(output_name(op), outputs), roots)), new_names, _inexact(order), leaves)
+    return Formula(
+        op, dict(zip((output_name(op, n) for n in outputs), roots)), new_names, _inexact(order), leaves
+    )
 
 
-def output_name(op: OpDef) -> Any:
+def output_name(op: OpDef, name: str) -> str:
     """What an output is called: a state by its name, the result of an update op by what it is."""
-    result = "output" if not op.is_update else op.inputs[0].name if op.gives == "weight" else op.gives
-    return lambda name: result if name == "output" else name
+    if name != "output" or not op.is_update:
+        return name
+    return op.inputs[0].name if op.gives == "weight" else op.gives
 
 
 def _flag(attr: Attr, given: Mapping[str, Any]) -> Any:
@@ -118,8 +132,7 @@ def _terms(order: Iterable[Node]) -> dict[int, Term]:
             found[id(node)] = number(node.attrs["value"])
         elif node.op == "scalar":
             name = str(node.attrs["name"])
-            counted = {"count:tensor": "count", "count:row": "row_count"}.get(name)
-            found[id(node)] = term(counted) if counted else term("attr", value=name)
+            found[id(node)] = term(COUNTS[name]) if name in COUNTS else term("attr", value=name)
         else:
             op = node.type.dtype if node.op == CAST and node.type else node.op
             found[id(node)] = read(term(op, *(found[id(x)] for x in node.inputs)))
@@ -129,12 +142,15 @@ def _terms(order: Iterable[Node]) -> dict[int, Term]:
 
 
 def _inexact(order: Iterable[Node]) -> tuple[str, ...]:
-    found = [
-        n.op
-        for n in order
-        if n.op in PRIMS and not PRIMS[n.op].exact and n.type and n.type.extent > Extent.HOST
-    ]
-    return tuple(dict.fromkeys(found))
+    return tuple(
+        dict.fromkeys(n.op for n in order if n.type and n.type.extent > Extent.HOST and not _is_exact(n))
+    )
+
+
+def _is_exact(node: Node) -> bool:
+    if node.op == "matmul":  # of a column and a row nothing is summed
+        return node.inputs[0].type is not None and node.inputs[0].type.grid[1] == "1"
+    return node.op not in PRIMS or PRIMS[node.op].exact
 
 
 def _names(order: Iterable[Node]) -> dict[Node, str]:
@@ -162,5 +178,5 @@ def _assigned(where: Where) -> str:
     if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
         return ""
     calls = [n.func for n in ast.walk(statement.value) if isinstance(n, ast.Call)]
-    known = all(getattr(f, "id", getattr(f, "attr", "")) in lang.__all__ for f in calls)
+    known = all(getattr(f, "id", getattr(f, "attr", "")) in LANGUAGE for f in calls)
     return statement.targets[0].id if known else ""

@@ -11,7 +11,7 @@ from .formula import Formula
 from .lines import Line
 from .terms import Term, number_of
 
-ATOM = 9
+ATOM, LEAF = 9, 10
 
 
 class Form(NamedTuple):
@@ -46,7 +46,9 @@ _TEXT = {
     "neg": Form(5, "-{0}", (6,)),
     "mul": Form(6, "{0} · {1}", (5, 7)),
     "div": Form(6, "{0} / {1}", (5, 7)),
-    "sqrt": Form(7, "√{0}", (ATOM,)),
+    "matmul": Form(6, "{0} @ {1}", (6, 7)),
+    "sqrt": Form(7, "√{0}", (LEAF,)),
+    "transpose": Form(8, "{0}ᵀ", (ATOM,)),
     "pow": Form(8, "{0}^{1}", (ATOM, ATOM)),
     "square": Form(8, "{0}²", (ATOM,)),
     "abs": Form(ATOM, "|{0}|", (0,)),
@@ -61,6 +63,8 @@ _LATEX = _TEXT | {
     "ne": Form(3, r"{0} \ne {1}", (4, 4)),
     "mul": Form(6, r"{0} \cdot {1}", (5, 7)),
     "div": Form(7, r"\frac{{{0}}}{{{1}}}", (0, 0)),
+    "matmul": Form(6, r"{0} \thinspace {1}", (6, 7)),
+    "transpose": Form(8, r"{0}^{{\top}}", (ATOM,)),
     "sqrt": Form(ATOM, r"\sqrt{{{0}}}", (0,)),
     "pow": Form(8, "{0}^{{{1}}}", (ATOM, 0)),
     "square": Form(8, "{0}^2", (ATOM,)),
@@ -69,7 +73,7 @@ _LATEX = _TEXT | {
     "where": Form(0, r"\begin{{cases}} {1} & \text{{if }} {0} \\ {2} & \text{{otherwise}} \end{{cases}}", (0, 0, 0)),
 }  # fmt: skip
 _LATEX_FUNCTIONS = {"max": r"\max", "min": r"\min", "exp": r"\exp", "log": r"\log", "tanh": r"\tanh"}
-# Numbers and attributes come second where they may.
+# Numbers come last and attributes before them, where they may.
 _FLIPPED = {"lt": "gt", "le": "ge", "eq": "eq", "ne": "ne", "max": "max", "min": "min"}
 
 GREEK = {
@@ -92,9 +96,9 @@ def write(t: Term, notation: Notation) -> str:
 def _bound(t: Term, notation: Notation) -> tuple[str, int]:
     """The term as text, and how tightly it binds. Formulas are shallow: the recursion is bounded by them."""
     if t.value is not None:
-        return notation.leaf(t), ATOM
+        return notation.leaf(t), LEAF
     op, args = t.op, t.args
-    if op in _FLIPPED and len(args) == 2 and _is_plain(args[0]) and not _is_plain(args[1]):
+    if op in _FLIPPED and len(args) == 2 and _plainness(args[0]) > _plainness(args[1]):
         op, args = _FLIPPED[op], args[::-1]
     form = notation.forms.get(op)
     if form is None:
@@ -107,8 +111,8 @@ def _bound(t: Term, notation: Notation) -> tuple[str, int]:
     return form.text.format(*texts), form.binds
 
 
-def _is_plain(t: Term) -> bool:
-    return t.op == "attr" or number_of(t) is not None
+def _plainness(t: Term) -> int:
+    return 2 if number_of(t) is not None else 1 if t.op == "attr" else 0
 
 
 # ---- Unicode
@@ -179,16 +183,23 @@ class _Symbols:
         for name in dict.fromkeys(names):
             free = (s := _letter(name, True)) not in literal and s not in self.known.values()
             self.known[name] = s if free else _letter(name, False)
+        self.between: set[str] = set()
         for line in lines:
             if line.name not in self.known:
                 self.known[line.name] = self._between(line.name)
 
     def _between(self, name: str) -> tuple[str, str]:
-        """A value in between: with a tilde where an input is written the same."""
-        stem = re.sub(r"_\d+$", "", name)
-        symbol, index = self.known.get(stem) or _letter(stem, False)
+        """A value in between: with a tilde where an input is written the same, with a number where another value is."""
+        match = re.fullmatch(r"(.+)_(\d+)", name)
+        if match is None:
+            symbol, index = _letter(name, False)
+        elif match[1] in self.between:
+            symbol, index = self.known[match[1]][0], match[2]
+        else:
+            symbol, index = self.known.get(match[1]) or _letter(match[1], False)
         while (symbol, index) in self.known.values():
             symbol = rf"\tilde{{{symbol}}}"
+        self.between.add(name)
         return symbol, index
 
     def line(self, line: Line) -> str:

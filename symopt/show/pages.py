@@ -157,6 +157,7 @@ def _facts(op: OpDef) -> Iterator[str]:
         ("Inputs: ", sheet.inputs_text(op)),
         ("Of the results for all arrays: ", sheet.together_text(op)),
         ("Sparse rows: ", "; ".join(sheet.storage_text(op))),
+        ("Complex: ", sheet.complex_text(op)),
         ("Bits: ", "" if bits == sheet.EXACT else bits),
         ("Also called ", code(sheet.names_of(op))),
         ("Forms: ", code(sheet.forms_of(op))),

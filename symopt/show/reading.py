@@ -30,6 +30,10 @@ FUNCTIONS: Rules = (
     (("sqrt", ("row_sum", ("square", "x"))), ("row_norm", "x")),
     (("div", ("sum", "x"), ("count",)), ("mean", "x")),
     (("div", ("row_sum", "x"), ("row_count",)), ("row_mean", "x")),
+    (("mul", ("mul", ("matrices",), ("column_count",)), ("row_count",)), ("count",)),
+    (("div", ("column_sum", "x"), ("column_count",)), ("column_mean", "x")),
+    (("sqrt", ("column_sum", ("row_sum", ("square", "x")))), ("matrix_norm", "x")),
+    (("spread", "x"), "x"),
     (("eq", ("sub", "x", "x"), 0.0), ("is_finite", "x")),
     (("float16", ("float32", "x")), ("float16", "x")),  # the way that float64 takes
     (("bfloat16", ("float32", "x")), ("bfloat16", "x")),

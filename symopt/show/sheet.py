@@ -7,9 +7,10 @@ from pathlib import PurePath
 from typing import Any
 
 from ..attrs import REQUIRED, Attr
+from ..complexrules import complex_outputs
 from ..dtypes import FLOATS, NARROW
-from ..errors import AttributeValueError
-from ..expr import Extent
+from ..errors import AttributeValueError, DTypeError
+from ..expr import Extent, Node
 from ..forms import find_op, then_op
 from ..opdef import OPS, STORAGE_ATTRS, OpDef
 from ..shapes import reach
@@ -20,8 +21,10 @@ from .maths import text_lines
 
 KINDS = {
     "tensor": "",
+    "matrix": "matrices",
     "state": "state",
     "row_state": "state, one value per row",
+    "column_state": "state, one value per column",
     "scalar": "one element",
     "condition": "condition",
     "master": "state, the weight in float32",
@@ -43,9 +46,9 @@ def shown(attr: Attr) -> str:
     return f"{attr.default:g}" if attr.is_numeric else str(attr.default)
 
 
-def formula_text(op: OpDef, values: Mapping[str, Any] | None = None) -> list[str]:
+def formula_text(op: OpDef, values: Mapping[str, Any] | None = None, tall: bool = False) -> list[str]:
     """The formula's lines."""
-    return text_lines(lines_of(formula_of(op, values)))
+    return text_lines(lines_of(formula_of(op, values, tall)))
 
 
 def together_text(op: OpDef) -> str:
@@ -112,6 +115,19 @@ def _lazy_line(op: OpDef, lazy: list[str], always: list[str]) -> str:
     return text + (f"; every row follows the dense formula: {', '.join(always)}" if always else "")
 
 
+def complex_text(op: OpDef) -> str:
+    """Whether the weight may be complex, and what then is: at the defaults of the attributes."""
+    if not op.is_update or op.is_variadic or op.master >= 0:
+        return ""
+    given = frozenset(i.name for k, i in enumerate(op.inputs) if k == 0 or i.kind == "tensor")
+    try:
+        found = complex_outputs(Node(op.name), op, op, given, ())
+    except DTypeError:
+        return "no meaning for complex weights"
+    kinds = [f"{name} {'complex' if name in found else 'real'}" for name in op.states]
+    return "weights may be complex" + (f"; then {', '.join(kinds)}" if kinds else "")
+
+
 def exactness_text(op: OpDef) -> str:
     """Whether every engine and machine gives the same bits."""
     found = sorted({name for values in _variants(op) for name in _inexact(op, values)})
@@ -121,7 +137,7 @@ def exactness_text(op: OpDef) -> str:
 
 
 def _variants(op: OpDef) -> list[dict[str, Any]]:
-    return [{}, *(values for values, _ in flag_values(op))]
+    return [{}, *(values for values, _, _ in flag_values(op))]
 
 
 def _inexact(op: OpDef, values: Mapping[str, Any]) -> tuple[str, ...]:
@@ -131,14 +147,16 @@ def _inexact(op: OpDef, values: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
 
 
-def flag_values(op: OpDef) -> Iterator[tuple[dict[str, Any], str]]:
-    """Each flag of the formula at its other value, and how that is written."""
+def flag_values(op: OpDef) -> Iterator[tuple[dict[str, Any], bool, str]]:
+    """Each flag of the formula at its other value, whether matrices are tall, and how that is written."""
     for flag in flags(single(op)):
         if flag.kind == "axis":
-            yield {flag.name: True}, f"{flag.name} = every axis but the first"
+            yield {flag.name: True}, False, f"{flag.name} = every axis but the first"
         elif flag.kind == "bool":
             other = flag.default is REQUIRED or not flag.default
-            yield {flag.name: other}, f"{flag.name} = {other}"
+            yield {flag.name: other}, False, f"{flag.name} = {other}"
+    if op.is_matrix:
+        yield {}, True, "more rows than columns"
 
 
 def flag_changes(op: OpDef) -> list[tuple[str, list[str]]]:
@@ -147,9 +165,9 @@ def flag_changes(op: OpDef) -> list[tuple[str, list[str]]]:
         return []
     usual = set(_normal(formula_text(op)))
     found = []
-    for values, label in flag_values(op):
+    for values, tall, label in flag_values(op):
         try:
-            lines = formula_text(op, values)
+            lines = formula_text(op, values, tall)
         except AttributeValueError:
             continue
         changed = [line for line, plain in zip(lines, _normal(lines)) if plain not in usual]
@@ -212,6 +230,7 @@ def _sheet(op: OpDef, values: Mapping[str, Any] | None) -> Iterator[str]:
         ("in files", op.mxnet),
         ("forms", ", ".join(forms_of(op))),
         ("dtypes", dtypes_text()),
+        ("complex", complex_text(op)),
         ("bits", exactness_text(op)),
         ("sparse rows", "; ".join(storage_text(op))),
         ("all arrays", together_text(op)),

@@ -15,7 +15,7 @@ from ..attrs import REQUIRED
 from ..opdef import OpDef
 from .agree import Roles
 
-SHAPE = (4, 3)
+SHAPE = (3, 4)
 TOLERANCE = 1e-9  # relative, of float64: what rounding may come to in so many steps
 REST = 0.5  # of required attributes that no table knows
 
@@ -132,8 +132,8 @@ class _Run:
             if i.kind == "scalar":
                 value = EXAMPLES.get(i.name, 1.0)
                 arrays[i.name] = np.array([value(1) if callable(value) else value])
-            elif i.kind == "row_state":
-                arrays[i.name] = np.zeros((SHAPE[0], 1))
+            elif i.kind in ("row_state", "column_state"):
+                arrays[i.name] = np.zeros((SHAPE[0], 1) if i.kind == "row_state" else (1, SHAPE[1]))
             elif i.name in self.fresh:
                 arrays[i.name] = self._normal(self.fresh[i.name], 1)
             else:

@@ -17,8 +17,9 @@ import report
 from check import Row, check_keras, check_mxnet
 from drive import call
 from environments import ENVIRONMENTS, NoEnvironmentError, make
+from graph_cases import graph_cases
 from keras_cases import keras_cases
-from ordinary_cases import graph_cases, ordinary_cases
+from ordinary_cases import ordinary_cases
 from own_files import own_verdicts
 from signatures import signature_differences
 from torch_tests import torch_section
@@ -45,15 +46,16 @@ def check_one_mxnet(name: str, interpreter: Path, work: Path) -> Found:
         raise NoEnvironmentError(f"MXNet cannot be asked for its ops: {reason}")
     told = json.loads((work / "ops.json").read_text())
     known = {op: dict(pairs) for op, pairs in told["ops"].items()}
-    made = [
+    updates, graphs, ordinary = (
         check_mxnet(name, interpreter, work, list(cases(known, VERSIONS[name])))
         for cases in (update_cases, graph_cases, ordinary_cases)
-    ]
+    )
     more = list(signature_differences(known, VERSIONS[name]))
     title = f"MXNet {told['version']}"
-    rows = [row for part in made for row in part]
+    rows = [*updates, *graphs, *ordinary]
+    text = report.mxnet_section(title, name, updates, graphs, ordinary, more)
     own = own_verdicts(interpreter, work)
-    return Found(title, report.mxnet_section(title, name, *made, more), rows, is_well(rows), own)
+    return Found(title, text, rows, is_well(rows), own)
 
 
 def check_all_keras(name: str, interpreter: Path, work: Path) -> Found:

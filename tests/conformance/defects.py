@@ -80,7 +80,7 @@ DEFECTS = (
     ),
     Defect(
         "alias",
-        rf"keras3_schedule_free_adamw_update, [^,]*, \w+, {RESULTS}",
+        rf"keras3_schedule_free_adamw_update, (?!on)[^,]*, \w+, {RESULTS}",
         "`ScheduleFreeAdamW` on TensorFlow reads, as the old value of a sequence, the variable that it has just "
         "updated; Keras on other backends follows the paper, and so does symopt.",
     ),

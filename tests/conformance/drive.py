@@ -27,8 +27,13 @@ def call(interpreter: Path, script: str, *arguments: str, seconds: float) -> str
     return (lines or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
 
 
-def run_all(interpreter: Path, script: str, folder: Path, names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What the script tells of every case, with `results` from its arrays; `error` where it or the process failed."""
+def run_all(
+    interpreter: Path, script: str, folder: Path, names: Sequence[str], *more: str
+) -> dict[str, dict[str, Any]]:
+    """What the script tells of every case, with `results` from its arrays; `error` where it or the process failed.
+
+    `more`: further arguments of the script.
+    """
     for name in names:
         (folder / f"{name}.out.json").unlink(missing_ok=True)
     told: dict[str, dict[str, Any]] = {}
@@ -36,7 +41,7 @@ def run_all(interpreter: Path, script: str, folder: Path, names: Sequence[str]) 
     while todo:
         (folder / "todo").write_text("\n".join(todo))
         seconds = SECONDS_TO_START + SECONDS_A_CASE * len(todo)
-        reason = call(interpreter, script, "run", str(folder), str(folder / "todo"), seconds=seconds)
+        reason = call(interpreter, script, "run", str(folder), str(folder / "todo"), *more, seconds=seconds)
         done = [name for name in todo if (folder / f"{name}.out.json").exists()]
         told |= {name: _read(folder, name) for name in done}
         todo = todo[len(done) :]

@@ -25,10 +25,13 @@ class Environment(NamedTuple):
 ENVIRONMENTS = (
     Environment("mxnet1", (("mxnet==1.9.1", "numpy==1.23.5"),), "mxnet"),
     Environment("mxnet2", (("mxnet==2.0.0b1", "numpy==1.23.5"),), "mxnet"),
-    # tf_keras asks for the package tensorflow, which is twice the size of tensorflow-cpu and the same on a CPU.
+    # tf_keras asks for the package tensorflow: twice the size of tensorflow-cpu, and the same on a CPU.
     Environment(
         "keras",
-        (("tensorflow-cpu==2.21.0", "keras==3.15.1", "numpy==2.4.6"), ("--no-deps", "tf_keras==2.21.0")),
+        (
+            ("tensorflow-cpu==2.21.0", "keras==3.15.1", "numpy==2.4.6", "jax==0.10.2"),
+            ("--no-deps", "tf_keras==2.21.0"),
+        ),
         "tf_keras",
     ),
     Environment(

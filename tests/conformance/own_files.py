@@ -52,9 +52,9 @@ OWN: dict[str, Builder] = {
     "`lazy_update` of an op that has none in MXNet": lambda w, g, m: sym.signsgd_update(
         w, g, lr=0.125, lazy_update=False
     ),
-    "`kahan`, `rounding`, `state_dtype`": lambda w, g, m: sym.sgd_mom_update(
-        w, g, m, lr=0.125, state_dtype="float32"
-    ),
+    "`state_dtype`": lambda w, g, m: sym.sgd_mom_update(w, g, m, lr=0.125, state_dtype="float32"),
+    "`rounding`": lambda w, g, m: sym.sgd_update(w, g, lr=0.125, rounding="stochastic", seed=1),
+    "`kahan`": lambda w, g, m: sym.sgd_update(w, g, m, lr=0.125, kahan=True),
     "a required attribute that is a Symbol (`__scalars__`)": lambda w, g, m: sym.sgd_update(
         w, g, lr=sym.var("lr", shape=(1,))
     ),
@@ -63,6 +63,9 @@ OWN: dict[str, Builder] = {
     ),
     "MXNet 2's `adam_update`, clipped and decayed": lambda w, g, m: sym.adam_update(
         w, g, m, sym.var("v"), lr=0.125, clip_gradient=0.25, wd=0.5
+    ),
+    "the old value of a state, read after the op that updates it": lambda w, g, m: sym.Group(
+        [sym.sgd_mom_update(w, g, m, lr=0.125, momentum=0.5), m * 2]
     ),
     "the new value of a state among the outputs": lambda w, g, m: sym.sgd_mom_update(
         w, g, m, lr=0.125, momentum=0.5

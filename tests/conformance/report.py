@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from check import Outcome, Row
 from compare import shown
@@ -11,8 +11,8 @@ from defects import DEFECTS, NOTES
 HEAD = """\
 # Conformance with the living systems
 
-What symopt computes, compared with what the systems themselves compute. `make conformance` makes an environment for each
-of them, writes graphs as files and arrays, has them executed there, and writes this page. Nothing here is part of CI.
+What symopt computes, compared with what the systems themselves compute. `make conformance` makes an environment for
+each of them, writes graphs as files and arrays, has them executed there, and writes this page. It is no part of CI.
 
 An error is the largest difference of any weight or state after several steps, relative to the element or to the mean
 magnitude of its array. Numbers (rates, decays, bounds) are such that they are the same in float32, but in the column
@@ -20,9 +20,9 @@ magnitude of its array. Numbers (rates, decays, bounds) are such that they are t
 float16 is rounded after every operation in MXNet, and once per op here. Words in the last column are explained below.
 """
 MXNET = """\
-Every graph is loaded by MXNet from `tojson()`, bound and stepped; where it cannot be bound, its nodes are executed one by
-one with the same kernels (*op by op*). Names of arguments, states and outputs must agree, and the file that MXNet saves
-must load as the same graph here: {files} of {cases} do.
+Every graph is loaded by MXNet from `tojson()`, bound and stepped; where it cannot be bound, its nodes are executed one
+by one with the same kernels (*op by op*). Names of arguments, states and outputs must agree, and the file that MXNet
+saves must load as the same graph here: {files} of {cases} do.
 """
 MAXIMUM_SHOWN = 20
 
@@ -56,8 +56,9 @@ def mxnet_section(
 
 def keras_section(title: str, rows: Sequence[Row], missing: Sequence[str]) -> str:
     intro = (
-        "The optimizers of `tf_keras.optimizers.legacy` (`keras_` ops) and of Keras 3 on TensorFlow (`keras3_` ops) step\n"
-        "a weight, with dense gradients, with `IndexedSlices`, and with rows that occur more than once.\n"
+        "The optimizers of `tf_keras.optimizers.legacy` (`keras_` ops) and of Keras 3 on TensorFlow (`keras3_` ops)\n"
+        "step a weight: with dense gradients, with `IndexedSlices`, and with rows that occur more than once. Keras 3\n"
+        "does dense ones on JAX too.\n"
     )
     more = [f"`{name}`: symopt has no such op yet" for name in missing]
     table = _table("op", rows, dtypes=("float32", "float64"))
@@ -66,7 +67,7 @@ def keras_section(title: str, rows: Sequence[Row], missing: Sequence[str]) -> st
     )
 
 
-def own_section(titles: Sequence[str], verdicts: dict[str, Sequence[str]]) -> str:
+def own_section(titles: Sequence[str], verdicts: Mapping[str, Sequence[str]]) -> str:
     """What each system does with files that say what it has no words for."""
     lines = [f"| file | {' | '.join(titles)} |", f"|---{'|---' * len(titles)}|"]
     lines += [f"| {name} | {' | '.join(found)} |" for name, found in verdicts.items()]

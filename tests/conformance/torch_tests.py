@@ -16,9 +16,9 @@ def torch_section(interpreter: Path, root: Path) -> tuple[str, bool]:
         return f"## torch\n\n`{TEST}` is not there yet.\n", True
     code = "import torch; print(torch.__version__.partition('+')[0])"
     version = subprocess.run(
-        [interpreter, "-c", code], capture_output=True, text=True, timeout=300
+        [str(interpreter), "-c", code], capture_output=True, text=True, timeout=300
     ).stdout.strip()
-    command = [interpreter, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TEST)]
+    command = [str(interpreter), "-m", "pytest", "-q", "-p", "no:cacheprovider", str(TEST)]
     try:
         done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:

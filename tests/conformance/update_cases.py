@@ -74,6 +74,9 @@ def _further_cases(name: str, op: OpDef, attrs: Mapping[str, Any], dtypes: tuple
         if name in LAZY:
             for lazy in (True, False):
                 yield op_case(op, name, f"rows, lazy {lazy}", {**attrs, "lazy_update": lazy}, dtype, True)
+        if name == "ftrl_update":  # sparse where everything is
+            case = op_case(op, name, "rows, all row_sparse", attrs, dtype, True)
+            yield case._replace(full_rows=frozenset({"weight", *op.states}))
         if "rescale_grad" in op.input_names() and not op.is_variadic:
             case = op_case(op, name, "skipped", attrs, dtype)
             yield case._replace(first=case.first | {"rescale_grad": np.full(1, np.nan, np.float32)})
@@ -114,7 +117,9 @@ def op_case(
     key = f"{row} {setting}"
     first = _first_arrays(op, graphs[0], row, dtype, key)
     given = [i.name for k, i in enumerate(op.inputs) if i.kind == "tensor" and k not in weights]
-    fresh = [{n: random(f"{key}{n}{s}", first[n].shape, first[n].dtype) for n in given} for s in range(STEPS)]
+    fresh: list[Arrays] = [
+        {n: random(f"{key}{n}{s}", first[n].shape, first[n].dtype) for n in given} for s in range(STEPS)
+    ]
     if is_sparse:
         fresh = [{n: _rows(x, s) for n, x in arrays.items()} for s, arrays in enumerate(fresh)]
     stores = {k: op.inputs[p].name for k, p in enumerate(weights)} if gives_weight else {}

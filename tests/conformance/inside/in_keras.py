@@ -1,6 +1,7 @@
 """Runs in an environment of TensorFlow: steps of Keras's optimizers, tf_keras's legacy ones and Keras 3's.
 
-    python in_keras.py run FOLDER LIST
+    python in_keras.py versions VERSIONS.json
+    python in_keras.py run FOLDER LIST BACKEND
 
 A case is CASE.json (`api`, `class`, `config`, `steps`) and CASE.npz with the weight `w` and a gradient for each step:
 `g@0`, or the rows `g@0.data` at `g@0.indices`. Into CASE.out.npz go the weight after each step and the slots.
@@ -14,18 +15,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
-os.environ.update(KERAS_BACKEND="tensorflow", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
+BACKEND = sys.argv[4] if len(sys.argv) > 4 else "tensorflow"  # of Keras 3; fixed when it is imported
+os.environ.update(
+    KERAS_BACKEND=BACKEND, JAX_ENABLE_X64="1", TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES=""
+)
 
-import keras
-import numpy as np
-import tensorflow as tf
-import tf_keras
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+import tf_keras  # noqa: E402
 
 
 def gradient(arrays: Any, step: int, shape: Any) -> Any:
     key = f"g@{step}"
     if key in arrays:
-        return tf.constant(arrays[key])
+        return arrays[key] if BACKEND == "jax" else tf.constant(arrays[key])
     return tf.IndexedSlices(arrays[f"{key}.data"], arrays[f"{key}.indices"], dense_shape=shape)
 
 
