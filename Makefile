@@ -15,7 +15,7 @@ test: .venv/.dev
 
 # What `make test` skips without torch.
 torch: .venv/.torch
-	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_torch.py tests/test_arrays.py tests/test_executor.py
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_torch.py tests/test_torch_matrices.py tests/test_arrays.py tests/test_executor.py
 
 check: .venv/.dev
 	$(BIN)/ruff check .
