@@ -34,6 +34,16 @@ def nag_mom_update(weight: Tensor, grad: Tensor, mom: State, *,
 
 
 @update_op
+def dcasgd_update(weight: Tensor, grad: Tensor, mom: State, previous: State, *,
+                  lr: float, momentum: float = 0.0, lambda_: float = 0.04, wd: float = 0.0,
+                  rescale_grad: float = 1.0, clip_gradient: float = -1.0) -> Updated:
+    """Delay-compensated SGD [Zheng et al. 2017, arXiv:1609.08326], as MXNet's optimizer has it; clip, then decay."""
+    g = clip(rescale_grad * grad, clip_gradient) + wd * weight
+    mom = momentum * mom - lr * monolith_delay_compensation(g, weight, previous, lambda_=lambda_)
+    return updated(weight + mom, mom=mom, previous=weight)
+
+
+@update_op
 def torch_sgd_update(weight: Tensor, grad: Tensor, *,
                      lr: float = 1e-3, wd: float = 0.0, maximize: bool = False) -> Updated:
     """SGD of torch 2.13 without momentum."""

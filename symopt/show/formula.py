@@ -102,13 +102,16 @@ def _formula(op: OpDef, values: tuple[tuple[str, Any], ...], tall: bool) -> Form
     roots = rebuilt([terms[id(n)] for n in outputs.values()], made, read)
     new_names = {made[t]: name for t, name in names.items() if t in made and made[t].args}
     leaves = frozenset((t.op, str(t.value)) for t in in_order(roots) if t.op in ("input", "attr"))
-    return Formula(op, dict(zip(map(output_name(op), outputs), roots)), new_names, _inexact(order), leaves)
+    return Formula(
+        op, dict(zip((output_name(op, n) for n in outputs), roots)), new_names, _inexact(order), leaves
+    )
 
 
-def output_name(op: OpDef) -> Any:
+def output_name(op: OpDef, name: str) -> str:
     """What an output is called: a state by its name, the result of an update op by what it is."""
-    result = "output" if not op.is_update else op.inputs[0].name if op.gives == "weight" else op.gives
-    return lambda name: result if name == "output" else name
+    if name != "output" or not op.is_update:
+        return name
+    return op.inputs[0].name if op.gives == "weight" else op.gives
 
 
 def _flag(attr: Attr, given: Mapping[str, Any]) -> Any:
