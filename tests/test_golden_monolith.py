@@ -210,6 +210,21 @@ def test_stochastic_rounding_equals_the_reference(dtype: str, engine: str) -> No
 
 
 @engines
+def test_random_numbers_equal_the_reference(engine: str) -> None:
+    """Monolith's generator, two 32-bit multiply-with-carry halves, as a graph on numbers of the host."""
+    seed = CODECS["stochastic_round_rng"]["config"]["seed"]
+    a, b = (sym.var(name, shape=()) for name in "ab")
+    halves = [
+        sym._mod_scalar(factor * (x % 65536) + sym.floor(x / 65536), scalar=2.0**32, out=x)
+        for x, factor in ((a, 36969), (b, 18000))
+    ]
+    p = ((halves[0] % 65536) * 65536 + halves[1]) % 2**32 / 2**32
+    executor = sym.Group([p, *halves]).bind(args={"a": seed[0], "b": seed[1]}, engine=engine)
+    found = np.array([float(executor.forward()[0]) for _ in range(64)])
+    assert np.array_equal(found.astype(np.float32), VECTORS["stochastic_round_rng/out.p"].astype(np.float32))
+
+
+@engines
 def test_stochastic_rounding_at_its_edges(engine: str) -> None:
     """Up at exactly the share of the way; between 65504 and infinity stays finite but for p = 0; NaN stays."""
     x = np.array([1 + 2**-11, 1 + 2**-11, -(2**-25), 65510.0, 1e5, -1e5, np.inf, np.nan, -0.0], np.float32)
