@@ -58,10 +58,17 @@ NAMES: dict[str, tuple[tuple[str, ...], str, str]] = {
 
 
 def _define(key: str, formula: Formula) -> None:
-    (name, *aliases), right, left = NAMES[key]
+    names, right, left = NAMES[key]
+    broadcast = tuple(name for name in names if name.startswith("broadcast_"))
+    plain = tuple(name for name in names if name not in broadcast)
 
-    @op(name=name, aliases=tuple(aliases))
+    @op(name=plain[0], aliases=plain[1:])
     def two(lhs: Tensor, rhs: Tensor) -> Tensor:
+        return formula(lhs, rhs)
+
+    # The same here; MXNet, which may read our files, refuses arrays of two shapes in the ones above.
+    @op(name=broadcast[0], aliases=broadcast[1:])
+    def two_shapes(lhs: Tensor, rhs: Tensor) -> Tensor:
         return formula(lhs, rhs)
 
     @op(name=right)
