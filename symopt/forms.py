@@ -18,8 +18,8 @@ from typing import Any
 from .attrs import Attr
 from .errors import UnknownOpError, near
 from .expr import Node
-from .lang import Updated, updated
 from .opdef import OPS, STATE_KINDS, Input, OpDef, Part
+from .tensor import Updated, updated
 
 MASTER, COMPENSATION = "weight32", "compensation"
 PRELOADED = ("lr", "wd")

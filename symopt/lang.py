@@ -7,18 +7,31 @@ them alone is computed on the host in float64 and rounded once.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn
 
 from . import pairs
-from .errors import GraphError, Where
-from .expr import Extent, Node
+from .errors import GraphError
+from .expr import Extent
 from .grids import WHOLE
-
-if TYPE_CHECKING:
-    from .build import Builder
+from .tensor import (
+    Condition,
+    Integer,
+    Number,
+    RowState,
+    Scalar,
+    State,
+    States,
+    Tensor,
+    Tensors,
+    Updated,
+    apply,
+    is_complex,
+    ordered,
+    place,
+    plain,
+    updated,
+)
 
 __all__ = [
     "Condition", "Integer", "RowState", "Scalar", "State", "States", "Tensor", "Tensors", "Updated", "abs2",
@@ -29,150 +42,14 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Tensor:
-    """A value inside a formula: an input, or something computed from inputs. One value per element.
-
-    `node` computes it; of a complex value, its real part, and `imag` the other.
-    """
-
-    __slots__ = ("builder", "imag", "node")
-    __array_ufunc__ = None  # NumPy scalars on the left hand side hand over to us
-
-    def __init__(self, builder: Builder, node: Node, imag: Node | None = None) -> None:
-        self.builder = builder
-        self.node = node
-        self.imag = imag
-
-    def __add__(self, other: Number) -> Tensor:
-        return _apply("add", self, other)
-
-    def __radd__(self, other: Number) -> Tensor:
-        return _apply("add", other, self)
-
-    def __sub__(self, other: Number) -> Tensor:
-        return _apply("sub", self, other)
-
-    def __rsub__(self, other: Number) -> Tensor:
-        return _apply("sub", other, self)
-
-    def __mul__(self, other: Number) -> Tensor:
-        return _apply("mul", self, other)
-
-    def __rmul__(self, other: Number) -> Tensor:
-        return _apply("mul", other, self)
-
-    def __truediv__(self, other: Number) -> Tensor:
-        return _apply("div", self, other)
-
-    def __rtruediv__(self, other: Number) -> Tensor:
-        return _apply("div", other, self)
-
-    def __pow__(self, other: Number) -> Tensor:
-        return _apply("pow", self, other)
-
-    def __rpow__(self, other: Number) -> Tensor:
-        return _apply("pow", other, self)
-
-    def __neg__(self) -> Tensor:
-        return _apply("neg", self)
-
-    def __lt__(self, other: Number) -> Tensor:
-        return _apply("lt", self, other)
-
-    def __le__(self, other: Number) -> Tensor:
-        return _apply("le", self, other)
-
-    def __gt__(self, other: Number) -> Tensor:
-        return _apply("lt", other, self)
-
-    def __ge__(self, other: Number) -> Tensor:
-        return _apply("le", other, self)
-
-    def __eq__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _apply("eq", self, other)
-
-    def __ne__(self, other: object) -> Tensor:  # type: ignore[override]
-        return _apply("ne", self, other)
-
-    __hash__ = None  # type: ignore[assignment]
-
-    def __bool__(self) -> NoReturn:
-        raise GraphError("a formula cannot branch on a value: write where(condition, this, that)")
-
-
-# What an input is, for annotating a formula's parameters. To a type checker all of them are Tensors.
-State = Annotated[Tensor, "state"]  # updated by the formula; the shape of the weight
-RowState = Annotated[Tensor, "row_state"]  # updated by the formula; one value per row
-Scalar = Annotated[Tensor, "scalar"]  # a one-element array
-Condition = Annotated[Tensor, "condition"]  # of any dtype, only compared with zero
-Tensors = Annotated[Tensor, "tensors"]  # any number of inputs; the formula gets them one at a time
-States = Annotated[Tensor, "states"]  # any number of states, likewise
-
-# What an attribute is, where Python's float, bool, int (decides what is computed) and str do not say it.
-Integer = Annotated[float, "integer"]  # a whole number that changes from step to step: a step count
-
-Number = Tensor | float
-LANGUAGE = ("symopt.lang", "symopt.matrices")
-
-
-class Updated(NamedTuple):
-    """What an update op returns: the new weight, and the new value of each state."""
-
-    weight: Tensor | None
-    states: dict[str, Tensor]
-
-
-def updated(weight: Tensor | None, /, **states: Tensor) -> Updated:
-    """The result of an update op: the new weight (None: it has no other result), and the new states by name."""
-    return Updated(weight, states)
-
-
-def place() -> Where:
-    """The line of the formula that is being traced: the first frame outside the language."""
-    frame = sys._getframe(2)
-    while frame.f_globals.get("__name__") in LANGUAGE and frame.f_back is not None:
-        frame = frame.f_back
-    return Where(frame.f_code.co_filename, frame.f_lineno)
-
-
-def _apply(op: str, *operands: Any) -> Tensor:
-    if _plain(*operands):
-        raise TypeError(f"{op} of numbers only, {operands}: one operand must come from the formula's inputs")
-    builder = next(x.builder for x in operands if isinstance(x, Tensor))
-    n_conditions = {"where": 1, "and": 2, "or": 2}.get(op, 0)
-    nodes = [
-        x.node if isinstance(x, Tensor) else builder.truth(x) if k < n_conditions else builder.const(x)
-        for k, x in enumerate(operands)
-    ]
-    make = partial(builder.make, where=place())
-    if not _is_complex(*operands):
-        return Tensor(builder, make(op, *nodes))
-    parts = [(n, x.imag if isinstance(x, Tensor) else None) for n, x in zip(nodes, operands, strict=True)]
-    return Tensor(builder, *pairs.apply(make, builder.const(0), op, parts))
-
-
-def _is_complex(*operands: Any) -> bool:
-    return any(isinstance(x, Tensor) and x.imag is not None for x in operands)
-
-
-def _ordered(what: str, *operands: Any) -> None:
-    """DTypeError for complex operands, which have no order."""
-    if _is_complex(*operands):
-        raise pairs.refusal(what)
-
-
-def _plain(*operands: Any) -> bool:
-    return not any(isinstance(x, Tensor) for x in operands)
-
-
 def sqrt(x: Number) -> Tensor:
     """Square root of each element, correctly rounded."""
-    return _apply("sqrt", x)
+    return apply("sqrt", x)
 
 
 def square(x: Tensor) -> Tensor:
     """x * x."""
-    return _apply("mul", x, x)
+    return apply("mul", x, x)
 
 
 def abs2(x: Tensor) -> Tensor:
@@ -184,52 +61,52 @@ def abs2(x: Tensor) -> Tensor:
 
 def absolute(x: Tensor) -> Tensor:
     """Absolute value; of a complex number, the square root of abs2."""
-    return _apply("abs", x)
+    return apply("abs", x)
 
 
 def conjugate(x: Tensor) -> Tensor:
     """x with its imaginary part negated; of real values, x."""
-    return _apply("conj", x) if _is_complex(x) else x
+    return apply("conj", x) if is_complex(x) else x
 
 
 def exp(x: Tensor) -> Tensor:
     """e ** x. On array values the last digit depends on the platform's library."""
-    return _apply("exp", x)
+    return apply("exp", x)
 
 
 def log(x: Tensor) -> Tensor:
     """Natural logarithm. On array values the last digit depends on the platform's library."""
-    return _apply("log", x)
+    return apply("log", x)
 
 
 def tanh(x: Tensor) -> Tensor:
     """Hyperbolic tangent. On array values the last digit depends on the platform's library."""
-    return _apply("tanh", x)
+    return apply("tanh", x)
 
 
 def floor(x: Tensor) -> Tensor:
     """The largest whole number not above x."""
-    return _apply("floor", x)
+    return apply("floor", x)
 
 
 def ceil(x: Tensor) -> Tensor:
     """The smallest whole number not below x."""
-    return _apply("ceil", x)
+    return apply("ceil", x)
 
 
 def trunc(x: Tensor) -> Tensor:
     """x without its fraction: the nearest whole number toward zero."""
-    return _apply("trunc", x)
+    return apply("trunc", x)
 
 
 def rint(x: Tensor) -> Tensor:
     """The nearest whole number; of two as near, the even one."""
-    return _apply("rint", x)
+    return apply("rint", x)
 
 
 def float16(x: Tensor) -> Tensor:
     """x rounded to what float16 can hold, to nearest even; float64 by way of float32."""
-    if _is_complex(x):
+    if is_complex(x):
         raise pairs.unavailable("float16")
     kind = x.node.type
     if kind is None or kind.extent == Extent.HOST:
@@ -240,17 +117,17 @@ def float16(x: Tensor) -> Tensor:
 
 def power(x: Number, y: Number) -> Tensor:
     """x ** y. On array values the last digit depends on the platform's library."""
-    return _apply("pow", x, y)
+    return apply("pow", x, y)
 
 
 def fmod(x: Number, y: Number) -> Tensor:
     """Remainder of x / y with the sign of x, exact."""
-    return _apply("fmod", x, y)
+    return apply("fmod", x, y)
 
 
 def where(condition: Tensor | bool, x: Number, y: Number) -> Tensor:
     """x where the condition holds, y elsewhere."""
-    return _apply("where", condition, x, y)
+    return apply("where", condition, x, y)
 
 
 def filled(x: Tensor, value: float) -> Tensor:
@@ -261,35 +138,35 @@ def filled(x: Tensor, value: float) -> Tensor:
 
 def both(a: Tensor | bool, b: Tensor | bool) -> Tensor:
     """The condition that a and b hold."""
-    return _apply("and", a, b)
+    return apply("and", a, b)
 
 
 def either(a: Tensor | bool, b: Tensor | bool) -> Tensor:
     """The condition that a or b holds."""
-    return _apply("or", a, b)
+    return apply("or", a, b)
 
 
 def sign(x: Tensor) -> Tensor:
     """1, -1, or 0 for zeros and NaN, as MXNet has it."""
-    _ordered("sign", x)
+    ordered("sign", x)
     return where(x > 0, 1, where(x < 0, -1, 0))
 
 
 def maximum(x: Number, y: Number) -> Tensor:
     """The larger; NaN if either is NaN; of equals the second."""
-    _ordered("maximum", x, y)
-    return _first_if(_apply("lt", y, x), x, y)
+    ordered("maximum", x, y)
+    return _first_if(apply("lt", y, x), x, y)
 
 
 def minimum(x: Number, y: Number) -> Tensor:
     """The smaller; NaN if either is NaN; of equals the second."""
-    _ordered("minimum", x, y)
-    return _first_if(_apply("lt", x, y), x, y)
+    ordered("minimum", x, y)
+    return _first_if(apply("lt", x, y), x, y)
 
 
 def _first_if(wins: Tensor, x: Number, y: Number) -> Tensor:
     """x where it wins or is NaN, else y."""
-    return where(wins if _plain(x) else either(wins, _apply("ne", x, x)), x, y)
+    return where(wins if plain(x) else either(wins, apply("ne", x, x)), x, y)
 
 
 def lerp(start: Tensor, end: Tensor, weight: Number) -> Tensor:
@@ -329,7 +206,7 @@ def _bounded(x: Tensor, bound: Number, within: Callable[[], Tensor]) -> Tensor:
         return within() if bound >= 0 else x
     on = bound.node.attrs.get("on")
     if on is not False:
-        _ordered(str(bound.node.attrs.get("name", "a bound")), x, bound)
+        ordered(str(bound.node.attrs.get("name", "a bound")), x, bound)
     if on is None:
         return where(bound >= 0, within(), x)
     return within() if on else x
@@ -337,17 +214,17 @@ def _bounded(x: Tensor, bound: Number, within: Callable[[], Tensor]) -> Tensor:
 
 def row_sum(x: Tensor) -> Tensor:
     """Sum of each row: (rows, *tail) -> one value per row, in the canonical order."""
-    return _apply("row_sum", x)
+    return apply("row_sum", x)
 
 
 def row_max(x: Tensor) -> Tensor:
     """Largest of each row; NaN if the row has one; -inf for an empty row."""
-    return _apply("row_max", x)
+    return apply("row_max", x)
 
 
 def row_min(x: Tensor) -> Tensor:
     """Smallest of each row; NaN if the row has one; inf for an empty row."""
-    return _apply("row_min", x)
+    return apply("row_min", x)
 
 
 def row_mean(x: Tensor) -> Tensor:
@@ -362,7 +239,7 @@ def row_norm(x: Tensor) -> Tensor:
 
 def sum_of(x: Tensor) -> Tensor:
     """Sum of all elements, in the canonical order: one value per tensor. A value per row counts for each element."""
-    return _apply("sum", x)
+    return apply("sum", x)
 
 
 def mean_of(x: Tensor) -> Tensor:
@@ -372,12 +249,12 @@ def mean_of(x: Tensor) -> Tensor:
 
 def max_of(x: Tensor) -> Tensor:
     """Largest of all elements; NaN if there is one; -inf for an empty tensor."""
-    return _apply("max", x)
+    return apply("max", x)
 
 
 def min_of(x: Tensor) -> Tensor:
     """Smallest of all elements; NaN if there is one; inf for an empty tensor."""
-    return _apply("min", x)
+    return apply("min", x)
 
 
 def norm(x: Tensor) -> Tensor:

@@ -13,7 +13,8 @@ from typing import Annotated
 from . import pairs
 from .errors import GraphError
 from .expr import Node
-from .lang import Tensor, abs2, conjugate, place, row_sum, size, sqrt
+from .lang import abs2, conjugate, row_sum, size, sqrt
+from .tensor import Tensor, place
 
 __all__ = [
     "ColumnState", "Matrix", "adjoint", "column_count", "column_mean", "column_sum", "is_tall", "matmul",

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, TypeVar, get_type_hints, overload
 
 from .attrs import REQUIRED, Attr
 from .errors import GraphError, Where
-from .lang import Tensor
+from .tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -9,9 +9,9 @@ from .build import Builder
 from .dtypes import COMPUTE, component
 from .errors import AttributeValueError, GraphError
 from .expr import Extent, Node, Type
-from .lang import Tensor, Updated
 from .opdef import OpDef
 from .prims import PAIR
+from .tensor import Tensor, Updated
 
 
 def trace(

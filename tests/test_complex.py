@@ -21,7 +21,7 @@ from test_engines import (
 )
 
 import symopt as so
-from symopt import lang, matrices, pairs, sym
+from symopt import lang, matrices, pairs, sym, tensor
 from symopt.dtypes import COMPLEX, to_numpy
 from symopt.errors import DTypeError
 from symopt.expr import Extent, Type
@@ -137,7 +137,8 @@ def at_once(name: str, *operands: Any) -> Tensor:
 def numpy_formulas() -> Iterator[None]:
     """Inside, formulas compute on NumPy's complex arrays when they are called."""
     with pytest.MonkeyPatch.context() as patch, np.errstate(all="ignore"):
-        patch.setattr(lang, "_apply", at_once)
+        for module in (tensor, lang):
+            patch.setattr(module, "apply", at_once)
         patch.setattr(matrices, "_call", at_once)
         patch.setattr(lang, "partial", lambda function, **_: function)
         patch.setattr(pairs, "abs2", lambda _, x: np.abs(x[0]) ** 2)

@@ -9,8 +9,8 @@ from symopt.opdef import OPS
 
 ROOT = Path(__file__).parents[1]
 LAYERS = """
-errors | dtypes config context | expr | prims grids | canonical | library | hostmath build | attrs pairs | lang |
-matrices | opdef | forms | trace |
+errors | dtypes config context | expr | prims grids | canonical | library | hostmath build | attrs pairs |
+tensor | lang | matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays sparse | binding rebuild |
 backends | report step | executor | nd | show | rules |

@@ -9,9 +9,9 @@ from zlib import crc32
 
 from ..expr import Extent, Node
 from ..grids import WHOLE, shape_on, sizes
-from ..lang import Tensor
 from ..opdef import OpDef
 from ..shapes import switches
+from ..tensor import Tensor
 from ..trace import trace
 from .ir import DENSE, LIBRARY, REDUCE, STANDARD, Attribute, Body, Call, HostCall, Param, Shape, Source, Value
 from .rounding import SALT, SALT_LIMIT
