@@ -189,6 +189,9 @@ def _attributes(call: Call, given: dict[str, Any]) -> tuple[dict[str, Any], dict
             scalars[key] = single_node(call, f"attribute {key}", value)
         else:
             attrs[key] = parse(call, spec, value)
+    for key, spec in call.op.attrs.items():
+        if spec.length and key not in given and spec.default is not REQUIRED:
+            attrs[key] = (spec.default,) * spec.length  # MXNet, which may read the file, knows no default
     if attrs.get("rounding") == "stochastic" and "seed" not in given:
         text = "rounding='stochastic' needs seed=, another number at every step, such as a Symbol that counts them"
         call.fail(MissingArgumentError, text)

@@ -45,10 +45,12 @@ def own_cases() -> Iterator[Case]:
 
 
 OWN: dict[str, Builder] = {
-    "an array divided by its norm (`elemwise_div` of two shapes)": lambda w, g, m: sym.sgd_update(
+    "an array divided by its norm with `/` (`elemwise_div` of two shapes)": lambda w, g, m: sym.sgd_update(
+        w, g / sym.norm(g), lr=0.125
+    ),
+    "the same with `broadcast_div`": lambda w, g, m: sym.sgd_update(
         w, sym.broadcast_div(g, sym.norm(g)), lr=0.125
     ),
-    "`multi_sgd_update` without `wds`": lambda w, g, m: sym.multi_sgd_update(w, g, m, g, lrs=(0.125, 0.25)),
     "`lazy_update` of an op that has none in MXNet": lambda w, g, m: sym.signsgd_update(
         w, g, lr=0.125, lazy_update=False
     ),
