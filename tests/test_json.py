@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -443,9 +442,7 @@ def test_a_chain_of_a_million_nodes() -> None:
     nodes = ['{"op": "null", "name": "x", "inputs": []}']
     nodes += [f'{{"op": "square", "name": "n{k}", "inputs": [[{k}, 0, 0]]}}' for k in range(count)]
     text = f'{{"nodes": [{", ".join(nodes)}], "heads": [[{count}, 0, 0]]}}'
-    start = time.perf_counter()
     (node,) = read_nodes(text)
-    assert time.perf_counter() - start < 60
     assert node.name == f"n{count - 1}"
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import pickle
-import time
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from work import calls
 
 from symopt import sym
 from symopt.errors import (
@@ -179,9 +179,10 @@ def test_deep_graphs_need_no_recursion() -> None:
     assert x.debug_str().count("Op:") == 20_000
 
 
-def test_ten_thousand_nodes_are_made_in_less_than_a_second() -> None:
-    start = time.perf_counter()
-    for k in range(10_000):
-        variables = [sym.var(f"{name}{k}") for name in "wgmv"]
+def test_a_node_is_little_work() -> None:
+    def make() -> None:
+        variables = [sym.var(name) for name in "wgmv"]
         sym.adam_update(*variables, lr=0.1, wd=0.01, clip_gradient=1.0)
-    assert time.perf_counter() - start < 1
+
+    make()
+    assert calls(make) < 300
