@@ -77,8 +77,6 @@ def make_node(
     rest = dict(kwargs)
     if strings:
         strings = _string_attrs(call, strings, attr)
-    if "kahan" in rest and "kahan" in op.attrs:
-        rest["kahan"] = parse(call, op.attrs["kahan"], rest["kahan"])
     call, args = of_so_many(call, args, rest)
     inputs = _inputs(call, args, rest, strings)
     attrs, scalars = _attributes(call, rest)
@@ -138,6 +136,8 @@ def _positional_attributes(call: Call, values: Sequence[Any], rest: dict[str, An
 def of_so_many(call: Call, args: Sequence[Any], rest: dict[str, Any]) -> tuple[Call, Sequence[Any]]:
     """The call of the op with just as many inputs as are given; the number of tensors is filled in."""
     op = call.op
+    if "kahan" in rest and "kahan" in op.attrs:
+        rest["kahan"] = parse(call, op.attrs["kahan"], rest["kahan"])
     if not op.is_variadic:
         return call._replace(op=concrete(op, rest, 0)), args
     if len(args) == 1 and isinstance(args[0], (list, tuple)):

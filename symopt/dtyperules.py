@@ -92,7 +92,7 @@ class DTypeRules:
 
     def _check_residual(self, node: Node, op: OpDef, part: Sequence[int]) -> None:
         weight = node.inputs[part[0]]
-        is_kahan = any(is_residual(op, op.inputs[i].name) for i in part)
+        is_kahan = any(op.inputs[i].kind == "residual" for i in part)
         if is_kahan and self.facts.get(weight) not in (None, *NARROW):
             rule = "kahan keeps what 16-bit weights lose when they are rounded"
             row = [(op.inputs[part[0]].name, weight)]
@@ -106,10 +106,10 @@ class DTypeRules:
         has_master = any(op.inputs[i].kind == "master" for i in part)
         state_dtype = MASTER if has_master else node.attrs.get("state_dtype")
         for i in part:
-            name, kind = op.inputs[i]
+            kind = op.inputs[i].kind
             if kind == "master":
                 fixed.append((i, MASTER))
-            elif kind in STATE_KINDS and state_dtype is not None and not is_residual(op, name):
+            elif kind in STATE_KINDS and state_dtype is not None and kind != "residual":
                 fixed.append((i, state_dtype))
             elif kind in STATE_KINDS or i == part[0] or (kind == "tensor" and not has_master):
                 shared.append(i)
@@ -264,11 +264,6 @@ class DTypeRules:
                 raise DTypeError(mismatch(node, op, rule, known, rows, k, wanted))
             self.facts.set(n, agreed)
         return agreed
-
-
-def is_residual(op: OpDef, name: str) -> bool:
-    """Whether an input (of one of the tensors) keeps what rounding the weight loses."""
-    return bool(op.residual) and name.startswith(op.residual)
 
 
 def _has_master(op: OpDef) -> bool:

@@ -120,8 +120,8 @@ def with_compensation(op: OpDef) -> OpDef:
         result = formula(weight, *inputs[1:place], *inputs[place + 1 :], **attrs)
         return updated(result.weight, **result.states, **{COMPENSATION: result.weight})
 
-    inputs = (*op.inputs[:place], Input(COMPENSATION, "state"), *op.inputs[place:])
-    return op.derive(formula=compensated, inputs=inputs, residual=COMPENSATION)
+    inputs = (*op.inputs[:place], Input(COMPENSATION, "residual"), *op.inputs[place:])
+    return op.derive(formula=compensated, inputs=inputs)
 
 
 def _multi_attrs(op: OpDef, loaded: tuple[str, ...]) -> dict[str, Attr]:

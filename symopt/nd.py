@@ -136,9 +136,8 @@ def _step(op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: t
 
 def _inputs(family: OpDef, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple[OpDef, dict[str, Any]]:
     """The op of as many inputs as are given, and those by name, taken from positions and out of `kwargs`."""
-    op = _of_so_many(family, args, kwargs)
-    if op.parts and len(args) == 1 and isinstance(args[0], (list, tuple)):
-        args = args[0]
+    call, args = of_so_many(Call(family, family.name, caller()), args, kwargs)
+    op = call.op
     names = op.input_names()
     if len(args) > len(names):
         raise UnknownArgumentError(f"{op.name} has {len(names)} inputs ({', '.join(names)}), got {len(args)}")
@@ -152,13 +151,6 @@ def _inputs(family: OpDef, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple
     if missing:
         raise MissingArgumentError(f"{op.name}: input {missing[0]} is missing: it needs {', '.join(names)}")
     return op, {name: found[name] for name in names}
-
-
-def _of_so_many(family: OpDef, args: Sequence[Any], kwargs: dict[str, Any]) -> OpDef:
-    call = Call(family, family.name, caller())
-    if "kahan" in kwargs and "kahan" in family.attrs:
-        kwargs["kahan"] = parse(call, family.attrs["kahan"], kwargs["kahan"])
-    return of_so_many(call, args, kwargs)[0].op
 
 
 def _signature(

@@ -16,7 +16,7 @@ from .tensor import Tensor
 F = TypeVar("F", bound=Callable[..., Any])
 
 KINDS = ("tensor", "matrix", "state", "row_state", "column_state", "scalar", "condition", "tensors", "states")
-STATE_KINDS = ("state", "row_state", "column_state")
+STATE_KINDS = ("state", "row_state", "column_state", "residual")
 GRIDS = {
     "row_state": "r1",
     "column_state": "1c",
@@ -40,7 +40,8 @@ STORAGE_ATTRS = (
 class Input(NamedTuple):
     """One array input. kind: tensor, state, row_state (one per row), scalar, condition; in formulas on matrices also
     matrix (the weight) and column_state; tensors or states (any number of them); in derived ops also master (the
-    float32 copy of a weight) and vector (one number per tensor)."""
+    float32 copy of a weight) residual (a state: what rounding the weight lost)
+    and vector (one number per tensor)."""
 
     name: str
     kind: str
@@ -98,7 +99,6 @@ class OpDef:
         self.then = then
         # Of derived ops:
         self.n_results = 1  # outputs before the new states
-        self.residual = ""  # the state that keeps what rounding the weight loses
         self.parts: tuple[Part, ...] = ()
         self.base: OpDef | None = None  # of a `multi_` op: what it does to each tensor
         self.preloaded: tuple[str, ...] = ()  # attributes that it takes as arrays, one number per tensor
@@ -146,6 +146,11 @@ class OpDef:
     def master(self) -> int:
         """Position of the float32 copy of the weight that the formula works on; -1 if it works on the weight."""
         return next((k for k, i in enumerate(self.inputs) if i.kind == "master"), -1)
+
+    @cached_property
+    def residual(self) -> str:
+        """The state that keeps what rounding the weight loses; "" if there is none."""
+        return next((i.name for i in self.inputs if i.kind == "residual"), "")
 
     @cached_property
     def is_matrix(self) -> bool:

@@ -4,6 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
+import symopt as so
+from symopt.backends import launch
+from symopt.codegen.emit import BLOCK
 from symopt.opdef import OPS
 
 
@@ -18,3 +21,13 @@ def registered_ops() -> Iterator[None]:
     yield
     OPS.clear()
     OPS.update(before)
+
+
+@pytest.fixture
+def shared_early(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Small launches are shared out over threads too, so that the number of threads can show."""
+    monkeypatch.setattr(launch, "SHARED_BYTES", {})
+    monkeypatch.setattr(launch, "SHARED_BYTES_DENSE", 4096)
+    monkeypatch.setattr(launch, "CHUNK", BLOCK)
+    yield
+    so.set_num_threads(None)

@@ -10,7 +10,6 @@ import pytest
 import symopt as so
 from symopt import sym
 from symopt.attrs import REQUIRED
-from symopt.backends import launch
 from symopt.dtypes import COMPLEX, FLOATS, component, to_numpy
 from symopt.forms import get_op
 from symopt.opdef import STATE_KINDS, Input, OpDef, all_ops
@@ -122,15 +121,6 @@ def cases() -> Iterator[Any]:
         for storage in STORAGES:
             for dtype in FLOATS:
                 yield pytest.param(op, storage, dtype, id=f"{op.name}-{storage}-{dtype}")
-
-
-@pytest.fixture
-def shared_early(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Small launches are shared out over threads too, so that the number of threads can show."""
-    monkeypatch.setattr(launch, "SHARED_BYTES", {})
-    monkeypatch.setattr(launch, "SHARED_BYTES_DENSE", 4096)
-    yield
-    so.set_num_threads(None)
 
 
 @pytest.mark.parametrize(("op", "storage", "dtype"), list(cases()))

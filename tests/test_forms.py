@@ -11,7 +11,7 @@ import symopt as so
 from symopt import sym
 from symopt.attrs import REQUIRED
 from symopt.dtypes import to_numpy
-from symopt.errors import AttributeValueError, MissingArgumentError, ShapeError, UnknownOpError
+from symopt.errors import AttributeValueError, DTypeError, MissingArgumentError, ShapeError, UnknownOpError
 from symopt.forms import find_op, get_op, of_count, with_compensation
 from symopt.opdef import STATE_KINDS, OpDef
 
@@ -152,7 +152,7 @@ def test_several_tensors_are_the_op_on_each(op: OpDef, form: str) -> None:
 @pytest.mark.parametrize("storage", ["dense", "standard", "duplicates"])
 @pytest.mark.parametrize("how", ["mp_", "kahan", "state_dtype"])
 @pytest.mark.parametrize("op", PLAIN, ids=[op.name for op in PLAIN])
-def test_engines_agree_on_forms(op: OpDef, how: str, storage: str) -> None:
+def test_engines_agree_on_forms(op: OpDef, how: str, storage: str, shared_early: None) -> None:
     attrs: dict[str, Any] = {**numbers(op), "lazy_update": storage != "standard"}
     dtype, state_dtype = "bfloat16", "bfloat16"
     if how == "mp_":
@@ -162,14 +162,17 @@ def test_engines_agree_on_forms(op: OpDef, how: str, storage: str) -> None:
     else:
         attrs.update(kahan=True, rounding="stochastic", seed=7)
     concrete = with_compensation(op) if how == "kahan" else op
-    for shape in [(37, 5), (3, 700)]:
+    for shape in [(37, 5), (100, 300)]:
         given = arrays(concrete, shape, dtype, state_dtype, seed_of(f"{op.name}{how}{storage}"))
         if storage != "dense":
             rng = np.random.default_rng(1)
             given["grad"] = sparse_array(rng, shape, dtype, storage == "duplicates")
-        one, other = (run(concrete, given, engine, **attrs) for engine in ("reference", "native"))
-        for name in one:
-            same(one[name], other[name])
+        expected = run(concrete, given, "reference", **attrs)
+        for threads in (1, 2):
+            so.set_num_threads(threads)
+            found = run(concrete, given, "native", **attrs)
+            for name in expected:
+                same(found[name], expected[name])
 
 
 def test_names_of_forms() -> None:
@@ -226,6 +229,19 @@ def test_what_does_not_fit_several_tensors_is_refused() -> None:
     given = {"w": np.ones(3), "g": np.ones(3), "lrs": np.ones(2), "wds": np.ones(1)}
     with pytest.raises(ShapeError, match="lrs must have one number for each of 1 tensors"):
         loaded.bind(args=given)
+
+
+def test_what_rounding_loses_has_the_dtype_of_each_weight() -> None:
+    """Also of several weights, and when other states have one of their own."""
+    names = [f"{n}{k}" for k in range(2) for n in "wgmc"]
+    variables = [sym.var(n) for n in names]
+    attrs: dict[str, Any] = {"lrs": (0.1, 0.1), "kahan": True, "state_dtype": "float32"}
+    symbol = sym.multi_sgd_mom_update(*variables, **attrs)
+    executor = symbol.simple_bind(w0=(3,), w1=(4,), type_dict={"w0": "float16", "w1": "bfloat16"})
+    found = {n: a.dtype.name for n, a in executor.aux_dict.items()}
+    assert found == {"m0": "float32", "c0": "float16", "m1": "float32", "c1": "bfloat16"}
+    with pytest.raises(DTypeError, match="kahan keeps what 16-bit weights lose"):
+        symbol.simple_bind(w0=(3,), w1=(4,), type_dict={"w0": "float32", "w1": "bfloat16"})
 
 
 def test_rates_from_another_op_in_the_same_step() -> None:
