@@ -9,8 +9,8 @@ from .dtypes import COMPLEX, COMPLEX_OF, COMPONENT, COMPUTE, component
 from .errors import GraphError, Where
 from .expr import Extent, Node, Type
 from .grids import WHOLE, join, mismatch, text
-from .library import LIBRARY
 from .prims import CAST, PAIR, PRIMS, REDUCTIONS
+from .routines import ROUTINES
 
 
 class Builder:
@@ -98,14 +98,14 @@ class Builder:
         """A leaf: one of prims.LEAVES."""
         return self._intern(op, (), attrs, Type(dtype, extent, grid), where)
 
-    def library(self, op: str, inputs: tuple[Node, ...], where: Where | None = None, to: str = "") -> Node:
-        """The function `op` of a library, on whole arrays; `to` is the grid to spread one to."""
+    def routine(self, op: str, inputs: tuple[Node, ...], where: Where | None = None, to: str = "") -> Node:
+        """The routine `op` of a library, on whole arrays; `to` is the grid to spread one to."""
         for x in inputs:
             if not _has_grid(x):
                 raise GraphError(f"{op}: a number is no matrix{f', in {where}' if where else ''}")
         inputs = tuple(self._number(x) for x in inputs)
         given = [_grid(x) for x in inputs]
-        grid = to or LIBRARY[op].grid(*given)
+        grid = to or ROUTINES[op].grid(*given)
         if not grid:
             raise mismatch(op, given, where)
         return self._intern(op, inputs, {}, Type(self._numeric(inputs), Extent.ELEMENT, grid), where)
@@ -154,7 +154,7 @@ class Builder:
         """x for a place on `grid`, where it may have one value per row, but not one per column or per matrix."""
         if not _has_grid(x) or _grid(x) in (grid, grid[0] + "1"):
             return x
-        spread = self.library("spread", (x,), x.where, to=grid[0] + _grid(x)[1])
+        spread = self.routine("spread", (x,), x.where, to=grid[0] + _grid(x)[1])
         return self.make("ne", spread, self.const(0)) if x.type and x.type.dtype == "bool" else spread
 
     def _number(self, x: Node) -> Node:

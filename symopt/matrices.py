@@ -67,13 +67,13 @@ def is_tall(x: Tensor) -> bool:
 
 
 def _call(op: str, *operands: Tensor) -> Tensor:
-    """The function `op` of a library on whole matrices."""
+    """The routine `op` of a library on whole matrices."""
     for x in operands:
         _need_matrices(x, op)
     builder, where = operands[0].builder, place()
 
     def call(*nodes: Node) -> Node:
-        return builder.library(op, nodes, where)
+        return builder.routine(op, nodes, where)
 
     parts = [(x.node, x.imag) for x in operands]
     if len(parts) == 2:

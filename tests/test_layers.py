@@ -9,7 +9,7 @@ from symopt.opdef import OPS
 
 ROOT = Path(__file__).parents[1]
 LAYERS = """
-errors | dtypes config context | expr | prims grids | canonical | library | hostmath build | attrs pairs |
+errors | dtypes config context | expr | prims grids | canonical | routines | hostmath build | attrs pairs |
 tensor | lang | matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays sparse | binding rebuild |

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..passes.ir import LIBRARY, Launch, Program
 from .base import Memory, Numbers
 from .launch import NativeLaunch, address
-from .librarylaunch import LibraryLaunch
+from .routinelaunch import RoutineLaunch
 
 
 class NativeEngine:
@@ -58,6 +58,6 @@ class NativeEngine:
             self.numbers.commit()
 
 
-def _ready(launch: Launch, program: Program, memory: Memory) -> NativeLaunch | LibraryLaunch:
-    made = LibraryLaunch if launch.kernel.mode == LIBRARY else NativeLaunch
+def _ready(launch: Launch, program: Program, memory: Memory) -> NativeLaunch | RoutineLaunch:
+    made = RoutineLaunch if launch.kernel.mode == LIBRARY else NativeLaunch
     return made(launch, program, memory)

@@ -17,9 +17,9 @@ from ..dtypes import COMPUTE, to_numpy
 from ..expr import Extent, Node, toposort
 from ..grids import sizes
 from ..hostmath import HostProgram
-from ..library import call as call_library
 from ..passes.ir import DENSE, LIBRARY, LISTED, REDUCE, STANDARD, Body, Call, Program, Value
 from ..prims import CAST, PAIR, PRIMS, REDUCTIONS
+from ..routines import call_routine
 from ..sparse import RowSparseArray, segments
 from .base import Array, Memory, Numbers, rounded
 
@@ -136,7 +136,7 @@ class ReferenceEngine:
             for p, v in zip(body.params, call.inputs, strict=True)
         ]
         out = np.empty(sizes(body.outputs[0].grid, call.domain), to_numpy(value.dtype))
-        call_library(body.roots[0], arrays, out)
+        call_routine(body.roots[0], arrays, out)
         return out.reshape(value.shape)
 
     def _evaluate(

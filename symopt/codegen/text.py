@@ -8,9 +8,9 @@ from pathlib import Path
 from ..build import is_number, kernel_inputs
 from ..expr import Extent, Node, toposort
 from ..hostmath import constant_value
-from ..library import LIBRARY
 from ..passes.ir import Buffer, Kernel, puts_back
 from ..prims import CAST, PAIR, PRIMS, REDUCTIONS
+from ..routines import ROUTINES
 from .emit import dtype_of
 
 ATOM = 9  # names, numbers and calls need no brackets
@@ -115,7 +115,7 @@ def _bound(node: Node, names: dict[int, str]) -> tuple[str, int]:
     if node.op == CAST:
         inner, binds = _bound(node.inputs[0], names)
         return (inner, binds) if is_number(node) else (f"{dtype_of(node)}({inner})", ATOM)
-    if node.op in REDUCTIONS or node.op in LIBRARY:
+    if node.op in REDUCTIONS or node.op in ROUTINES:
         return f"{node.op}({', '.join(_expression(x, names) for x in node.inputs)})", ATOM
     binds = BINDS.get(node.op, ATOM)
     texts = []

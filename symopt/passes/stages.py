@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from ..build import Builder
 from ..expr import Extent, Node, Type, toposort
-from ..library import LIBRARY as FUNCTIONS
 from ..opdef import OpDef
 from ..prims import NEED_ROWS, REDUCTIONS
+from ..routines import ROUTINES
 from ..trace import trace
 from .ir import DENSE, LIBRARY, LISTED, REDUCE, STANDARD, Body, Param
 from .rounding import lost, stored
@@ -73,8 +73,8 @@ class _Stages:
             self._reduction(node, REDUCE if reduction.extent == Extent.TENSOR else DENSE)
         elif id(node) in self.views:
             return
-        elif node.op in FUNCTIONS:
-            self._cut(node, self._now(node), LIBRARY, _type(node).grid, FUNCTIONS[node.op].noun)
+        elif node.op in ROUTINES:
+            self._cut(node, self._now(node), LIBRARY, _type(node).grid, ROUTINES[node.op].noun)
         elif id(node) in self.whole and not _is_array(self._now(node)):
             self._cut(node, self._now(node), DENSE, _type(node).grid, "x")
 
@@ -144,7 +144,7 @@ def _views(roots: list[Node]) -> set[int]:
 def _operands(roots: list[Node], views: set[int]) -> set[int]:
     """What functions of a library read, as it is or transposed: arrays that must be whole."""
     order = toposort(roots)
-    return {id(x) for n in order if n.op in FUNCTIONS or id(n) in views for x in n.inputs} - views
+    return {id(x) for n in order if n.op in ROUTINES or id(n) in views for x in n.inputs} - views
 
 
 def _is_array(node: Node) -> bool:

@@ -1,4 +1,4 @@
-"""What formulas on matrices take from libraries: functions of whole arrays, each a call of its own in the program.
+"""Routines of libraries that formulas on matrices use: functions of whole arrays, each a call of its own in a program.
 
 Every engine on the CPU calls the functions of this table on the same arrays, so none can disagree. All have the same
 bits everywhere but the matrix product, whose bits depend on the BLAS library behind NumPy (not so an outer product).
@@ -19,7 +19,7 @@ from .expr import Node
 Array = npt.NDArray[Any]
 
 
-class Function(NamedTuple):
+class Routine(NamedTuple):
     """`noun`: what its result is called; `grid`: that of the result, from those of the operands, "" if they do not fit;
     `numpy` takes arrays of (matrices, rows, columns) and writes into the last."""
 
@@ -51,18 +51,18 @@ def _spread(x: Array, out: Array) -> None:
     np.copyto(out, x)
 
 
-LIBRARY = {
-    "matmul": Function("product", grids.product, _matmul),
-    "transpose": Function("transposed", lambda x: x[::-1], _copy_transposed),
-    "column_sum": Function("column_sum", lambda x: "1" + x[1], _column_sum),
-    "spread": Function("spread", lambda x: x, _spread),
+ROUTINES = {
+    "matmul": Routine("product", grids.product, _matmul),
+    "transpose": Routine("transposed", lambda x: x[::-1], _copy_transposed),
+    "column_sum": Routine("column_sum", lambda x: "1" + x[1], _column_sum),
+    "spread": Routine("spread", lambda x: x, _spread),
 }
 
 
-def call(node: Node, arrays: Sequence[Array], out: Array) -> None:
-    """Write the result of a library function into `out`. Its operands are loads, or transposes of such: these are
+def call_routine(node: Node, arrays: Sequence[Array], out: Array) -> None:
+    """Write the result of a routine into `out`. Its operands are loads, or transposes of such: these are
     views, which a matrix product reads as they are."""
-    LIBRARY[node.op].numpy(*[_operand(x, arrays) for x in node.inputs], out)
+    ROUTINES[node.op].numpy(*[_operand(x, arrays) for x in node.inputs], out)
 
 
 def _operand(x: Node, arrays: Sequence[Array]) -> Array:

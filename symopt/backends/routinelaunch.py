@@ -1,16 +1,16 @@
-"""One launch of a function of a library: called on each instance's matrices, in order."""
+"""One launch of a routine of a library: called on each instance's matrices, in order."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from ..grids import sizes
-from ..library import call
 from ..passes.ir import Launch, Program
+from ..routines import call_routine
 from .base import Memory
 
 
-class LibraryLaunch:
+class RoutineLaunch:
     """Looks its arrays up at every step, and sees them as (matrices, rows, columns)."""
 
     def __init__(self, launch: Launch, program: Program, memory: Memory) -> None:
@@ -31,4 +31,4 @@ class LibraryLaunch:
         with np.errstate(all="ignore"):
             for places in self.places:
                 arrays = [stored[key].reshape(size) for key, size in places]
-                call(root, arrays, arrays[out])
+                call_routine(root, arrays, arrays[out])
