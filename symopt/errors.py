@@ -40,6 +40,10 @@ class DeviceError(SymoptError, ValueError):
     """An array or context of another device."""
 
 
+class DeviceMemoryError(SymoptError, MemoryError):
+    """No room for an array in a device's memory."""
+
+
 class ArrayError(SymoptError, ValueError):
     """An array that cannot be updated in place, or parts that do not make one."""
 

@@ -1,0 +1,1 @@
+"""Programs on GPUs: tables, launches, and the devices that run the text of codegen.cuda."""
