@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .backends.base import Memory
 from .backends.jit import assembly
 from .backends.launch import bytes_moved, module_of
-from .codegen.emit import BLOCK, SIZES
+from .codegen.nodes import BLOCK, SIZES
 from .codegen.text import kernel_text
 from .errors import AttributeValueError, DependencyError
 from .expr import Extent, Node, origin

@@ -6,7 +6,7 @@ import pytest
 
 import symopt as so
 from symopt.backends import launch
-from symopt.codegen.emit import BLOCK
+from symopt.codegen.nodes import BLOCK
 from symopt.opdef import OPS
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from .. import config
 from ..codegen.driver import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH
-from ..codegen.emit import BLOCK, SIZES
 from ..codegen.llvm import module_text
+from ..codegen.nodes import BLOCK, SIZES
 from ..dtypes import COMPLEX
 from ..expr import Extent
 from ..grids import sizes
