@@ -18,11 +18,16 @@ from .emit import TYPES, WIDEN, Scope, literal
 from .layout import FOLD_FIELDS, struct
 from .loops import FOLDS, Run, fold_loop, indented, store_loop
 from .piece import summed_dtype
-from .template import HEAD, Stores, Template, shallow_at
+from .template import Stores, Template, shallow_at
+
+FINISH = """extern "C" __global__ void __launch_bounds__(THREADS)
+finish(const Fold* folds, int n_tensors, const u64* gate)"""
 
 
 class Rows(Template):
     """Rows of a table or blocks of a reduction."""
+
+    bounds = "THREADS, 2"
 
     def chunk(self) -> list[str]:
         stores = self.changing(self.kernel.stores)
@@ -236,5 +241,5 @@ def finish(sums: Sequence[Node], dtypes: Sequence[str]) -> str:
             f"((const {type_}*)f{k}.parts, f{k}.n, {start}, shared{k});",
             f"  if (threadIdx.x == 0) store_one(({type_}*)f{k}.result, ({type_})total{k});",
         ]
-    head = f"{HEAD.split('run')[0]}finish(const Fold* folds, int n_tensors, const u64* gate) {{"
+    head = f"{FINISH} {{"
     return "\n\n".join([struct("Fold", FOLD_FIELDS), "\n".join([head, *indented(lines), "  }", "}"])])
