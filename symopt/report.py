@@ -104,7 +104,7 @@ def source(program: Program, form: str) -> str:
 def _llvm(kernel: Kernel) -> str:
     if kernel.mode == LIBRARY:
         return "\n".join(f"; {line}" for line in kernel_text(kernel).splitlines()) + "\n"
-    return module_of(kernel)[0]
+    return module_of(kernel)
 
 
 def to_networkx(types: Types) -> networkx.MultiDiGraph[Any]:

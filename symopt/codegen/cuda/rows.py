@@ -27,8 +27,6 @@ finish(const Fold* folds, int n_tensors, const u64* gate)"""
 class Rows(Template):
     """Rows of a table or blocks of a reduction."""
 
-    bounds = "THREADS, 2"
-
     def chunk(self) -> list[str]:
         stores = self.changing(self.kernel.stores)
         order, _ = self.levels(stores)

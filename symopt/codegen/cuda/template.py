@@ -16,18 +16,13 @@ from .piece import Piece, buffer_name, width_of
 
 Stores = tuple[tuple[Node, int], ...]
 
-HEAD = """extern "C" __global__ void __launch_bounds__({bounds})
-run(const Chunk* __restrict__ chunks, int n_chunks, Scalars scalars, const u64* gate) {{"""
+# One block on a multiprocessor is enough: asked for more, or for nothing, the compiler moves values out of registers.
+HEAD = """extern "C" __global__ void __launch_bounds__(THREADS, 1)
+run(const Chunk* __restrict__ chunks, int n_chunks, Scalars scalars, const u64* gate) {"""
 
 
 class Template:
-    """Writes the kernel `run`. Subclasses write what is done with a chunk.
-
-    `bounds`: threads of a block, and how many blocks a multiprocessor must hold. Without the second the compiler may
-    keep few values in registers and the rest in memory, so that more blocks fit.
-    """
-
-    bounds = "THREADS"
+    """Writes the kernel `run`. Subclasses write what is done with a chunk."""
 
     def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
@@ -49,9 +44,7 @@ class Template:
             "}",
         ]
         structs = [struct("Chunk", chunk_fields(self.kernel)), struct("Scalars", scalar_fields(self.kernel))]
-        return "\n\n".join(
-            [*structs, *self.functions(), "\n".join([HEAD.format(bounds=self.bounds), *indented(lines), "}"])]
-        )
+        return "\n\n".join([*structs, *self.functions(), "\n".join([HEAD, *indented(lines), "}"])])
 
     def chunk(self) -> list[str]:
         """Statements that run chunk `d`."""
