@@ -49,6 +49,16 @@ def scalar_fields(kernel: Kernel) -> tuple[Field, ...]:
 
 
 FOLD_FIELDS: tuple[Field, ...] = (("parts", "u8", 0), ("result", "u8", 0), ("n", "i8", 0))
+# Of the structs that service.cuh declares.
+LISTING_FIELDS: tuple[Field, ...] = (
+    ("indices", "u8", 0),
+    ("rows", "u8", 0),
+    ("slots", "u8", 0),
+    ("n", "i8", 0),
+    ("n_rows", "i8", 0),
+    ("ascending", "i8", 0),
+)
+COPY_FIELDS: tuple[Field, ...] = (("target", "u8", 0), ("source", "u8", 0), ("bytes", "i8", 0))
 
 
 def dtype_of_fields(fields: tuple[Field, ...]) -> np.dtype[np.void]:
@@ -63,12 +73,16 @@ def dtype_of_fields(fields: tuple[Field, ...]) -> np.dtype[np.void]:
 
 def struct(name: str, fields: tuple[Field, ...]) -> str:
     """Fields as a C struct, with assertions that the compiler lays them out as NumPy does."""
-    dtype = dtype_of_fields(fields)
     members = " ".join(f"{_C[type_]} {field}{f'[{n}]' if n else ''};" for field, type_, n in fields)
+    return f"struct alignas(16) {name} {{ {members} }};\n{struct_checks(name, fields)}"
+
+
+def struct_checks(name: str, fields: tuple[Field, ...]) -> str:
+    """The assertions of a struct."""
+    dtype = dtype_of_fields(fields)
     assert dtype.fields is not None
     checks = [
         f'static_assert(__builtin_offsetof({name}, {field}) == {dtype.fields[field][1]}, "{name}.{field}");'
         for field, _, _ in fields
     ]
-    size = f'static_assert(sizeof({name}) == {dtype.itemsize}, "{name}");'
-    return "\n".join([f"struct alignas(16) {name} {{ {members} }};", *checks, size])
+    return "\n".join([*checks, f'static_assert(sizeof({name}) == {dtype.itemsize}, "{name}");'])

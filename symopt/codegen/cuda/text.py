@@ -8,6 +8,7 @@ from importlib import resources
 from ...expr import Extent
 from ...passes.ir import LISTED, REDUCE, STANDARD, Kernel
 from .elements import Elements
+from .layout import COPY_FIELDS, LISTING_FIELDS, struct_checks
 from .rows import GradientRows, Rows, finish
 from .template import Template
 
@@ -30,4 +31,15 @@ def cuda_text(kernel: Kernel) -> tuple[str, tuple[str, ...]]:
 @cache
 def prelude() -> str:
     """What every kernel's text begins with."""
-    return resources.files(__package__).joinpath("prelude.cuh").read_text()
+    return _file("prelude.cuh")
+
+
+@cache
+def service_text() -> tuple[str, tuple[str, ...]]:
+    """The kernels of every program: what is done to row_sparse gradients before a step, and copies after it."""
+    layouts = [struct_checks("Listing", LISTING_FIELDS), struct_checks("Copy", COPY_FIELDS)]
+    return "\n".join([prelude(), _file("service.cuh"), *layouts]) + "\n", ("check", "mark", "copy")
+
+
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text()

@@ -1,0 +1,129 @@
+"""Row-sparse gradients on a device: their indices checked there, before anything is written, and sorted if they must be.
+
+Nothing here waits for the device. A wrong index closes the gate: no kernel of that step or of a later one writes, until
+the host has seen it and raised the error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ...codegen.cuda.layout import LISTING_FIELDS, dtype_of_fields
+from ...errors import RowIndexError, StorageError
+from ...sparse import RowSparseArray
+from .device import Code, Device, DeviceArray
+from .tables import Table
+
+OPEN = np.uint64(2**64 - 1)  # no fault; service.cuh
+ENTRY_BITS = 40
+
+
+class Gradient(NamedTuple):
+    """Where a row_sparse gradient lies: see codegen.cuda.layout.chunk_fields. `order` is 0 if the entries are read as
+    they lie."""
+
+    data: int
+    rows: int
+    order: int
+    slots: int
+    listed: int
+
+
+class Gradients:
+    """The row_sparse variables of a program. `looked_up`: those of which kernels look up the entry of each row."""
+
+    def __init__(
+        self, device: Device, code: Code, names: Collection[str], looked_up: Mapping[str, int], counts: bool
+    ) -> None:
+        self.device = device
+        self.code = code
+        self.names = list(names)
+        self.counts = counts  # whether the host needs to know how many steps passed
+        self.gate = device.zeros(2, np.uint64)
+        self.slots = {name: device.zeros(max(n, 1), np.int32) for name, n in looked_up.items()}
+        self.places: dict[str, Gradient] = {}
+        self._listings = Table(device, np.zeros(len(self.names), dtype_of_fields(LISTING_FIELDS)))
+        self._keep: list[Any] = []  # arrays that a running step reads
+        self._checked: dict[str, DeviceArray] = {}
+        self._seen: Callable[[], Any] | None = None
+        self._open()
+
+    def _open(self) -> None:
+        self.device.upload(self.gate, np.array([OPEN, 0], np.uint64))
+        self._seen = None
+
+    @property
+    def address(self) -> int:
+        """Of the gate."""
+        return self.device.address(self.gate)
+
+    def take(self, arrays: Mapping[str, RowSparseArray]) -> None:
+        """Read where the gradients are, and sort those that are not promised to be sorted."""
+        self._keep = []
+        for k, name in enumerate(self.names):
+            array = arrays[name]
+            indices, n = array.indices, len(array.indices)
+            if n >= 2**31:
+                raise StorageError(
+                    f"argument {name!r}: a device takes fewer than 2**31 rows at once, got {n}"
+                )
+            rows, order = indices, None
+            if not array.canonical and n > 1:
+                rows, order = self.device.sort(indices)
+            self._keep += [array.data, indices, rows, order]
+            self._checked[name] = indices
+            at = self.device.address
+            slots = at(self.slots[name]) if name in self.slots else 0
+            self.places[name] = Gradient(
+                at(array.data), at(rows), 0 if order is None else at(order), slots, n
+            )
+            given = (at(indices), at(rows), slots, n, array.shape[0], array.canonical)
+            if self._listings.host[k].item() != given:
+                self._listings.host[k] = given
+                self._listings.changed = True
+
+    def run(self) -> None:
+        """Check the indices on the device; kernels launched after this write nothing if one is wrong."""
+        entries = max([g.listed for g in self.places.values()] + [len(s) for s in self.slots.values()])
+        grid = max(1, min(-(-entries // 256), self.device.multiprocessors * 8))
+        arguments = (np.uint64(self._listings.address()), np.int32(len(self.names)), np.uint64(self.address))
+        self.device.launch(self.code["check"], grid, arguments)
+        if self.slots or self.counts:
+            self.device.launch(self.code["mark"], grid, arguments)
+        self._seen = self.device.watch(self.gate)
+
+    def passed(self) -> int | None:
+        """How many steps have passed since the gate was opened, as far as the host knows; None if it has heard nothing.
+        RowIndexError if one has not: then the gate is open again."""
+        if self._seen is None:
+            return None
+        fault, count = (int(x) for x in self._seen())
+        if fault == int(OPEN):
+            return count
+        self.device.synchronize()
+        fault, self.passed_before_fault = (int(x) for x in self.device.download(self.gate))
+        self._open()
+        raise self._error(fault)
+
+    passed_before_fault = 0
+
+    def _error(self, fault: int) -> RowIndexError:
+        k, position = fault >> ENTRY_BITS, fault & ((1 << ENTRY_BITS) - 1)
+        name = self.names[k]
+        n_rows, ascending = (int(self._listings.host[k][field]) for field in ("n_rows", "ascending"))
+        indices = self._checked[name]
+        found = (
+            int(self.device.download(indices[position : position + 1])[0]) if position < len(indices) else 0
+        )
+        later = "; neither that step nor one after it has written anything"
+        if 0 <= found < n_rows and ascending:
+            return RowIndexError(
+                f"argument {name!r} of an earlier step: canonical=True promises ascending indices, each once, and "
+                f"indices[{position}] = {found} is not above the one before{later}"
+            )
+        return RowIndexError(
+            f"argument {name!r} of an earlier step: indices[{position}] = {found} is not a row of {n_rows}{later}"
+        )
