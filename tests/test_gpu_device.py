@@ -36,11 +36,25 @@ LONG = np.int64(200_000_000)  # cycles: a tenth of a second
 # Anywhere.
 
 
-def test_without_cupy(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def none_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No device has been found before."""
+    monkeypatch.setattr(cupydevice, "_devices", {})
+
+
+def test_without_cupy(none_known: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(
-        DependencyError, match=r"so\.gpu\(0\) needs CuPy.*symopt\[cuda12\] or symopt\[cuda13\]"
-    ):
+    with pytest.raises(DependencyError, match=r"need CuPy: pip install symopt\[cuda12\] or symopt\[cuda13\]"):
+        cupy_device(0)
+
+
+def test_with_a_cupy_that_is_broken(
+    none_known: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "cupy.py").write_text("import absent_library")
+    monkeypatch.delitem(sys.modules, "cupy", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(DependencyError, match="need CuPy, which cannot be imported .*absent_library"):
         cupy_device(0)
 
 
@@ -64,15 +78,14 @@ def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         cupy_device(2)
 
 
-def test_without_nvrtc(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_nvrtc(none_known: None, monkeypatch: pytest.MonkeyPatch) -> None:
     nvrtc = pytest.importorskip("cupy.cuda").nvrtc
 
     def missing() -> None:
         raise RuntimeError("Failure finding libnvrtc.so")
 
-    monkeypatch.setattr(cupydevice, "_devices", {})
     monkeypatch.setattr(cupydevice, "_check_present", lambda cupy, device_id: None)
-    monkeypatch.setattr(nvrtc, "getVersion", missing, raising=True)
+    monkeypatch.setattr(nvrtc, "getVersion", missing)
     with pytest.raises(DependencyError, match=r"no NVRTC library.*symopt\[cuda12\] or symopt\[cuda13\]"):
         cupy_device(0)
 

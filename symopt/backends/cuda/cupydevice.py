@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DependencyError, DeviceError, DeviceMemoryError
+from ...errors import DeviceError, DeviceMemoryError
 from .cubins import cubins
 from .device import THREADS, Argument, Code, Device, DeviceArray, Function, HostArray, Source
-from .nvrtc import INSTALL, Compiled, architecture_for, load_nvrtc, supported
+from .nvrtc import Compiled, architecture_for, import_cupy, load_nvrtc, supported
 
 _lock = threading.Lock()
 _devices: dict[int, CupyDevice] = {}
@@ -28,25 +28,11 @@ def cupy_device(device_id: int) -> Device:
     """The device of so.gpu(device_id). DependencyError without CuPy or NVRTC; DeviceError if no such GPU answers."""
     with _lock:
         if device_id not in _devices:
-            cupy = _import_cupy(device_id)
+            cupy = import_cupy()
             _check_present(cupy, device_id)
             load_nvrtc()
             _devices[device_id] = CupyDevice(cupy, device_id)
         return _devices[device_id]
-
-
-def _import_cupy(device_id: int) -> Any:
-    try:
-        import cupy
-    except ModuleNotFoundError as error:
-        if error.name != "cupy":
-            raise DependencyError(
-                f"so.gpu({device_id}) needs CuPy, which lacks {error.name}: {INSTALL}"
-            ) from error
-        raise DependencyError(f"so.gpu({device_id}) needs CuPy: {INSTALL}") from error
-    except ImportError as error:
-        raise DependencyError(f"so.gpu({device_id}) needs CuPy, which cannot be imported: {error}") from error
-    return cupy
 
 
 def _check_present(cupy: Any, device_id: int) -> None:

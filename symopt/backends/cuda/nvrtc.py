@@ -61,14 +61,20 @@ def compile_cuda(text: str, architecture: str, ptx: bool = False) -> Compiled:
         nvrtc.destroyProgram(program)
 
 
-def load_nvrtc() -> Any:
-    """`cupy.cuda.nvrtc`, its library found. DependencyError otherwise."""
+def import_cupy() -> Any:
+    """The package `cupy`. DependencyError without it."""
     try:
-        from cupy.cuda import nvrtc
+        import cupy
     except ImportError as error:
         missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
-        what = "is not installed" if missing else f"cannot be imported ({str(error).strip()})"
-        raise DependencyError(f"CUDA code is compiled through CuPy, which {what}: {INSTALL}") from error
+        what = "" if missing else f", which cannot be imported ({str(error).strip()})"
+        raise DependencyError(f"so.gpu() and CUDA code need CuPy{what}: {INSTALL}") from error
+    return cupy
+
+
+def load_nvrtc() -> Any:
+    """`cupy.cuda.nvrtc`, its library found. DependencyError otherwise."""
+    nvrtc = import_cupy().cuda.nvrtc
     try:
         nvrtc.getVersion()
     except RuntimeError as error:  # cuda.pathfinder.DynamicLibNotFoundError is one
