@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _num_threads: int | None = None
 
@@ -31,6 +34,8 @@ def set_num_threads(count: int | None) -> None:
 
 def cache_dir() -> Path:
     """Where compiled code is kept between processes: SYMOPT_CACHE_DIR, else "symopt" in the user's cache directory."""
+    from pathlib import Path  # slow to import, and `import symopt` needs none
+
     given = os.environ.get("SYMOPT_CACHE_DIR")
     if given:
         return Path(given)

@@ -54,7 +54,7 @@ def test_with_a_cupy_that_is_broken(
     (tmp_path / "cupy.py").write_text("import absent_library")
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(DependencyError, match="need CuPy, which cannot be imported .*absent_library"):
+    with pytest.raises(DependencyError, match=r"need CuPy, which cannot be imported .*absent_library"):
         cupy_device(0)
 
 

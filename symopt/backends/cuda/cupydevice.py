@@ -57,7 +57,7 @@ class CupyDevice:
         self._architecture = architecture_for(self._device.compute_capability, supported())
         self._lock = threading.Lock()
         self._loaded: dict[Source, Code] = {}
-        self._staged = _Copies(np.zeros(0))
+        self._in_flight = _Copies(np.zeros(0))  # all there are, watched by somebody or not
         self._watched: dict[int, tuple[weakref.ref[Any], _Copies]] = {}
         self.multiprocessors: int = self._device.attributes["MultiProcessorCount"]
 
@@ -87,7 +87,7 @@ class CupyDevice:
             staged = self._pinned(source.shape, source.dtype)
             staged[...] = source
             target.set(staged)  # returns before the copy is done, since the memory is pinned
-            self._staged.add(self._event(), staged)
+            self._in_flight.add(self._event(), staged)
 
     def download(self, source: DeviceArray) -> HostArray:
         with self._device:
@@ -98,7 +98,9 @@ class CupyDevice:
         copies = self._copies_of(source)
         with self._device:
             host = source.get(out=self._pinned(source.shape, source.dtype), blocking=False)
-            copies.add(self._event(), host)
+            event = self._event()
+            copies.add(event, host)
+            self._in_flight.add(event, host)
         return copies.latest
 
     def load(self, sources: Sequence[Source]) -> list[Code]:
