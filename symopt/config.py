@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _num_threads: int | None = None
 
@@ -26,3 +30,13 @@ def set_num_threads(count: int | None) -> None:
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise ValueError(f"set_num_threads takes a positive integer or None, got {count!r}")
     _num_threads = count
+
+
+def cache_dir() -> Path:
+    """Where compiled code is kept between processes: SYMOPT_CACHE_DIR, else "symopt" in the user's cache directory."""
+    from pathlib import Path  # slow to import, and `import symopt` needs none
+
+    given = os.environ.get("SYMOPT_CACHE_DIR")
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "symopt"

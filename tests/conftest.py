@@ -1,17 +1,55 @@
 """Options of the test suite, and what every test leaves behind: nothing."""
 
+import functools
+import os
 from collections.abc import Iterator
 
 import pytest
 
 import symopt as so
 from symopt.backends import launch
+<<<<<<< HEAD
 from symopt.codegen.nodes import BLOCK
+=======
+from symopt.backends.cuda.cupydevice import cupy_device
+from symopt.backends.cuda.nvrtc import load_nvrtc
+from symopt.codegen.emit import BLOCK
+from symopt.errors import SymoptError
+>>>>>>> nvrtc
 from symopt.opdef import OPS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden/*.txt anew")
+
+
+@functools.cache
+def no_gpu() -> str:
+    """Why no test can run on a GPU here, or nothing."""
+    try:
+        cupy_device(0)
+    except SymoptError as error:
+        return str(error)
+    return ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked gpu are skipped without one; with SYMOPT_GPU=1 they fail, so that such a run is none of skips."""
+    if item.get_closest_marker("gpu") and no_gpu():
+        if os.environ.get("SYMOPT_GPU") == "1":
+            pytest.fail(no_gpu(), pytrace=False)
+        pytest.skip(no_gpu())
+
+
+@pytest.fixture(scope="session")
+def nvrtc() -> None:
+    """For tests that compile CUDA code: skipped where nothing can, which where CI is set is a failure."""
+    try:
+        load_nvrtc()
+    except so.errors.DependencyError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)

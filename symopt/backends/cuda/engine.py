@@ -10,6 +10,7 @@ import numpy as np
 
 from ...codegen.cuda.layout import COPY_FIELDS, dtype_of_fields
 from ...codegen.cuda.text import cuda_text, service_text
+from ...errors import AttributeValueError, RowIndexError
 from ...passes.ir import LIBRARY, STANDARD, Kernel, Launch, Program
 from ..base import Memory, Numbers, Place, places
 from ..routinelaunch import RoutineLaunch
@@ -33,6 +34,10 @@ class CudaEngine:
         self._has_host_writes = any(v.host for v in program.lowered.writes.values())
         self._before: deque[tuple[int, dict[str, float]]] = deque()
         self._places: dict[str | int, list[tuple[CudaLaunch, Place]]] | None = None
+        if capture and any(launch.kernel.mode == LIBRARY for launch in program.launches):
+            raise AttributeValueError(
+                "capture=True: this graph calls routines of libraries, which are not recorded"
+            )
         with device.current():
             self._load()
 
@@ -117,28 +122,30 @@ class CudaEngine:
         """Forget what was kept of steps that passed; take back the numbers of those that did not."""
         try:
             passed = gradients.passed()
-        except IndexError:
-            self._take_back(gradients.passed_before_fault)
+        except RowIndexError:
+            for count, numbers in self._before:
+                if count == gradients.passed_before_fault:
+                    self.memory.numbers.update(numbers)
+            self._before.clear()
+            self.stale = True
             raise
-        while passed is not None and self._before and self._before[0][0] < passed:
+        while self._before and self._before[0][0] < passed:
             self._before.popleft()
-
-    def _take_back(self, passed: int) -> None:
-        for count, numbers in self._before:
-            if count == passed:
-                self.memory.numbers.update(numbers)
-        self._before.clear()
-        self.stale = True
 
     def run(self) -> None:
         with self.device.current():
-            for launch in self._own:
-                launch.upload()
+            changed = [launch.upload() for launch in self._own]
+            if self.gradients is not None:
+                changed.append(self.gradients.upload())
             copies = self._copies.address() if self.program.copies else 0
-            if self._capture:
-                self._recorded(copies)()
-            else:
+            if not self._capture:
                 self._enqueue(copies)
+            else:
+                if self._replay is None or any(changed):
+                    self._replay = self.device.capture(lambda: self._enqueue(copies))
+                self._replay()
+            if self.gradients is not None:
+                self.gradients.look()
             if self._has_host_writes:
                 self._commit()
 
@@ -146,7 +153,7 @@ class CudaEngine:
         """Every launch of the step, in order."""
         gate = 0
         if self.gradients is not None:
-            self.gradients.run()
+            self.gradients.check()
             gate = self.gradients.address
         for launch in self.launches:
             launch.run()
@@ -154,15 +161,12 @@ class CudaEngine:
             arguments = (np.uint64(copies), np.int32(len(self.program.copies)), np.uint64(gate))
             self.device.launch(self._service["copy"], self.device.multiprocessors * 4, arguments)
 
-    def _recorded(self, copies: int) -> Callable[[], None]:
-        raise NotImplementedError
-
     def _commit(self) -> None:
-        """Store the numbers of the host; keep what they were, until it is known that the step passed."""
+        """Store the numbers of the host; keep what they were until it is known that the step passed."""
         if self.gradients is not None:
-            before = {n: self.memory.numbers[n] for n, v in self.program.lowered.writes.items() if v.host}
-            count = self._before[-1][0] + 1 if self._before else self.gradients.started
-            self._before.append((count, before))
+            written = [name for name, value in self.program.lowered.writes.items() if value.host]
+            before = {name: self.memory.numbers[name] for name in written}
+            self._before.append((self.gradients.started - 1, before))
         self.numbers.commit()
 
     def synchronize(self) -> None:

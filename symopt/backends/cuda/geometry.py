@@ -26,7 +26,7 @@ def shifts(kernel: Kernel, cols: HostArray) -> HostArray:
     if kernel.mode == REDUCE:
         return np.full(len(cols), team.bit_length() - 1)
     vectors = np.clip(-(-cols // width), 1, team)
-    found = np.ceil(np.log2(vectors)).astype(np.int64)
+    found: HostArray = np.ceil(np.log2(vectors)).astype(np.int64)
     found[cols > BLOCK] = THREADS.bit_length() - 1
     return found
 

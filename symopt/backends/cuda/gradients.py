@@ -1,4 +1,4 @@
-"""Row-sparse gradients on a device: their indices checked there, before anything is written, and sorted if they must be.
+"""Row-sparse gradients on a device: their indices checked there before anything is written, and sorted if need be.
 
 Nothing here waits for the device. A wrong index closes the gate: no kernel of that step or of a later one writes, until
 the host has seen it and raised the error.
@@ -14,7 +14,8 @@ import numpy as np
 from ...codegen.cuda.layout import LISTING_FIELDS, dtype_of_fields
 from ...errors import RowIndexError, StorageError
 from ...sparse import RowSparseArray
-from .device import Code, Device, DeviceArray
+from .device import THREADS, Code, Device, DeviceArray
+from .geometry import PER_MULTIPROCESSOR
 from .tables import Table
 
 OPEN = np.uint64(2**64 - 1)  # no fault; service.cuh
@@ -49,11 +50,12 @@ class Gradients:
         self._keep: list[Any] = []  # arrays that a running step reads
         self._checked: dict[str, DeviceArray] = {}
         self._seen: Callable[[], Any] | None = None
+        self.started = 0  # steps since the gate was opened
         self._open()
 
     def _open(self) -> None:
         self.device.upload(self.gate, np.array([OPEN, 0], np.uint64))
-        self._seen = None
+        self.started = 0
 
     @property
     def address(self) -> int:
@@ -85,33 +87,47 @@ class Gradients:
                 self._listings.host[k] = given
                 self._listings.changed = True
 
-    def run(self) -> None:
-        """Check the indices on the device; kernels launched after this write nothing if one is wrong."""
+    def upload(self) -> bool:
+        """Bring to the device where the gradients are; whether `check` has other arguments than before."""
         entries = max([g.listed for g in self.places.values()] + [len(s) for s in self.slots.values()])
-        grid = max(1, min(-(-entries // 256), self.device.multiprocessors * 8))
-        arguments = (np.uint64(self._listings.address()), np.int32(len(self.names)), np.uint64(self.address))
+        grid = max(1, min(-(-entries // THREADS), self.device.multiprocessors * PER_MULTIPROCESSOR))
+        call = (grid, self._listings.address())
+        changed, self._call = call != self._call, call
+        return changed
+
+    _call = (0, 0)
+
+    def check(self) -> None:
+        """Check the indices on the device; kernels launched after this write nothing if one is wrong."""
+        grid, listings = self._call
+        arguments = (np.uint64(listings), np.int32(len(self.names)), np.uint64(self.address))
         self.device.launch(self.code["check"], grid, arguments)
         if self.slots or self.counts:
             self.device.launch(self.code["mark"], grid, arguments)
-        self._seen = self.device.watch(self.gate)
 
-    def passed(self) -> int | None:
-        """How many steps have passed since the gate was opened, as far as the host knows; None if it has heard nothing.
-        RowIndexError if one has not: then the gate is open again."""
+    def look(self) -> None:
+        """Have what the step found brought to the host, whenever it is done."""
+        self._seen = self.device.watch(self.gate)
+        self.started += 1
+
+    def passed(self) -> int:
+        """How many steps since the gate was opened are known to have passed. RowIndexError if one has not: then the
+        gate is open again, and `passed_before_fault` says how many had."""
         if self._seen is None:
-            return None
+            return 0
         fault, count = (int(x) for x in self._seen())
-        if fault == int(OPEN):
+        if fault in (0, int(OPEN)):  # 0: no word of it has come back yet
             return count
-        self.device.synchronize()
         fault, self.passed_before_fault = (int(x) for x in self.device.download(self.gate))
         self._open()
+        self._seen = self.device.watch(self.gate)
+        self.device.synchronize()  # from here on no old word is seen
         raise self._error(fault)
 
     passed_before_fault = 0
 
     def _error(self, fault: int) -> RowIndexError:
-        k, position = fault >> ENTRY_BITS, fault & ((1 << ENTRY_BITS) - 1)
+        k, position = (fault >> ENTRY_BITS) - 1, fault & ((1 << ENTRY_BITS) - 1)
         name = self.names[k]
         n_rows, ascending = (int(self._listings.host[k][field]) for field in ("n_rows", "ascending"))
         indices = self._checked[name]

@@ -192,20 +192,27 @@ class CudaLaunch:
             self.numbers["stride"] = 0 if shared else len(columns)
             self._uploaded = False
 
-    def upload(self) -> None:
-        """Bring to the device what changed since the last step."""
+    def upload(self) -> bool:
+        """Bring to the device what changed since the last step; whether the kernels have other arguments than before.
+        Numbers given by value are not such: they are read at each launch."""
         if self._uncut:
             self._cut()
         elif self._stale:
             self._fill()
         if self._uploaded:
-            return
-        self.numbers["table"] = 0 if self._by_value else self._rows_of_numbers.address()
-        gate = np.uint64(self.gate)
-        self._run = (np.uint64(self._table.address()), np.int32(len(self.chunks)), self.numbers, gate)
-        if self._folds is not None:
-            self._finish = (np.uint64(self._folds.address()), np.int32(len(self.units)), gate)
+            return False
         self._uploaded = True
+        self.numbers["table"] = 0 if self._by_value else self._rows_of_numbers.address()
+        folds = self._folds.address() if self._folds is not None else 0
+        call = (self._table.address(), len(self.chunks), int(self.numbers["table"][0]), folds)
+        if call == self._call:
+            return False
+        self._call, gate = call, np.uint64(self.gate)
+        self._run = (np.uint64(call[0]), np.int32(call[1]), self.numbers, gate)
+        self._finish = (np.uint64(folds), np.int32(len(self.units)), gate)
+        return True
+
+    _call = (0, -1, 0, 0)
 
     def run(self) -> None:
         """One call of each kernel, on the current stream."""
