@@ -8,14 +8,10 @@ import pytest
 
 import symopt as so
 from symopt.backends import launch
-<<<<<<< HEAD
-from symopt.codegen.nodes import BLOCK
-=======
 from symopt.backends.cuda.cupydevice import cupy_device
 from symopt.backends.cuda.nvrtc import load_nvrtc
-from symopt.codegen.emit import BLOCK
+from symopt.codegen.nodes import BLOCK
 from symopt.errors import SymoptError
->>>>>>> nvrtc
 from symopt.opdef import OPS
 
 
