@@ -17,6 +17,9 @@ from symopt.opdef import OPS
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden/*.txt anew")
+    parser.addoption(
+        "--all-kernels", action="store_true", help="compile and emulate every CUDA kernel, not a sample"
+    )
 
 
 @functools.cache

@@ -31,6 +31,7 @@ class CudaEngine:
         self.stale = True  # some number changed since the launches took them
         self._capture = capture
         self._replay: Callable[[], None] | None = None
+        self._launched = False
         self._has_host_writes = any(v.host for v in program.lowered.writes.values())
         self._before: deque[tuple[int, dict[str, float]]] = deque()
         self._places: dict[str | int, list[tuple[CudaLaunch, Place]]] | None = None
@@ -138,8 +139,9 @@ class CudaEngine:
             if self.gradients is not None:
                 changed.append(self.gradients.upload())
             copies = self._copies.address() if self.program.copies else 0
-            if not self._capture:
-                self._enqueue(copies)
+            if not self._capture or not self._launched:
+                self._enqueue(copies)  # a kernel is launched once before it is recorded: that loads it
+                self._launched, self._replay = True, None
             else:
                 if self._replay is None or any(changed):
                     self._replay = self.device.capture(lambda: self._enqueue(copies))
