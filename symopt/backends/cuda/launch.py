@@ -71,7 +71,7 @@ class CudaLaunch:
         if self.kernel.mode == LISTED:
             return np.zeros(len(self.sizes), np.int64)
         if by_rows(self.kernel):
-            return np.where(self.sizes > 0, self.n_rows, 0)
+            return self.n_rows.copy()  # those of no column too: they may have a state
         return self.sizes
 
     def _make_partials(self) -> None:
@@ -165,9 +165,8 @@ class CudaLaunch:
         self.gradients[tensor] = gradient
         self.bases[tensor, self.kernel.sparse] = gradient.data
         self._stale = True
-        entries = gradient.listed if self.cols[tensor] else 0
-        if self.kernel.mode == LISTED and self.units[tensor] != entries:
-            self.units[tensor] = entries
+        if self.kernel.mode == LISTED and self.units[tensor] != gradient.listed:
+            self.units[tensor] = gradient.listed
             self._uncut = True
 
     def take_numbers(self, numbers: Numbers) -> None:
