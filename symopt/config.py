@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 _num_threads: int | None = None
 
@@ -26,3 +27,16 @@ def set_num_threads(count: int | None) -> None:
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise ValueError(f"set_num_threads takes a positive integer or None, got {count!r}")
     _num_threads = count
+
+
+def cache_dir() -> Path:
+    """Where compiled code is kept between runs: SYMOPT_CACHE_DIR, else symopt/ in the user's cache directory."""
+    given = os.environ.get("SYMOPT_CACHE_DIR")
+    return (
+        Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "symopt"
+    )
+
+
+def cxx() -> str | None:
+    """The C++ compiler that the user asks for: CXX, as build tools read it."""
+    return os.environ.get("CXX") or None
