@@ -40,3 +40,8 @@ def cache_dir() -> Path:
     if given:
         return Path(given)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "symopt"
+
+
+def cxx() -> str | None:
+    """The C++ compiler that the user asks for: CXX, as build tools read it."""
+    return os.environ.get("CXX") or None
