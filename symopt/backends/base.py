@@ -89,7 +89,10 @@ def places(launch: Launch, program: Program) -> Iterator[tuple[str | int, Place]
 
 
 class Engine(Protocol):
-    """Runs a program on a memory."""
+    """Runs a program on a memory. `stale`: whether some number changed since the last step."""
+
+    stale: bool
+    numbers: Numbers
 
     def prepare(self) -> None:
         """Check what can go wrong; nothing has been written when this raises."""

@@ -123,7 +123,8 @@ class Emulator:
         pass
 
     def capture(self, run: Callable[[], None]) -> Callable[[], None]:
-        self._recorded = recorded = []
+        recorded: list[tuple[_Function, int, list[HostArray], int]] = []
+        self._recorded = recorded
         try:
             run()
         finally:
