@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_engines import STORAGES, UPDATES, bits, is_inexact, random_array, run
+from test_engines import STORAGES, UPDATES, bits, disagreement, random_array
+from where import Emulated
 
 from symopt import sym
 from symopt.backends import choose
@@ -47,25 +48,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_emulator_equals_reference(
-    case: tuple[OpDef, str, str], devices: Any, cxx: None, monkeypatch: pytest.MonkeyPatch
+    case: tuple[OpDef, str, str], cxx: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every shape, with chunks so small that there are many, in four orders of threads, on 1 and on 3 processors."""
-    op, storage, dtype = case
     monkeypatch.setattr(geometry, "CHUNK", 2048)
-    for shape in SHAPES:
-        if (shape == () and storage != "dense") or (op.is_matrix and len(shape) < 2):
-            continue
-        seed = f"{op.name}{storage}{dtype}{shape}"
-        expected = run(op, storage, dtype, shape, "reference", seed)
-        for order in SEEDS:
-            devices(order, 1 + order % 3)
-            found = run(op, storage, dtype, shape, "emulator", seed)
-            for a, b in zip(expected, found, strict=True):
-                if is_inexact(op):
-                    tolerance = {"float64": 1e-9, "float32": 1e-4}.get(dtype, 2e-2)
-                    np.testing.assert_allclose(a.astype(float), b.astype(float), tolerance, tolerance)
-                else:
-                    assert np.array_equal(bits(a), bits(b)), f"shape {shape}, schedule {order}"
+    assert not disagreement(*case, [Emulated(order, 1 + order % 3) for order in SEEDS], SHAPES)
 
 
 # ---- sizes, alignment, many tensors

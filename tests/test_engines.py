@@ -1,11 +1,12 @@
 """Reference against native, bit for bit: every update op, storage, dtype, thread count and odd shape."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
+from where import Host, Where, put_all
 
 import symopt as so
 from symopt import sym
@@ -83,9 +84,10 @@ def state_shape(op: OpDef, spec: Input, shape: tuple[int, ...]) -> tuple[int, ..
 
 
 def run(
-    op: OpDef, storage: str, dtype: str, shape: tuple[int, ...], engine: str, seed: str
+    op: OpDef, storage: str, dtype: str, shape: tuple[int, ...], engine: str | Where, seed: str
 ) -> list[np.ndarray]:
-    """Two steps of an op; the weight and states after them."""
+    """Two steps of an op on an engine of the processor, or somewhere else; the weight and states after them."""
+    where = Host(engine) if isinstance(engine, str) else engine
     rng = np.random.default_rng(zlib.crc32(seed.encode()))
     edges = not is_inexact(op)
     weight, grad = random_array(rng, shape, dtype, edges), random_array(rng, shape, dtype, edges)
@@ -109,11 +111,39 @@ def run(
     given: Any = (
         grad if storage == "dense" else sparse_array(rng, shape, dtype, storage == "duplicates", edges)
     )
-    arrays = {"new": weight, "given": given, **others}
-    executor = node.bind(so.cpu(), args=arrays, aux_states=states, engine=engine)
+    args = put_all(where, {"new": weight, "given": given, **others})
+    states = put_all(where, states)
+    executor = where.bind(node, args, states)
     executor.forward()
     executor.forward()
-    return [weight, *states.values()]
+    where.check()
+    return [where.get(x) for x in (args["new"], *states.values())]
+
+
+def disagreement(
+    op: OpDef, storage: str, dtype: str, wheres: Sequence[Where], shapes: Sequence[tuple[int, ...]]
+) -> str:
+    """How an op first differs somewhere from the interpreter, on one of `shapes`; nothing if it does not."""
+    for shape in shapes:
+        if (shape == () and storage != "dense") or (op.is_matrix and len(shape) < 2):
+            continue
+        seed = f"{op.name}{storage}{dtype}{shape}"
+        expected = run(op, storage, dtype, shape, "reference", seed)
+        for where in wheres:
+            found = run(op, storage, dtype, shape, where, seed)
+            for k, (a, b) in enumerate(zip(expected, found, strict=True)):
+                if not agree(op, dtype, a, b):
+                    return f"{storage}, shape {shape}, {where}: array {k} differs"
+    return ""
+
+
+def agree(op: OpDef, dtype: str, expected: np.ndarray, found: np.ndarray) -> bool:
+    """Whether arrays are equal, bit for bit; but for the last digits, where those are the platform's."""
+    if not is_inexact(op):
+        return np.array_equal(bits(expected), bits(found))
+    tolerance = {"float64": 1e-9, "float32": 1e-4}.get(dtype, 2e-2)
+    a, b = expected.astype(float), found.astype(float)
+    return np.allclose(a, b, tolerance, tolerance, equal_nan=True)
 
 
 def cases() -> Iterator[Any]:
@@ -125,19 +155,7 @@ def cases() -> Iterator[Any]:
 
 @pytest.mark.parametrize(("op", "storage", "dtype"), list(cases()))
 def test_native_equals_reference(op: OpDef, storage: str, dtype: str, shared_early: None) -> None:
-    for shape in SHAPES:
-        if (shape == () and storage != "dense") or (op.is_matrix and len(shape) < 2):
-            continue
-        seed = f"{op.name}{storage}{dtype}{shape}"
-        reference = run(op, storage, dtype, shape, "reference", seed)
-        for threads in (1, 2):
-            so.set_num_threads(threads)
-            for a, b in zip(reference, run(op, storage, dtype, shape, "native", seed), strict=True):
-                if is_inexact(op):
-                    tolerance = {"float64": 1e-9, "float32": 1e-4}.get(dtype, 2e-2)
-                    np.testing.assert_allclose(a.astype(float), b.astype(float), tolerance, tolerance)
-                else:
-                    assert np.array_equal(bits(a), bits(b)), f"shape {shape}, {threads} threads"
+    assert not disagreement(op, storage, dtype, [Host("native", 1), Host("native", 2)], SHAPES)
 
 
 def arguments(
@@ -148,25 +166,34 @@ def arguments(
     return arrays, required(op) | {k: v for k, v in attrs.items() if k in op.attrs}
 
 
-@pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("op", ORDINARY, ids=[op.name for op in ORDINARY])
-def test_ordinary_ops_equal_reference(op: OpDef, dtype: str) -> None:
+def ordinary_disagreement(op: OpDef, dtype: str, where: Where) -> str:
+    """How an ordinary op somewhere first differs from the interpreter; nothing if it does not."""
     rng = np.random.default_rng(zlib.crc32(op.name.encode()))
     over: list[dict[str, Any]] = [{"axis": None}, {"axis": (1,)}, {"axis": (1,), "keepdims": True}]
     variants = over if "axis" in op.attrs else [{}]
     for shape in [(37, 51), (1, 1), (4, 0), (3, 9001)]:
         arrays, attrs = arguments(op, rng, shape, dtype)
+        given = {f"x{k}": x for k, x in enumerate(arrays)}
         for variant in variants:
-            variables = [sym.var(f"x{k}") for k in range(len(arrays))]
-            node = getattr(sym, op.name)(*variables, **attrs, **variant)
-            bound = {f"x{k}": x for k, x in enumerate(arrays)}
-            one, other = (node.bind(args=bound, engine=e).forward()[0] for e in ("reference", "native"))
+            node = getattr(sym, op.name)(*map(sym.var, given), **attrs, **variant)
+            one, other = (
+                place.get(place.bind(node, put_all(place, given), {}).forward()[0])
+                for place in (Host(), where)
+            )
+            rough = 1e-2 if one.itemsize < 4 else 1e-5
             if is_inexact(op):
-                np.testing.assert_allclose(
-                    one.astype(float), other.astype(float), rtol=1e-2 if one.itemsize < 4 else 1e-5
-                )
+                same = np.allclose(one.astype(float), other.astype(float), rough, equal_nan=True)
             else:
-                assert np.array_equal(bits(one), bits(other)), f"shape {shape} {variant}"
+                same = np.array_equal(bits(one), bits(other))
+            if not same:
+                return f"shape {shape} {variant}, {where}"
+    return ""
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("op", ORDINARY, ids=[op.name for op in ORDINARY])
+def test_ordinary_ops_equal_reference(op: OpDef, dtype: str) -> None:
+    assert not ordinary_disagreement(op, dtype, Host("native"))
 
 
 NUMPY: dict[str, Any] = {
