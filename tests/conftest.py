@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from where import Emulated, OnGpu, Where
 
 import symopt as so
 from symopt.backends import launch
@@ -80,3 +81,18 @@ def cxx() -> None:
         if os.environ.get("CI"):
             pytest.fail(str(error), pytrace=False)
         pytest.skip(str(error))
+
+
+PLACES = [
+    *(pytest.param(Emulated(seed, count), id=f"emulated{seed}") for seed, count in ((0, 2), (5, 1), (7, 3))),
+    pytest.param(OnGpu(), id="gpu", marks=pytest.mark.gpu),
+]
+
+
+@pytest.fixture(params=PLACES)
+def where(request: pytest.FixtureRequest) -> Where:
+    """An emulated device under several orders of threads, and a GPU."""
+    place: Where = request.param
+    if not place.is_gpu:
+        request.getfixturevalue("cxx")
+    return place
