@@ -1,17 +1,32 @@
-# make demo | test | torch | check | docs | bench | conformance | clean.
+# make demo | test | test-cuda | torch | gpu | check | docs | bench | bench-gpu | conformance | clean.
 # PYTHON is the interpreter that .venv is made with (3.11 or newer).
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test torch check docs bench conformance clean
+.PHONY: demo test test-cuda torch gpu check docs bench bench-gpu conformance clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/digits.py
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# What `make test` samples, without a GPU: every kernel compiled for three architectures, every op emulated, and the golden
+# suites on the emulator. Half an hour on two cores; a C++ compiler is needed.
+GOLDEN := tests/test_golden.py tests/test_golden_keras.py tests/test_golden_monolith.py
+test-cuda: .venv/.dev
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --all-kernels tests/test_cuda_text.py tests/test_emulated.py
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --on-emulator $(GOLDEN)
+
+# On a machine with a GPU, with a Python that has CuPy, pytest and pytest-xdist: these two install nothing.
+GPU_ARGS ?= -n 8
+gpu:
+	SYMOPT_GPU=1 $(PYTHON) -m pytest $(GPU_ARGS) -m gpu
+
+bench-gpu:
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py
 
 # What `make test` skips without torch.
 torch: .venv/.torch

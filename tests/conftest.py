@@ -1,15 +1,18 @@
 """Options of the test suite, and what every test leaves behind: nothing."""
 
 import functools
+import hashlib
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from where import Emulated, OnGpu, Where
 
 import symopt as so
 from symopt.backends import launch
-from symopt.backends.cuda import hostcompiler
+from symopt.backends.cuda import emulator, hostcompiler
+from symopt.backends.cuda import nvrtc as nvrtc_module
 from symopt.backends.cuda.cupydevice import cupy_device
 from symopt.backends.cuda.nvrtc import load_nvrtc
 from symopt.codegen.nodes import BLOCK
@@ -22,6 +25,47 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-kernels", action="store_true", help="compile and emulate every CUDA kernel, not a sample"
     )
+
+
+# ---- what ran
+
+
+_of_workers: dict[str, set[str]] = {"compiled": set(), "emulated": set()}
+
+
+def _kernels() -> dict[str, set[str]]:
+    """Digests of the kernels that this process compiled with NVRTC, and of those that it emulated."""
+    of = {"compiled": nvrtc_module._compiled, "emulated": emulator._emulated}
+    return {
+        what: {hashlib.sha256("\0".join(k).encode()).hexdigest() for k in kernels}
+        for what, kernels in of.items()
+    }
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)  # of a worker of xdist
+    if output is not None:
+        output["kernels"] = {what: sorted(kernels) for what, kernels in _kernels().items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    for what, kernels in getattr(node, "workeroutput", {}).get("kernels", {}).items():
+        _of_workers[what].update(kernels)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How much CUDA was tested: kernels that several workers had count once."""
+    compiled, emulated = (len(_of_workers[what] | own) for what, own in _kernels().items())
+    ran = [r for kind in ("passed", "failed") for r in terminalreporter.stats.get(kind, [])]
+    on_gpu = sum("gpu" in r.keywords for r in ran)
+    terminalreporter.write_sep("-", "CUDA")
+    terminalreporter.write_line(
+        f"{compiled} kernels compiled by NVRTC, {emulated} kernels emulated, {on_gpu} tests run on a GPU"
+    )
+
+
+# ---- what is there
 
 
 @functools.cache

@@ -20,6 +20,7 @@ OPTIONS = (
     "--ptxas-options=-v",  # writes Resources to the log; no instruction depends on it
 )
 _NAME = "kernels.cu"  # of the text, in NVRTC's messages
+_compiled: set[tuple[str, str]] = set()
 
 
 class Resources(NamedTuple):
@@ -53,12 +54,19 @@ def compile_cuda(text: str, architecture: str, ptx: bool = False) -> Compiled:
         if ptx:
             return Compiled(nvrtc.getPTX(program), {})
         # CuPy takes the last byte of an ELF file for the end of a string and drops it; it is zero.
-        return Compiled(nvrtc.getCUBIN(program) + b"\0", _resources(nvrtc.getProgramLog(program)))
+        resources = _resources(nvrtc.getProgramLog(program))
+        _compiled.update((text, name) for name in resources)
+        return Compiled(nvrtc.getCUBIN(program) + b"\0", resources)
     except nvrtc.NVRTCError as error:
         log = nvrtc.getProgramLog(program)
         raise CompileError(_refusal(text, architecture, log or str(error))) from error
     finally:
         nvrtc.destroyProgram(program)
+
+
+def compiled_kernels() -> int:
+    """How many different kernels this process has compiled to machine code, for whatever architectures."""
+    return len(_compiled)
 
 
 def import_cupy() -> Any:
