@@ -3,11 +3,15 @@
 import functools
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import symopt as so
+from symopt import step
 from symopt.backends import launch
+from symopt.backends.base import Engine
+from symopt.backends.choose import make_engine
 from symopt.backends.cuda import hostcompiler
 from symopt.backends.cuda.cupydevice import cupy_device
 from symopt.backends.cuda.nvrtc import load_nvrtc
@@ -21,6 +25,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-kernels", action="store_true", help="compile and emulate every CUDA kernel, not a sample"
     )
+    parser.addoption(
+        "--on-emulator", action="store_true", help="run CUDA text, emulated, where LLVM's code would run"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--on-emulator"):
+        make = make_engine
+
+        def emulated(name: str, *rest: Any) -> Engine:
+            return make("reference" if name == "reference" else "emulator", *rest)
+
+        setattr(step, "make_engine", emulated)  # noqa: B010  where steps look it up
 
 
 @functools.cache
