@@ -158,6 +158,12 @@ class Executor:
             self._step.run()
             return list(self._step.outputs)
 
+    def synchronize(self) -> None:
+        """Wait until every step so far is done, on the device it runs on. RowIndexError if one was given a row that an
+        array does not have; neither that step nor one after it has then written anything."""
+        with self._lock:
+            self._step.synchronize()
+
     def _take(self, given: Mapping[str, Given]) -> None:
         with self._lock:
             self._step.take(given)
