@@ -262,8 +262,8 @@ class Executor:
         step = self._step
         return report.summary(step.types.order, step.program, step.memory, len(step.strided))
 
-    def source(self, form: Literal["text", "llvm", "asm"] = "text") -> str:
-        """The code of every kernel: readable text, LLVM IR, or this processor's assembly."""
+    def source(self, form: Literal["text", "llvm", "asm", "cuda"] = "text") -> str:
+        """The code of every kernel: readable text, LLVM IR, this processor's assembly, or CUDA C."""
         return report.source(self._step.program, form)
 
     def to_networkx(self) -> networkx.MultiDiGraph[Any]:
