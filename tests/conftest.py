@@ -1,12 +1,15 @@
 """Options of the test suite, and what every test leaves behind: nothing."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 
 import symopt as so
 from symopt.backends import launch
+from symopt.backends.cuda import hostcompiler
 from symopt.codegen.emit import BLOCK
+from symopt.errors import DependencyError
 from symopt.opdef import OPS
 
 
@@ -31,3 +34,14 @@ def shared_early(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(launch, "CHUNK", BLOCK)
     yield
     so.set_num_threads(None)
+
+
+@pytest.fixture(scope="session")
+def cxx() -> None:
+    """For tests that emulate: skips them where no C++ compiler is, and fails them where continuous integration runs."""
+    try:
+        hostcompiler.compiler()
+    except DependencyError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error))
+        pytest.skip(str(error))

@@ -45,33 +45,37 @@ def load(texts: Sequence[str]) -> list[ctypes.CDLL]:
 
     DependencyError without a compiler, CompilationError with what it says about a text.
     """
-    compiler = _compiler()
+    command = compiler()
     with ThreadPoolExecutor(config.num_threads()) as pool:
-        return list(pool.map(lambda text: _library(compiler, text), texts))
+        return list(pool.map(lambda text: _library(command, text), texts))
 
 
-def _library(compiler: Sequence[str], text: str) -> ctypes.CDLL:
-    path = _directory() / f"{_key(compiler, text)}.so"
+def _library(command: Sequence[str], text: str) -> ctypes.CDLL:
+    path = config.cache_dir() / "emulator" / f"{_key(command, text)}.so"
     if not _is_whole(path):
-        _compile(compiler, text, path)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _compile(command, text, path)
+        except OSError as error:
+            raise CompilationError(f"cannot write to {path.parent}: {error}; set SYMOPT_CACHE_DIR") from error
     return ctypes.CDLL(str(path))
 
 
-def _key(compiler: Sequence[str], text: str) -> str:
+def _key(command: Sequence[str], text: str) -> str:
     """Everything that the library depends on but the C library, which is linked when it is loaded."""
-    parts = (text, _headers(), " ".join((*compiler, *FLAGS)), _version(tuple(compiler)))
+    parts = (text, _headers(), " ".join((*command, *FLAGS)), _version(tuple(command)))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _compile(compiler: Sequence[str], text: str, path: Path) -> None:
+def _compile(command: Sequence[str], text: str, path: Path) -> None:
     _compiled.append(path)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         made = Path(scratch) / "library.so"
-        command = [*compiler, *FLAGS, f"-I{HERE}", "-x", "c++", "-", "-o", str(made), "-lm"]
-        done = subprocess.run(command, input=text.encode(), capture_output=True)
+        whole = [*command, *FLAGS, f"-I{HERE}", "-x", "c++", "-", "-o", str(made), "-lm"]
+        done = subprocess.run(whole, input=text.encode(), capture_output=True)
         if done.returncode:
             said = done.stderr.decode(errors="replace").splitlines()[:LINES_SHOWN]
-            raise CompilationError("\n  ".join([f"{compiler[0]} refuses the text:", *said]))
+            raise CompilationError("\n  ".join([f"{command[0]} refuses the text:", *said]))
         with made.open("ab") as file:
             file.write(hashlib.sha256(made.read_bytes()).digest())
         os.replace(made, path)
@@ -86,17 +90,8 @@ def _is_whole(path: Path) -> bool:
     return hashlib.sha256(content[:-32]).digest() == content[-32:]
 
 
-def _directory() -> Path:
-    path = config.cache_dir() / "emulator"
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise CompilationError(f"cannot write to {path}: {error.strerror}; set SYMOPT_CACHE_DIR") from error
-    return path
-
-
-def _compiler() -> tuple[str, ...]:
-    """CXX, else g++, else clang++."""
+def compiler() -> tuple[str, ...]:
+    """The command: CXX, else g++, else clang++. DependencyError when it is not there."""
     given = config.cxx()
     for command in [shlex.split(given)] if given else [["g++"], ["clang++"]]:
         if shutil.which(command[0]):
@@ -108,8 +103,8 @@ def _compiler() -> tuple[str, ...]:
 
 
 @cache
-def _version(compiler: tuple[str, ...]) -> str:
-    return subprocess.run([*compiler, "--version"], capture_output=True, text=True).stdout
+def _version(command: tuple[str, ...]) -> str:
+    return subprocess.run([*command, "--version"], capture_output=True, text=True).stdout
 
 
 @cache
