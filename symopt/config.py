@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _num_threads: int | None = None
 
@@ -30,11 +33,13 @@ def set_num_threads(count: int | None) -> None:
 
 
 def cache_dir() -> Path:
-    """Where compiled code is kept between runs: SYMOPT_CACHE_DIR, else symopt/ in the user's cache directory."""
+    """Where compiled code is kept between processes: SYMOPT_CACHE_DIR, else "symopt" in the user's cache directory."""
+    from pathlib import Path  # slow to import, and `import symopt` needs none
+
     given = os.environ.get("SYMOPT_CACHE_DIR")
-    return (
-        Path(given) if given else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "symopt"
-    )
+    if given:
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "symopt"
 
 
 def cxx() -> str | None:

@@ -9,6 +9,7 @@
     ├── GraphError                                            a cycle, one state written twice
     ├── FormatError                                           a file that is no symbol
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
+    ├── CompileError                                          a compiler refuses generated code
     └── DependencyError                                       an optional package is missing
 
 Every one is also the builtin a Python user would expect to catch.
@@ -82,6 +83,10 @@ class FormatError(SymoptError, ValueError):
 
 class NotImplementedForSymbol(SymoptError, TypeError):
     """Something arrays can do and symbols cannot."""
+
+
+class CompileError(SymoptError, RuntimeError):
+    """Generated code that a compiler refuses; the message quotes the compiler and the line."""
 
 
 class DependencyError(SymoptError, ImportError):

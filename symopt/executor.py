@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import report
 from .arrays import Array
+from .backends.choose import ENGINES
 from .binding import Given, allocate, as_shape, as_source, by_name, check_known
 from .context import Context
 from .dtypes import canonical
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     import networkx
 
     from .symbol import Symbol
-
-ENGINES = ("auto", "native", "reference")
 
 
 def bind(

@@ -1,8 +1,9 @@
 """The table of primitives: everything a formula may do, one line each.
 
-Columns: name, arity, what it is called in readable text, the NumPy function (the definition), the LLVM text, and
-the function that evaluates it on two float64 numbers of the host where NumPy's would not do.
-In LLVM text {t} is the type of the operands, {s} its suffix in intrinsic names, {b} the type of a condition.
+Columns: name, arity, what it is called in readable text, the NumPy function (the definition), the LLVM text, the CUDA
+text, and the function that evaluates it on two float64 numbers of the host where NumPy's would not do.
+In LLVM text {t} is the type of the operands, {s} its suffix in intrinsic names, {b} the type of a condition. In CUDA
+text {f} is the suffix of functions on float32. A primitive without LLVM text is more than an instruction there.
 
 Reductions fold with `combine` from `identity`, always in the order of the canonical sum (docs/semantics.md).
 """
@@ -27,6 +28,7 @@ class Prim(NamedTuple):
     text: str
     numpy: Callable[..., Any]
     llvm: str
+    cuda: str
     result: str = "same"
     host: Callable[..., float] | None = None
     exact: bool = True  # IEEE-rounded, the same bits everywhere
@@ -87,33 +89,39 @@ def _toward(x: npt.NDArray[Any], direction: npt.NDArray[Any]) -> npt.NDArray[Any
     return np.where((bits & 0x7FFF) == 0, from_zero, bits + away).view(np.asarray(x).dtype)
 
 
+def _call(function: str, arity: int = 1) -> str:
+    """A call of an LLVM intrinsic."""
+    operands = ", ".join(f"{{t}} {{{k}}}" for k in range(arity))
+    return f"call {{t}} @llvm.{function}.{{s}}({operands})"
+
+
 _TABLE = (
-    # name, arity, text, NumPy, LLVM
-    Prim("add", 2, "{0} + {1}", np.add, "fadd {t} {0}, {1}"),
-    Prim("sub", 2, "{0} - {1}", np.subtract, "fsub {t} {0}, {1}"),
-    Prim("mul", 2, "{0} * {1}", np.multiply, "fmul {t} {0}, {1}"),
-    Prim("div", 2, "{0} / {1}", np.divide, "fdiv {t} {0}, {1}"),
-    Prim("fmod", 2, "fmod({0}, {1})", np.fmod, "frem {t} {0}, {1}"),
-    Prim("neg", 1, "-{0}", np.negative, "fneg {t} {0}"),
-    Prim("abs", 1, "abs({0})", np.abs, "call {t} @llvm.fabs.{s}({t} {0})"),
-    Prim("sqrt", 1, "sqrt({0})", np.sqrt, "call {t} @llvm.sqrt.{s}({t} {0})"),
-    Prim("floor", 1, "floor({0})", np.floor, "call {t} @llvm.floor.{s}({t} {0})"),
-    Prim("ceil", 1, "ceil({0})", np.ceil, "call {t} @llvm.ceil.{s}({t} {0})"),
-    Prim("trunc", 1, "trunc({0})", np.trunc, "call {t} @llvm.trunc.{s}({t} {0})"),
-    Prim("rint", 1, "rint({0})", np.rint, "call {t} @llvm.rint.{s}({t} {0})"),  # halves to even
-    Prim("lt", 2, "{0} < {1}", np.less, "fcmp olt {t} {0}, {1}", "bool"),
-    Prim("le", 2, "{0} <= {1}", np.less_equal, "fcmp ole {t} {0}, {1}", "bool"),
-    Prim("eq", 2, "{0} == {1}", np.equal, "fcmp oeq {t} {0}, {1}", "bool"),
-    Prim("ne", 2, "{0} != {1}", np.not_equal, "fcmp une {t} {0}, {1}", "bool"),
-    Prim("and", 2, "{0} and {1}", np.logical_and, "and {b} {0}, {1}", "bool"),
-    Prim("or", 2, "{0} or {1}", np.logical_or, "or {b} {0}, {1}", "bool"),
-    Prim("where", 3, "{1} if {0} else {2}", np.where, "select {b} {0}, {t} {1}, {t} {2}"),
-    Prim("noise", 3, "noise({1}, {2})", _noise, ""),  # more than an instruction: codegen.rounding
-    Prim("toward", 2, "neighbour({0}, {1})", _toward, ""),
-    Prim("exp", 1, "exp({0})", np.exp, "call {t} @llvm.exp.{s}({t} {0})", "same", _exp, False),
-    Prim("log", 1, "log({0})", np.log, "call {t} @llvm.log.{s}({t} {0})", "same", _log, False),
-    Prim("tanh", 1, "tanh({0})", np.tanh, "call {t} @llvm.tanh.{s}({t} {0})", "same", math.tanh, False),
-    Prim("pow", 2, "{0} ** {1}", np.power, "call {t} @llvm.pow.{s}({t} {0}, {t} {1})", "same", _pow, False),
+    # name, arity, text, NumPy, LLVM, CUDA
+    Prim("add", 2, "{0} + {1}", np.add, "fadd {t} {0}, {1}", "{0} + {1}"),
+    Prim("sub", 2, "{0} - {1}", np.subtract, "fsub {t} {0}, {1}", "{0} - {1}"),
+    Prim("mul", 2, "{0} * {1}", np.multiply, "fmul {t} {0}, {1}", "{0} * {1}"),
+    Prim("div", 2, "{0} / {1}", np.divide, "fdiv {t} {0}, {1}", "{0} / {1}"),
+    Prim("fmod", 2, "fmod({0}, {1})", np.fmod, "frem {t} {0}, {1}", "fmod{f}({0}, {1})"),
+    Prim("neg", 1, "-{0}", np.negative, "fneg {t} {0}", "-{0}"),
+    Prim("abs", 1, "abs({0})", np.abs, _call("fabs"), "fabs{f}({0})"),
+    Prim("sqrt", 1, "sqrt({0})", np.sqrt, _call("sqrt"), "sqrt{f}({0})"),
+    Prim("floor", 1, "floor({0})", np.floor, _call("floor"), "floor{f}({0})"),
+    Prim("ceil", 1, "ceil({0})", np.ceil, _call("ceil"), "ceil{f}({0})"),
+    Prim("trunc", 1, "trunc({0})", np.trunc, _call("trunc"), "trunc{f}({0})"),
+    Prim("rint", 1, "rint({0})", np.rint, _call("rint"), "rint{f}({0})"),  # halves to even
+    Prim("lt", 2, "{0} < {1}", np.less, "fcmp olt {t} {0}, {1}", "{0} < {1}", "bool"),
+    Prim("le", 2, "{0} <= {1}", np.less_equal, "fcmp ole {t} {0}, {1}", "{0} <= {1}", "bool"),
+    Prim("eq", 2, "{0} == {1}", np.equal, "fcmp oeq {t} {0}, {1}", "{0} == {1}", "bool"),
+    Prim("ne", 2, "{0} != {1}", np.not_equal, "fcmp une {t} {0}, {1}", "{0} != {1}", "bool"),
+    Prim("and", 2, "{0} and {1}", np.logical_and, "and {b} {0}, {1}", "{0} && {1}", "bool"),
+    Prim("or", 2, "{0} or {1}", np.logical_or, "or {b} {0}, {1}", "{0} || {1}", "bool"),
+    Prim("where", 3, "{1} if {0} else {2}", np.where, "select {b} {0}, {t} {1}, {t} {2}", "{0} ? {1} : {2}"),
+    Prim("noise", 3, "noise({1}, {2})", _noise, "", "noise({0}, {1}, {2})"),
+    Prim("toward", 2, "neighbour({0}, {1})", _toward, "", "toward({0}, {1})"),
+    Prim("exp", 1, "exp({0})", np.exp, _call("exp"), "exp{f}({0})", "same", _exp, False),
+    Prim("log", 1, "log({0})", np.log, _call("log"), "log{f}({0})", "same", _log, False),
+    Prim("tanh", 1, "tanh({0})", np.tanh, _call("tanh"), "tanh{f}({0})", "same", math.tanh, False),
+    Prim("pow", 2, "{0} ** {1}", np.power, _call("pow", 2), "pow{f}({0}, {1})", "same", _pow, False),
 )
 PRIMS = {prim.name: prim for prim in _TABLE}
 

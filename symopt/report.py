@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .backends.base import Memory
 from .backends.jit import assembly
 from .backends.launch import bytes_moved, module_of
-from .codegen.emit import BLOCK, SIZES
+from .codegen.nodes import BLOCK, SIZES
 from .codegen.text import kernel_text
 from .errors import AttributeValueError, DependencyError
 from .expr import Extent, Node, origin
@@ -104,7 +104,7 @@ def source(program: Program, form: str) -> str:
 def _llvm(kernel: Kernel) -> str:
     if kernel.mode == LIBRARY:
         return "\n".join(f"; {line}" for line in kernel_text(kernel).splitlines()) + "\n"
-    return module_of(kernel)[0]
+    return module_of(kernel)
 
 
 def to_networkx(types: Types) -> networkx.MultiDiGraph[Any]:

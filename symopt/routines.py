@@ -30,13 +30,13 @@ class Routine(NamedTuple):
 
 def _matmul(x: Array, y: Array, out: Array) -> None:
     if x.shape[2] == 1:
-        np.multiply(x, y, out)  # an outer product has nothing to sum, and no library is faster at it
+        np.multiply(x, y, out=out)  # an outer product has nothing to sum, and no library is faster at it
     else:
-        np.matmul(x, y, out)
+        np.matmul(x, y, out=out)
 
 
 def _copy_transposed(x: Array, out: Array) -> None:
-    np.copyto(out, _transposed(x))
+    out[...] = _transposed(x)
 
 
 def _column_sum(x: Array, out: Array) -> None:
@@ -48,7 +48,7 @@ def _column_sum(x: Array, out: Array) -> None:
 
 def _spread(x: Array, out: Array) -> None:
     """The same numbers all along an axis of length 1."""
-    np.copyto(out, x)
+    out[...] = x
 
 
 ROUTINES = {

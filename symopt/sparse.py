@@ -34,6 +34,7 @@ class RowSparseArray:
     __slots__ = ("_data", "_indices", "_shape")
 
     stype = "row_sparse"
+    canonical = False
 
     def __init__(self, data: Any, indices: Any, shape: Sequence[SupportsIndex]) -> None:
         self._data: Array = _contiguous(as_array(data, "data of a row_sparse array", mutable=False))

@@ -11,8 +11,7 @@ import numpy as np
 
 from .arrays import Array
 from .backends.base import Memory
-from .backends.native import NativeEngine
-from .backends.reference import ReferenceEngine
+from .backends.choose import make_engine
 from .binding import Bound, Given, Ranges, as_dense, check_memory, check_names, check_same
 from .dtypes import to_numpy
 from .errors import DTypeError, GraphError, MissingArgumentError, built_at
@@ -109,11 +108,7 @@ class Step:
 
     def start(self, monitor: Monitor | None, variables: bool = False) -> None:
         """Make the engine: the interpreter when it was asked for or a monitor wants to see every value."""
-        self.engine: NativeEngine | ReferenceEngine
-        if self.engine_name == "reference" or monitor is not None:
-            self.engine = ReferenceEngine(self.program, self.memory, monitor, variables)
-        else:
-            self.engine = NativeEngine(self.program, self.memory)
+        self.engine = make_engine(self.engine_name, self.program, self.memory, monitor, variables)
 
     # ---- every step
 

@@ -1,20 +1,72 @@
 """Options of the test suite, and what every test leaves behind: nothing."""
 
+import functools
 import os
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 import symopt as so
+from symopt import step
 from symopt.backends import launch
+from symopt.backends.base import Engine
+from symopt.backends.choose import make_engine
 from symopt.backends.cuda import hostcompiler
-from symopt.codegen.emit import BLOCK
-from symopt.errors import DependencyError
+from symopt.backends.cuda.cupydevice import cupy_device
+from symopt.backends.cuda.nvrtc import load_nvrtc
+from symopt.codegen.nodes import BLOCK
+from symopt.errors import SymoptError
 from symopt.opdef import OPS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden/*.txt anew")
+    parser.addoption(
+        "--all-kernels", action="store_true", help="compile and emulate every CUDA kernel, not a sample"
+    )
+    parser.addoption(
+        "--on-emulator", action="store_true", help="run CUDA text, emulated, where LLVM's code would run"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--on-emulator"):
+        make = make_engine
+
+        def emulated(name: str, *rest: Any) -> Engine:
+            return make("reference" if name == "reference" else "emulator", *rest)
+
+        setattr(step, "make_engine", emulated)  # noqa: B010  where steps look it up
+
+
+@functools.cache
+def no_gpu() -> str:
+    """Why no test can run on a GPU here, or nothing."""
+    try:
+        cupy_device(0)
+    except SymoptError as error:
+        return str(error)
+    return ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Tests marked gpu are skipped without one; with SYMOPT_GPU=1 they fail, so that such a run is none of skips."""
+    if item.get_closest_marker("gpu") and no_gpu():
+        if os.environ.get("SYMOPT_GPU") == "1":
+            pytest.fail(no_gpu(), pytrace=False)
+        pytest.skip(no_gpu())
+
+
+@pytest.fixture(scope="session")
+def nvrtc() -> None:
+    """For tests that compile CUDA code: skipped where nothing can, which where CI is set is a failure."""
+    try:
+        load_nvrtc()
+    except so.errors.DependencyError as error:
+        if os.environ.get("CI"):
+            pytest.fail(str(error), pytrace=False)
+        pytest.skip(str(error))
 
 
 @pytest.fixture(autouse=True)
@@ -38,10 +90,10 @@ def shared_early(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def cxx() -> None:
-    """For tests that emulate: skips them where no C++ compiler is, and fails them where continuous integration runs."""
+    """For tests that emulate: skipped where no C++ compiler is, which where CI is set is a failure."""
     try:
         hostcompiler.compiler()
-    except DependencyError as error:
+    except SymoptError as error:
         if os.environ.get("CI"):
-            pytest.fail(str(error))
+            pytest.fail(str(error), pytrace=False)
         pytest.skip(str(error))

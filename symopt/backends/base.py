@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from ..build import Builder
+from ..dtypes import ITEMSIZE
 from ..expr import Extent, Node, toposort
 from ..hostmath import HostProgram
-from ..passes.ir import Attribute, HostCall, Program, Source, Value
+from ..passes.ir import Attribute, HostCall, Launch, Program, Source, Value
 from ..passes.simplify import simplify
 from ..sparse import RowSparseArray
 
@@ -69,8 +71,28 @@ class Numbers:
                 self.memory.numbers[name] = self.values[id(value)]
 
 
+class Place(NamedTuple):
+    """Where a launch has the address of an array: of which tensor, which buffer, how far into the array it points."""
+
+    tensor: int
+    buffer: int
+    offset: int  # bytes
+
+
+def places(launch: Launch, program: Program) -> Iterator[tuple[str | int, Place]]:
+    """The storage of every array that a launch points at. Sparse gradients have none: they are read at each step."""
+    for t, instance in enumerate(launch.instances):
+        for b, value in enumerate(instance.values):
+            if b != launch.kernel.sparse:
+                whole, index = value.base if value.base else (value, 0)
+                yield program.storage[id(whole)], Place(t, b, index * ITEMSIZE[value.dtype])
+
+
 class Engine(Protocol):
-    """Runs a program on a memory."""
+    """Runs a program on a memory. `stale`: whether some number changed since the last step."""
+
+    stale: bool
+    numbers: Numbers
 
     def prepare(self) -> None:
         """Check what can go wrong; nothing has been written when this raises."""

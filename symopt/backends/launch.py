@@ -9,33 +9,33 @@ import numpy as np
 
 from .. import config
 from ..codegen.driver import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH
-from ..codegen.emit import BLOCK, SIZES
 from ..codegen.llvm import module_text
+from ..codegen.nodes import BLOCK, SIZES
 from ..dtypes import COMPLEX
 from ..expr import Extent
 from ..grids import sizes
-from ..hostmath import Column, HostProgram
 from ..passes.calls import size_of
-from ..passes.ir import LIBRARY, LISTED, REDUCE, STANDARD, Kernel, Launch, Program, Source, Value
+from ..passes.ir import LIBRARY, LISTED, REDUCE, STANDARD, Kernel, Launch, Program
 from ..sparse import segments
 from .base import Array, Memory, Numbers
 from .jit import Compiled, compile_ir
 from .pool import run_shared
+from .scalars import Scalars
 
 CHUNK = 16384  # elements: large enough to hide a call, small enough to balance two threads
 # A thread that gets fewer bytes costs more to wake than it saves; rows all over a table pay sooner. Measured: two
 # threads break even at about 7 MB, for rows at about 2 MB.
 SHARED_BYTES = {LISTED: 1 << 20}
 SHARED_BYTES_DENSE = 1 << 22
-_MODULES: dict[int, tuple[Kernel, str, HostProgram]] = {}
+_MODULES: dict[int, tuple[Kernel, str]] = {}
 
 
-def module_of(kernel: Kernel) -> tuple[str, HostProgram]:
-    """The LLVM text of a kernel and the program of its scalars, made once."""
+def module_of(kernel: Kernel) -> str:
+    """The LLVM text of a kernel, made once."""
     found = _MODULES.get(id(kernel))
     if found is None:
-        found = _MODULES[id(kernel)] = (kernel, module_text(kernel), HostProgram(kernel.scalars))
-    return found[1], found[2]
+        found = _MODULES[id(kernel)] = (kernel, module_text(kernel))
+    return found[1]
 
 
 class NativeLaunch:
@@ -47,8 +47,7 @@ class NativeLaunch:
         self.program = program
         self.memory = memory
         self.sparse = self.kernel.mode in (LISTED, STANDARD)
-        text, self.scalar_program = module_of(self.kernel)
-        self.code: Compiled = compile_ir(text)
+        self.code: Compiled = compile_ir(module_of(self.kernel))
         count, n_buffers = len(launch.instances), len(self.kernel.buffers)
         self.table = np.zeros((count, WIDTH + n_buffers), np.int64)
         self.scalars = np.zeros((count, max(len(self.kernel.scalars), 1)), np.float64)
@@ -62,8 +61,7 @@ class NativeLaunch:
         self._set_chunks()
         self.job[3:6] = address(self.table), address(self.scalars), count
         self.bytes = self._bytes()
-        self._fixed: list[Column | None] = []
-        self._fixed_at = -1
+        self.columns = Scalars(launch, memory)
         self._share = SHARED_BYTES.get(self.kernel.mode, SHARED_BYTES_DENSE)
         self._scratch: list[Array] = []
         self._scratch_at = 0
@@ -95,17 +93,6 @@ class NativeLaunch:
                 row.append(at)
             table[t, WIDTH:] = row
         self.results = np.array(results or [0], np.int64)
-
-    def places(self) -> list[tuple[str | int, tuple[NativeLaunch, int, int, int]]]:
-        """Where each storage's address stands: (storage, (launch, tensor, buffer, offset in bytes))."""
-        found: list[tuple[str | int, tuple[NativeLaunch, int, int, int]]] = []
-        for t, instance in enumerate(self.launch.instances):
-            for b, value in enumerate(instance.values):
-                if b != self.kernel.sparse:
-                    whole, index = value.base if value.base else (value, 0)
-                    key = self.program.storage[id(whole)]
-                    found.append((key, (self, t, b, index * SIZES[value.dtype])))
-        return found
 
     def point(self, t: int, b: int, at: int) -> None:
         buffer = self.kernel.buffers[b]
@@ -192,39 +179,17 @@ class NativeLaunch:
 
     def take_numbers(self, numbers: Numbers) -> None:
         """Evaluate the scalars of every instance and round them into the table."""
-        if not self.kernel.scalars:
+        columns = self.columns.take(numbers)
+        if columns is None:
             return
-        if self._fixed_at != self.memory.changes:
-            self._fixed_at = self.memory.changes
-            self._fixed = self._fixed_columns(numbers)
-        elif None not in self._fixed:
-            return
-        columns: dict[Any, Column] = {}
-        for k, leaf in enumerate(self.kernel.leaves):
-            fixed = self._fixed[k]
-            columns[leaf] = fixed if fixed is not None else _column(numbers, self._sources(k))
         narrow = self.scalars.view(np.float32)
         with np.errstate(over="ignore"):
-            for k, (node, column) in enumerate(
-                zip(self.kernel.scalars, self.scalar_program(columns), strict=True)
-            ):
+            for k, (node, column) in enumerate(zip(self.kernel.scalars, columns, strict=True)):
                 assert node.type is not None
                 if node.type.dtype == "float32":
                     narrow[:, 2 * k] = column
                 else:
                     self.scalars[:, k] = column
-
-    def _sources(self, k: int) -> list[Source]:
-        return [instance.leaves[k] for instance in self.launch.instances]
-
-    def _fixed_columns(self, numbers: Numbers) -> list[Column | None]:
-        """The columns that only depend on attributes: the same until one of those is changed."""
-        found: list[Column | None] = []
-        for k in range(len(self.kernel.leaves)):
-            sources = self._sources(k)
-            varies = any(isinstance(source, Value) for source in sources)
-            found.append(None if varies else _column(numbers, sources))
-        return found
 
     def run(self) -> None:
         threads = min(self.bytes // self._share, len(self.chunks))
@@ -237,15 +202,6 @@ class NativeLaunch:
         scratch = [address(s) for s in self._scratch[:threads]] or [0] * threads
         run_shared(self.code.run, self.address, scratch)
         self.code.finish(self.address)
-
-
-def _column(numbers: Numbers, sources: list[Source]) -> Column:
-    """One number for each instance; a float when they are all the same."""
-    first = sources[0]
-    if isinstance(first, Value) and all(s is first for s in sources):
-        return numbers.number(first)
-    found = [numbers.number(s) for s in sources]
-    return found[0] if found.count(found[0]) == len(found) else np.array(found, np.float64)
 
 
 def address(array: Array) -> int:

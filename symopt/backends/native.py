@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..passes.ir import LIBRARY, Launch, Program
-from .base import Memory, Numbers
+from .base import Memory, Numbers, Place, places
 from .launch import NativeLaunch, address
 from .routinelaunch import RoutineLaunch
 
@@ -17,7 +17,7 @@ class NativeEngine:
         self.numbers = Numbers(program, memory)
         self.launches = [_ready(launch, program, memory) for launch in program.launches]
         self._compiled = [launch for launch in self.launches if isinstance(launch, NativeLaunch)]
-        self._places: dict[str | int, list[tuple[NativeLaunch, int, int, int]]] | None = None
+        self._places: dict[str | int, list[tuple[NativeLaunch, Place]]] | None = None
         self._has_host_writes = any(v.host for v in program.lowered.writes.values())
         self._fixed = not any(launch.sparse for launch in self._compiled) and not self._has_host_writes
         self._evaluated = False
@@ -28,11 +28,11 @@ class NativeEngine:
         if self._places is None:
             self._places = {}
             for launch in self._compiled:
-                for key, place in launch.places():
-                    self._places.setdefault(key, []).append(place)
+                for key, place in places(launch.launch, self.program):
+                    self._places.setdefault(key, []).append((launch, place))
         for key in keys:
-            for launch, t, b, offset in self._places.get(key, ()) if key in self.memory.arrays else ():
-                launch.point(t, b, address(self.memory.arrays[key]) + offset)
+            for launch, place in self._places.get(key, ()) if key in self.memory.arrays else ():
+                launch.point(place.tensor, place.buffer, address(self.memory.arrays[key]) + place.offset)
 
     def prepare(self) -> None:
         if self._fixed and not self.stale:

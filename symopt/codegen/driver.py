@@ -5,7 +5,8 @@ from __future__ import annotations
 from ..expr import Extent, Node
 from ..passes.ir import REDUCE, Kernel
 from ..prims import REDUCTIONS
-from .emit import BLOCK, TYPES, Emitter, constant, dtype_of
+from .emit import TYPES, Emitter, constant
+from .nodes import BLOCK, dtype_of
 from .row import Variant, combine
 
 # A job is an array of int64: the counter, the number of chunks, addresses of the chunks (tensor, start, stop), of the

@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
-from pathlib import Path
 
-import numpy as np
-
-from ..build import is_host, is_number
-from ..dtypes import ITEMSIZE, to_numpy
-from ..expr import Extent, Node
+from ..expr import Node
 from ..hostmath import constant_value
 from ..passes.ir import Kernel
 from ..prims import CAST, PAIR, PRIMS
+from .nodes import SIZES, dtype_of, is_literal, narrow_bits, place
 from .random import MACROS
 
-LANES = 64  # of the canonical sum
-BLOCK = 8192
 TYPES = {
     "index": "i64",
     "float16": "half",
@@ -29,7 +23,6 @@ TYPES = {
     "bool": "i1",
 }
 SUFFIX = {"float32": "f32", "float64": "f64"}
-SIZES = ITEMSIZE
 
 
 def constant(value: float, dtype: str) -> str:
@@ -101,10 +94,10 @@ class Emitter:
             if (id(node), lanes) in self.names or is_literal(node) or node.op == PAIR:
                 continue
             operands = [self.node(x, lanes) for x in node.inputs]
-            place = f"  ; {Path(node.where.file).name}:{node.where.line}" if node.where else ""
-            self.names[(id(node), lanes)] = self._prim(node, operands, lanes, _plain(place))
+            where = f"  ; {place(node)}" if node.where else ""
+            self.names[(id(node), lanes)] = self._prim(node, operands, lanes, where)
 
-    def _prim(self, node: Node, operands: list[str], lanes: int, place: str) -> str:
+    def _prim(self, node: Node, operands: list[str], lanes: int, where: str) -> str:
         if node.op == CAST:
             return self.convert(operands[0], dtype_of(node.inputs[0]), dtype_of(node), lanes)
         if node.op in MACROS:
@@ -118,7 +111,7 @@ class Emitter:
             arguments = ", ".join([vector(TYPES[dtype], lanes)] * prim.arity)
             function = text[text.index("@") : text.index("(")]
             self.intrinsics.add(f"declare {vector(TYPES[dtype], lanes)} {function}({arguments})")
-        return self.let(text + place)
+        return self.let(text + where)
 
     def convert(self, name: str, source: str, target: str, lanes: int) -> str:
         """A value in another dtype, rounded to nearest even."""
@@ -153,34 +146,12 @@ class Emitter:
         return self.let(f"getelementptr {TYPES[dtype]}, ptr {base}, i64 {index}", "p")
 
 
-def dtype_of(node: Node) -> str:
-    assert node.type is not None
-    return node.type.dtype
-
-
-def level_of(node: Node) -> Extent:
-    """Where a value is computed: what the host does not pass as a number is at least per tensor."""
-    assert node.type is not None
-    return max(node.type.extent, Extent.TENSOR) if not is_number(node) else Extent.HOST
-
-
 def _literal(node: Node) -> str:
     """A number written in the formula, rounded to its dtype, as LLVM reads it."""
     value = constant_value(node)
     assert value is not None, f"{node!r} was not computed"
     dtype = dtype_of(node)
     if dtype in ("float16", "bfloat16"):
-        bits = int(np.asarray(np.float32(value)).astype(to_numpy(dtype)).view(np.uint16))
+        bits = narrow_bits(value, dtype)
         return f"0xH{bits:04X}" if dtype == "float16" else str(bits)
     return constant(value, dtype)
-
-
-def is_literal(node: Node) -> bool:
-    """Whether a node is a number of the formula itself: no argument, no instruction."""
-    stored = node.op == CAST and is_number(node.inputs[0])
-    return (is_number(node) or (stored and is_host(node))) and constant_value(node) is not None
-
-
-def _plain(text: str) -> str:
-    """A comment in printable ASCII: names of users' files do not get further into generated code."""
-    return "".join(c if c.isascii() and c.isprintable() else "?" for c in text)

@@ -6,7 +6,8 @@ from ..dtypes import COMPUTE, component
 from ..expr import Extent
 from ..passes.ir import LISTED
 from .driver import ORDER, ROWS, SEGMENTS, STARTS, Driver
-from .emit import SIZES, TYPES
+from .emit import TYPES
+from .nodes import SIZES
 
 PREFETCH_AHEAD = 6
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from ..expr import Node
 from ..prims import PAIR
-from .emit import LANES, SIZES, TYPES, Emitter, dtype_of, vector
+from .emit import TYPES, Emitter, vector
+from .nodes import LANES, SIZES, dtype_of
 
 _FLAT = {"half": "f16", "i16": "i16", "float": "f32", "double": "f64"}
 

@@ -6,8 +6,9 @@ from ..build import is_number, kernel_inputs
 from ..expr import Extent, Node, toposort
 from ..passes.ir import Kernel, puts_back
 from ..prims import LEAVES, REDUCTIONS
-from .emit import BLOCK, LANES, TYPES, Emitter, constant, dtype_of, level_of, vector
+from .emit import TYPES, Emitter, constant, vector
 from .memory import load, load_lanes, store
+from .nodes import BLOCK, LANES, depths, dtype_of, is_shallow, level_of, safe
 
 
 class Variant:
@@ -40,11 +41,7 @@ class Variant:
         return [*pointers, "i64 %n", *places, *scalars]
 
     def pointer_names(self) -> list[str]:
-        return [f"{_safe(self.kernel.buffers[b].name)}.{b}" for b in self.buffers]
-
-
-def _safe(name: str) -> str:
-    return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
+        return [f"{safe(self.kernel.buffers[b].name)}.{b}" for b in self.buffers]
 
 
 def row_function(variant: Variant) -> tuple[str, set[str]]:
@@ -66,12 +63,12 @@ class _Row(Emitter):
 
     def run(self) -> None:
         order = [n for n in self.variant.order if not is_number(n)]
-        depth = _depths(order)
+        depth = depths(order)
         for d in range(max(depth.values(), default=0) + 1):
             reductions = [n for n in order if depth[id(n)] == d and n.op in REDUCTIONS]
             if reductions:
                 self._reduce(reductions)
-            shallow = [n for n in order if depth[id(n)] == d and _is_shallow(n)]
+            shallow = [n for n in order if depth[id(n)] == d and is_shallow(n)]
             self._load_once([n for n in shallow if n.op == "load"])
             self._index(shallow, {Extent.ROW: "%row", Extent.TENSOR: "0"})
             self.compute(n for n in shallow if n.op not in LEAVES)
@@ -107,7 +104,7 @@ class _Row(Emitter):
         deep = [
             n
             for n in toposort([root for root, _ in stores], kernel_inputs)
-            if not is_number(n) and not _is_shallow(n)
+            if not is_number(n) and not is_shallow(n)
         ]
         self.put("%some = icmp sgt i64 %n, 0")
         self.put("br i1 %some, label %elements, label %done")
@@ -133,7 +130,7 @@ class _Row(Emitter):
     def _reduce(self, reductions: list[Node]) -> None:
         tag = self.fresh("r")[1:]
         args = [n.inputs[0] for n in reductions]
-        cone = [n for n in toposort(args, kernel_inputs) if not is_number(n) and not _is_shallow(n)]
+        cone = [n for n in toposort(args, kernel_inputs) if not is_number(n) and not is_shallow(n)]
         before, dtypes = self.block, [dtype_of(n) for n in reductions]
         wide = [vector(TYPES[d], LANES) for d in dtypes]
         start = [constant(REDUCTIONS[n.op].identity, "float64") for n in reductions]
@@ -141,7 +138,7 @@ class _Row(Emitter):
         totals = [self.fresh(f"{tag}.total") for _ in reductions]
         updated: list[str] = []
         for arg in args:
-            if _is_shallow(arg) or is_number(arg):
+            if is_shallow(arg) or is_number(arg):
                 self.node(arg, LANES)
         self.put(f"%{tag}.some = icmp sgt i64 %n, 0")
         self.put(f"br i1 %{tag}.some, label %{tag}.block, label %{tag}.end")
@@ -247,7 +244,7 @@ class _Row(Emitter):
         """The element values of 64 neighbours, from `index` on."""
         for node in cone:
             self.names.pop((id(node), LANES), None)
-        shallow = {id(x): x for n in cone for x in n.inputs if is_number(x) or _is_shallow(x)}
+        shallow = {id(x): x for n in cone for x in n.inputs if is_number(x) or is_shallow(x)}
         for x in shallow.values():
             self.names.pop((id(x), LANES), None)  # widened again here: the other loop's copy may not dominate
         for node in cone:
@@ -303,16 +300,3 @@ def combine(emitter: Emitter, how: str, a: str, b: str, type_: str) -> str:
     bools = f"<{lanes} x i1>" if lanes else "i1"
     first = emitter.let(f"or {bools} {wins}, {nan}")
     return emitter.let(f"select {bools} {first}, {type_} {a}, {type_} {b}")
-
-
-def _is_shallow(node: Node) -> bool:
-    return not is_number(node) and level_of(node) < Extent.ELEMENT
-
-
-def _depths(order: list[Node]) -> dict[int, int]:
-    """How many reductions lie below each node: what must be complete before it can be computed."""
-    depth: dict[int, int] = {}
-    for node in order:
-        below = max((depth.get(id(x), 0) for x in node.inputs), default=0)
-        depth[id(node)] = below + (node.op in REDUCTIONS)
-    return depth

@@ -11,7 +11,7 @@ from ..hostmath import constant_value
 from ..passes.ir import Buffer, Kernel, puts_back
 from ..prims import CAST, PAIR, PRIMS, REDUCTIONS
 from ..routines import ROUTINES
-from .emit import dtype_of
+from .nodes import dtype_of
 
 ATOM = 9  # names, numbers and calls need no brackets
 BINDS = {

@@ -49,20 +49,32 @@ class Device(Protocol):
         """Where its first element lies in the device's memory."""
 
     def upload(self, target: DeviceArray, source: HostArray) -> None:
-        """Copy to the device; `source` may be changed as soon as this returns."""
+        """Copy to an array of the same shape and dtype; `source` may be changed as soon as this returns."""
 
     def download(self, source: DeviceArray) -> HostArray:
         """A copy on the host; waits for the work before it."""
 
     def watch(self, source: DeviceArray) -> Callable[[], HostArray]:
         """Begin to copy a small array to the host. The function returned gives the values of the last copy that has
-        arrived, without waiting; each call of `watch` on one array begins a copy of it anew."""
+        arrived, without waiting, and zeros before the first has; each call of `watch` on one array begins a copy of
+        it anew."""
+
+    def sort(self, keys: DeviceArray) -> tuple[DeviceArray, DeviceArray]:
+        """int64 keys, ascending, and where each was; equal ones stay in order."""
 
     def load(self, sources: Sequence[Source]) -> list[Code]:
         """The kernels of each source, compiled in parallel where they are not cached."""
 
     def launch(self, function: Function, grid: int, arguments: Sequence[Argument]) -> None:
         """Run a kernel on `grid` blocks of THREADS threads."""
+
+    def capture(self, run: Callable[[], None]) -> Callable[[], None]:
+        """A function that does again, on the stream current when it is called, the launches that `run` makes.
+
+        `run` is called once, and may do nothing here but launch kernels that have been loaded and launched before.
+        They get the same arguments each time; what changes from step to step they must read from arrays. The caller
+        keeps those arrays.
+        """
 
     def synchronize(self) -> None:
         """Wait until all work is done."""

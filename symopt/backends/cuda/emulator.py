@@ -76,6 +76,7 @@ class Emulator:
         self.seed = seed
         self.multiprocessors = multiprocessors
         self.guard = guard
+        self._recorded: list[tuple[_Function, int, list[HostArray], int]] | None = None  # while it captures
 
     def current(self) -> AbstractContextManager[Any]:
         return nullcontext()
@@ -114,8 +115,26 @@ class Emulator:
         copy = self.download(source)
         return lambda: copy
 
+    def sort(self, keys: DeviceArray) -> tuple[DeviceArray, DeviceArray]:
+        order = np.argsort(keys, kind="stable")
+        return keys[order], order
+
     def synchronize(self) -> None:
         pass
+
+    def capture(self, run: Callable[[], None]) -> Callable[[], None]:
+        recorded: list[tuple[_Function, int, list[HostArray], int]] = []
+        self._recorded = recorded
+        try:
+            run()
+        finally:
+            self._recorded = None
+
+        def replay() -> None:
+            for call in recorded:
+                self.launch(*call)
+
+        return replay
 
     def load(self, sources: Sequence[Source]) -> list[Code]:
         """The kernels of each source.
@@ -134,6 +153,9 @@ class Emulator:
     ) -> None:
         """Run a kernel on `grid` blocks of `threads` threads, at most 1024. EmulationError says what went wrong."""
         values = _checked(function, arguments)
+        if self._recorded is not None:
+            self._recorded.append((function, grid, [value.copy() for value in values], threads))
+            return
         pointers = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
         error = ctypes.create_string_buffer(ERROR_BYTES)
         if grid < 1 or not 1 <= threads <= 1024:

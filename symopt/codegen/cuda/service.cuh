@@ -1,0 +1,57 @@
+// What any program may need. Before a step row_sparse gradients are seen to: their indices are checked, and looked up by
+// row where a formula runs over all rows. A wrong index closes the gate, which stops every kernel of this step and of
+// later ones. After it values that others read during the step are copied to their variables.
+
+// indices: as given. rows: the same, ascending. slots: for each of n_rows rows its first entry in `rows`, or null.
+// ascending: whether the indices were promised to be so, each once.
+struct alignas(16) Listing { u64 indices; u64 rows; u64 slots; i64 n; i64 n_rows; i64 ascending; };
+
+// gate[0]: the first fault, the number of the gradient from 1 (24 bits) and of the entry from 0 (40 bits), or OPEN;
+// gate[1]: steps that had none since the host opened it.
+extern "C" __global__ void __launch_bounds__(THREADS)
+check(const Listing* listings, int count, u64* gate) {
+  const i64 first = (i64)blockIdx.x * THREADS + threadIdx.x, step = (i64)gridDim.x * THREADS;
+  for (int g = 0; g < count; g++) {
+    const Listing s = listings[g];
+    const i64* const indices = (const i64*)s.indices;
+    for (i64 i = first; i < s.n; i += step) {
+      const i64 row = load_one(indices + i);
+      const bool wrong = row < 0 || row >= s.n_rows || (s.ascending && i > 0 && load_one(indices + i - 1) >= row);
+      if (wrong) atomicMin(gate, ((u64)(g + 1) << 40) | (u64)i);
+    }
+    if (s.slots)
+      for (i64 row = first; row < s.n_rows; row += step) store_one((int*)s.slots + row, -1);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+mark(const Listing* listings, int count, u64* gate) {
+  if (*gate != OPEN) return;
+  const i64 first = (i64)blockIdx.x * THREADS + threadIdx.x, step = (i64)gridDim.x * THREADS;
+  for (int g = 0; g < count; g++) {
+    const Listing s = listings[g];
+    const i64* const rows = (const i64*)s.rows;
+    if (s.slots)
+      for (i64 i = first; i < s.n; i += step) {
+        const i64 row = load_one(rows + i);
+        if (i == 0 || load_one(rows + i - 1) != row) store_one((int*)s.slots + row, (int)i);
+      }
+  }
+  if (first == 0) gate[1] = gate[1] + 1;
+}
+
+// Arrays of 16-bit numbers or wider ones.
+struct alignas(16) Copy { u64 target; u64 source; i64 bytes; };
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+copy(const Copy* copies, int count, const u64* gate) {
+  if (gate && *gate != OPEN) return;
+  const i64 first = (i64)blockIdx.x * THREADS + threadIdx.x, step = (i64)gridDim.x * THREADS;
+  for (int c = 0; c < count; c++) {
+    const Copy d = copies[c];
+    const i64 vectors = (d.target | d.source) % 16 ? 0 : d.bytes / 16;
+    for (i64 i = first; i < vectors; i += step) store<4>((u32*)d.target + 4 * i, load<4>((const u32*)d.source + 4 * i));
+    for (i64 i = 8 * vectors + first; i < d.bytes / 2; i += step)
+      store_one((u16*)d.target + i, load_one((const u16*)d.source + i));
+  }
+}

@@ -1,0 +1,45 @@
+"""A kernel as CUDA C: a pure function of the kernel, and the same text for every device."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+
+from ...expr import Extent
+from ...passes.ir import LISTED, REDUCE, STANDARD, Kernel
+from .elements import Elements
+from .layout import COPY_FIELDS, LISTING_FIELDS, struct_checks
+from .rows import GradientRows, Rows, finish
+from .template import Template
+
+
+def cuda_text(kernel: Kernel) -> tuple[str, tuple[str, ...]]:
+    """The text of a kernel and the names of its entry points: `run`, and `finish` if it adds up partial results."""
+    template: type[Template]
+    if kernel.mode in (LISTED, STANDARD):
+        template = GradientRows
+    else:
+        template = Rows if kernel.rows or kernel.mode == REDUCE else Elements
+    texts = [prelude(), template(kernel).text()]
+    sums = [(root, b) for root, b in kernel.stores if kernel.buffers[b].extent == Extent.TENSOR]
+    if kernel.mode != REDUCE or not sums:
+        return "\n".join(texts) + "\n", ("run",)
+    texts.append(finish([root for root, _ in sums], [kernel.buffers[b].dtype for _, b in sums]))
+    return "\n".join(texts) + "\n", ("run", "finish")
+
+
+@cache
+def prelude() -> str:
+    """What every kernel's text begins with."""
+    return _file("prelude.cuh")
+
+
+@cache
+def service_text() -> tuple[str, tuple[str, ...]]:
+    """The kernels of every program: what is done to row_sparse gradients before a step, and copies after it."""
+    layouts = [struct_checks("Listing", LISTING_FIELDS), struct_checks("Copy", COPY_FIELDS)]
+    return "\n".join([prelude(), _file("service.cuh"), *layouts]) + "\n", ("check", "mark", "copy")
+
+
+def _file(name: str) -> str:
+    return resources.files(__package__).joinpath(name).read_text()
