@@ -158,6 +158,12 @@ class Executor:
             self._step.run()
             return list(self._step.outputs)
 
+    def synchronize(self) -> None:
+        """Wait until every step so far is done, on the device it runs on. RowIndexError if one was given a row that an
+        array does not have; neither that step nor one after it has then written anything."""
+        with self._lock:
+            self._step.synchronize()
+
     def _take(self, given: Mapping[str, Given]) -> None:
         with self._lock:
             self._step.take(given)
@@ -256,8 +262,8 @@ class Executor:
         step = self._step
         return report.summary(step.types.order, step.program, step.memory, len(step.strided))
 
-    def source(self, form: Literal["text", "llvm", "asm"] = "text") -> str:
-        """The code of every kernel: readable text, LLVM IR, or this processor's assembly."""
+    def source(self, form: Literal["text", "llvm", "asm", "cuda"] = "text") -> str:
+        """The code of every kernel: readable text, LLVM IR, this processor's assembly, or CUDA C."""
         return report.source(self._step.program, form)
 
     def to_networkx(self) -> networkx.MultiDiGraph[Any]:

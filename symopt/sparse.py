@@ -31,12 +31,14 @@ class RowSparseArray:
     array([1., 2.])
     """
 
-    __slots__ = ("_data", "_indices", "_shape")
+    __slots__ = ("_data", "_indices", "_shape", "canonical")
 
     stype = "row_sparse"
-    canonical = False
 
-    def __init__(self, data: Any, indices: Any, shape: Sequence[SupportsIndex]) -> None:
+    def __init__(
+        self, data: Any, indices: Any, shape: Sequence[SupportsIndex], canonical: bool = False
+    ) -> None:
+        self.canonical = canonical
         self._data: Array = _contiguous(as_array(data, "data of a row_sparse array", mutable=False))
         self._indices: Array = _as_indices(indices, "indices of a row_sparse array")
         self._shape: tuple[int, ...] = _as_shape(shape)

@@ -14,7 +14,7 @@ from .backends.base import Memory
 from .backends.choose import make_engine
 from .binding import Bound, Given, Ranges, as_dense, check_memory, check_names, check_same
 from .dtypes import to_numpy
-from .errors import DTypeError, GraphError, MissingArgumentError, built_at
+from .errors import DTypeError, GraphError, MissingArgumentError, RowIndexError, built_at
 from .expr import PICK, Node
 from .forms import op_of
 from .infer import Types, infer
@@ -118,10 +118,23 @@ class Step:
             np.copyto(b.array, b.source)  # type: ignore[arg-type]
         for name, b in self.held:
             self._set_number(name, b.read_number())
-        self.engine.prepare()
+        self._heeding(self.engine.prepare)
         self.engine.run()
         if self.host_writes or self.host_heads:
             self._show_numbers()
+
+    def synchronize(self) -> None:
+        """Wait for every step so far, and raise what one of them ran into."""
+        self._heeding(self.engine.synchronize)
+
+    def _heeding(self, look: Callable[[], None]) -> None:
+        """Call what may raise the error of an earlier step: then numbers that it had written are what they were."""
+        try:
+            look()
+        except RowIndexError:
+            for name in self.host_writes:
+                self.bound[name].write_number(self.memory.numbers[name])
+            raise
 
     def _show_numbers(self) -> None:
         """Put what the host computed where the user sees it."""

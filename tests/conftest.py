@@ -10,7 +10,10 @@ import pytest
 from where import Emulated, OnGpu, Where
 
 import symopt as so
+from symopt import step
 from symopt.backends import launch
+from symopt.backends.base import Engine
+from symopt.backends.choose import make_engine
 from symopt.backends.cuda import emulator, hostcompiler
 from symopt.backends.cuda import nvrtc as nvrtc_module
 from symopt.backends.cuda.cupydevice import cupy_device
@@ -25,6 +28,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-kernels", action="store_true", help="compile and emulate every CUDA kernel, not a sample"
     )
+    parser.addoption(
+        "--on-emulator", action="store_true", help="run CUDA text, emulated, where LLVM's code would run"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--on-emulator"):
+        make = make_engine
+
+        def emulated(name: str, *rest: Any) -> Engine:
+            return make("reference" if name == "reference" else "emulator", *rest)
+
+        setattr(step, "make_engine", emulated)  # noqa: B010  where steps look it up
 
 
 # ---- what ran

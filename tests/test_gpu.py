@@ -33,6 +33,9 @@ from where import Host, OnGpu, Where, put, put_all
 
 from symopt import sym
 from symopt.backends.cuda import geometry
+from symopt.backends.cuda.device import Source
+from symopt.canonical import canonical_fold
+from symopt.codegen.cuda.text import service_text
 from symopt.dtypes import FLOATS, to_numpy
 from symopt.opdef import OpDef
 
@@ -147,6 +150,20 @@ def test_full_reductions(where: Where, name: str, dtype: str) -> None:
         x = random_array(rng, (size,), dtype, edges=name != "norm" and size % 2 == 1)
         graph = Graph(getattr(sym, name)(sym.var("x")), {"x": x}, {})
         assert not unlike_reference(graph, where, 1), size
+
+
+@pytest.mark.smoke
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_column_sums(where: Any, dtype: str) -> None:
+    rng = np.random.default_rng(9)
+    (code,) = where.device.load([Source(*service_text())])
+    for shape in [(2, 9001, 40), (1, 1, 1), (3, 65, 33), (1, 200, 300)]:
+        x = random_array(rng, shape, dtype)
+        given, out = put(where, x), where.device.zeros((shape[0], shape[2]), dtype)
+        places = [np.uint64(where.device.address(a)) for a in (given, out)]
+        where.device.launch(code[f"column_sum_{dtype}"], 3, (*places, *map(np.int64, shape)))
+        where.check()
+        assert np.array_equal(bits(canonical_fold(x, "add", 0.0)), bits(where.get(out))), shape
 
 
 def test_repeated_values(where: Where) -> None:

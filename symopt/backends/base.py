@@ -100,6 +100,9 @@ class Engine(Protocol):
     def run(self) -> None:
         """One step."""
 
+    def synchronize(self) -> None:
+        """Wait until every step is done; raise what one of them ran into."""
+
     def rebound(self, keys: set[str | int]) -> None:
         """The arrays of these storages were replaced."""
 

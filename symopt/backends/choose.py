@@ -16,9 +16,15 @@ Monitor = Callable[[str, Array], None]
 
 
 def make_engine(
-    name: str, program: Program, memory: Memory, monitor: Monitor | None = None, variables: bool = False
+    name: str,
+    program: Program,
+    memory: Memory,
+    monitor: Monitor | None = None,
+    variables: bool = False,
+    capture: bool = False,
 ) -> Engine:
-    """The engine called `name`; the interpreter too when a monitor wants to see every value."""
+    """The engine called `name`; the interpreter too when a monitor wants to see every value. `capture`: let a device
+    record a step once and replay it."""
     if name == "reference" or monitor is not None:
         from .reference import ReferenceEngine
 
@@ -26,7 +32,7 @@ def make_engine(
     if name == "emulator":
         from .cuda.engine import CudaEngine
 
-        return CudaEngine(program, memory, emulator())
+        return CudaEngine(program, memory, emulator(), capture)
     from .native import NativeEngine
 
     return NativeEngine(program, memory)

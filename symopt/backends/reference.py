@@ -50,6 +50,9 @@ class ReferenceEngine:
             array.check_indices(f"argument {name!r}")
         self.numbers.evaluate()
 
+    def synchronize(self) -> None:
+        """Steps are done when `run` returns."""
+
     def run(self) -> None:
         made: dict[int, Array] = {}
         if self.monitor is not None and self.shows_variables:

@@ -13,10 +13,10 @@ from ...codegen.cuda.text import cuda_text, service_text
 from ...errors import AttributeValueError, RowIndexError
 from ...passes.ir import LIBRARY, STANDARD, Kernel, Launch, Program
 from ..base import Memory, Numbers, Place, places
-from ..routinelaunch import RoutineLaunch
 from .device import Code, Device, Source
 from .gradients import Gradients
 from .launch import CudaLaunch
+from .routines import DeviceRoutines
 from .tables import Table
 
 
@@ -76,9 +76,9 @@ class CudaEngine:
                     looked_up[name] = instance.domain[0]
         return Gradients(self.device, service, names, looked_up, self._has_host_writes) if names else None
 
-    def _ready(self, launch: Launch, codes: dict[int, Code], gate: int) -> CudaLaunch | RoutineLaunch:
+    def _ready(self, launch: Launch, codes: dict[int, Code], gate: int) -> CudaLaunch | DeviceRoutines:
         if launch.kernel.mode == LIBRARY:
-            return RoutineLaunch(launch, self.program, self.memory)
+            return DeviceRoutines(launch, self.program, self.memory, self.device, self._service)
         code = codes[id(launch.kernel)]
         return CudaLaunch(launch, self.program, self.memory, self.device, code, gate, self._capture)
 
@@ -157,6 +157,8 @@ class CudaEngine:
         if self.gradients is not None:
             self.gradients.check()
             gate = self.gradients.address
+            if len(self._own) < len(self.launches):  # routines know nothing of the gate
+                self.gradients.wait()
         for launch in self.launches:
             launch.run()
         if copies:
