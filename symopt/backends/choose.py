@@ -21,9 +21,9 @@ def check_engine(name: str, place: Place, capture: bool) -> None:
     known = ENGINES[place.context.device_type]
     if name not in known:
         raise AttributeValueError(f"engine {name!r} on {place.context!r} must be one of {', '.join(known)}")
-    if capture and (place is HOST or name != "auto"):
+    if capture and (name == "reference" or (place is HOST and name != "emulator")):
         raise AttributeValueError(
-            f"capture=True records the launches of a GPU, and engine={name!r} on {place.context!r} has none"
+            f"capture=True records launches of CUDA kernels, and engine={name!r} on {place.context!r} has none"
         )
 
 
