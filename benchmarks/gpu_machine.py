@@ -41,7 +41,9 @@ class Machine(Protocol):
     def get(self, array: Any) -> np.ndarray:
         """An array of the host."""
 
-    def bind(self, symbol: Any, args: Mapping[str, Any], states: Mapping[str, Any], **options: Any) -> Any: ...
+    def bind(
+        self, symbol: Any, args: Mapping[str, Any], states: Mapping[str, Any], **options: Any
+    ) -> Any: ...
 
     def timed(self, step: Step, reps: int) -> Times: ...
 

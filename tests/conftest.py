@@ -19,6 +19,7 @@ from symopt.backends.cuda import nvrtc as nvrtc_module
 from symopt.backends.cuda.cupydevice import cupy_device
 from symopt.backends.cuda.nvrtc import load_nvrtc
 from symopt.codegen.nodes import BLOCK
+from symopt.emulatedarrays import emulated_gpus
 from symopt.errors import SymoptError
 from symopt.opdef import OPS
 
@@ -143,6 +144,13 @@ def cxx() -> None:
         pytest.skip(str(error))
 
 
+@pytest.fixture
+def emulated(cxx: None) -> Iterator[None]:
+    """so.gpu(0) and so.gpu(1) are emulated."""
+    with emulated_gpus(2):
+        yield
+
+
 PLACES = [
     *(pytest.param(Emulated(seed, count), id=f"emulated{seed}") for seed, count in ((0, 2), (5, 1), (7, 3))),
     pytest.param(OnGpu(), id="gpu", marks=pytest.mark.gpu),
@@ -154,5 +162,5 @@ def where(request: pytest.FixtureRequest) -> Where:
     """An emulated device under several orders of threads, and a GPU."""
     place: Where = request.param
     if not place.is_gpu:
-        request.getfixturevalue("cxx")
+        request.getfixturevalue("emulated")
     return place

@@ -28,7 +28,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def test_emulator_equals_reference(
-    op: OpDef, storage: str, dtype: str, cxx: None, monkeypatch: pytest.MonkeyPatch
+    op: OpDef, storage: str, dtype: str, emulated: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every shape, with chunks so small that there are many, in four orders of threads, on 1 and on 3 processors."""
     monkeypatch.setattr(geometry, "CHUNK", 2048)
@@ -36,5 +36,5 @@ def test_emulator_equals_reference(
     assert not disagreement(op, storage, dtype, wheres, SHAPES)
 
 
-def test_ordinary_ops_equal_reference(op: OpDef, dtype: str, cxx: None) -> None:
+def test_ordinary_ops_equal_reference(op: OpDef, dtype: str, emulated: None) -> None:
     assert not ordinary_disagreement(op, dtype, Emulated(3))

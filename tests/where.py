@@ -15,6 +15,7 @@ from symopt.backends import choose
 from symopt.backends.cuda.cupydevice import cupy_device
 from symopt.backends.cuda.device import Device
 from symopt.backends.cuda.emulator import Emulator
+from symopt.emulatedarrays import EmulatedArray
 from symopt.sparse import RowSparseArray
 
 
@@ -61,7 +62,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Emulated:
-    """The emulator: arrays are guarded, threads run in the order of `seed`."""
+    """The emulated so.gpu(0), inside `emulated_gpus`: arrays are guarded, threads run in the order of `seed`."""
 
     seed: int = 0
     multiprocessors: int = 2
@@ -72,14 +73,16 @@ class Emulated:
         return Emulator(self.seed, self.multiprocessors)
 
     def dense(self, array: np.ndarray, beside: int) -> Any:
-        return self.device.guarded(array, beside * array.itemsize)
+        made = self.device.guarded(array, beside * array.itemsize).view(EmulatedArray)
+        made._number = 0
+        return made
 
     def get(self, array: Any) -> np.ndarray:
-        return np.asarray(array)
+        return np.array(array)
 
     def bind(self, symbol: Any, args: Mapping[str, Any], states: Mapping[str, Any], **options: Any) -> Any:
         with mock.patch.object(choose, "emulator", lambda: self.device):
-            return symbol.bind(so.cpu(), args=args, aux_states=states, engine="emulator", **options)
+            return symbol.bind(so.gpu(0), args=args, aux_states=states, **options)
 
     def check(self) -> None:
         self.device.check_guards()
@@ -118,7 +121,7 @@ def put(where: Where, value: Any, beside: int = 0) -> Any:
     """A copy of a dense or row_sparse array at a place; numbers as they are."""
     if isinstance(value, RowSparseArray):
         data, indices = (where.dense(x, beside) for x in (value.data, value.indices))
-        return RowSparseArray(data, indices, value.shape)
+        return RowSparseArray(data, indices, value.shape, value.canonical)
     return where.dense(value, beside) if isinstance(value, np.ndarray) else value
 
 

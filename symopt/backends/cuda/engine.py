@@ -46,8 +46,11 @@ class CudaEngine:
         """Compile every kernel and make the tables of every launch."""
         kernels = _kernels(self.program)
         sources = [Source(*cuda_text(k)) for k in kernels]
-        service, *codes = self.device.load([Source(*service_text()), *sources])
-        code_of = {id(k): code for k, code in zip(kernels, codes, strict=True)}
+        if _needs_service(self.program):
+            sources.append(Source(*service_text()))
+        codes = self.device.load(sources)
+        code_of = {id(k): code for k, code in zip(kernels, codes, strict=False)}
+        service = codes[-1] if len(codes) > len(kernels) else {}
         self.gradients = self._gradients(service)
         self._service = service
         gate = self.gradients.address if self.gradients else 0
@@ -179,6 +182,12 @@ class CudaEngine:
             self.device.synchronize()
             if self.gradients is not None:
                 self._look_back(self.gradients)
+
+
+def _needs_service(program: Program) -> bool:
+    """Whether a program has row_sparse gradients, copies or routines."""
+    kinds = [(launch.kernel.sparse >= 0, launch.kernel.mode == LIBRARY) for launch in program.launches]
+    return bool(program.copies) or any(any(kind) for kind in kinds)
 
 
 def _kernels(program: Program) -> list[Kernel]:
