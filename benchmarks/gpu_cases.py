@@ -183,3 +183,167 @@ def rows_of(cols: int) -> Callable[[Machine, bool], Case]:
         return Case(nbytes, [arrays], {OURS: Contender(make, formulas.group_adagrad)}, picks)
 
     return group_adagrad
+
+
+# ---- row_sparse gradients
+
+
+def sparse(machine: Machine, quick: bool) -> Case:
+    """Lazy Adam, 100,000 rows of a million times 64, ascending, each once; four sets, rotating."""
+    n_rows, cols, listed = (1000, 64, 100) if quick else (1_000_000, 64, 100_000)
+    host = np.random.default_rng(1)
+    sets = []
+    for _ in range(4):
+        rows = np.sort(host.choice(n_rows, listed, replace=False))
+        sets.append(_table(machine, n_rows, cols, rows))
+    contenders = {
+        OURS: Contender(_lazy_adam(canonical=True), formulas.adam),
+        "symopt, order not promised": Contender(_lazy_adam(canonical=False), formulas.adam),
+    }
+    nbytes = 28 * listed * cols + 8 * listed
+    return Case(nbytes, sets, contenders | peers.sparse_adam(True), _listed(machine), _others(machine))
+
+
+def sparse_repeated(machine: Machine, quick: bool) -> Case:
+    """The same in random order, a tenth of the entries repeating a row; the bytes of sorting are not counted."""
+    n_rows, cols, listed = (1000, 64, 100) if quick else (1_000_000, 64, 100_000)
+    host = np.random.default_rng(2)
+    sets = []
+    for _ in range(4):
+        rows = host.choice(n_rows, listed - listed // 10, replace=False)
+        rows = np.concatenate([rows, host.choice(rows, listed // 10)])
+        sets.append(_table(machine, n_rows, cols, host.permutation(rows)))
+    distinct = listed - listed // 10
+    nbytes = (24 * distinct + 4 * listed) * cols + 8 * listed
+    contenders = {OURS: Contender(_lazy_adam(canonical=False), formulas.adam)} | peers.sparse_adam(False)
+    return Case(nbytes, sets, contenders, _listed(machine), _others(machine))
+
+
+def _table(machine: Machine, n_rows: int, cols: int, rows: np.ndarray) -> Arrays:
+    made: Arrays = {name: machine.random((n_rows, cols), scale=s) for name, s in (("w", 1), ("m", 0.1))}
+    made["v"] = machine.xp.abs(machine.random((n_rows, cols), scale=0.1))
+    made["data"] = machine.random((len(rows), cols))
+    made["indices"] = machine.xp.asarray(rows)
+    return made
+
+
+def _lazy_adam(canonical: bool) -> Callable[[Machine, Arrays], Step]:
+    def make(machine: Machine, arrays: Arrays) -> Step:
+        parts = arrays["data"], arrays["indices"]
+        grad = so.sparse.RowSparseArray(*parts, arrays["w"].shape, canonical=canonical)
+        w = sym.var("w")
+        update = sym.adam_update(
+            w, sym.var("g"), sym.var("m"), sym.var("v"), lr=sym.var("lr", shape=()), out=w
+        )
+        args = {"w": arrays["w"], "g": grad, "lr": 0.0}
+        executor = machine.bind(update, args, {n: arrays[n] for n in "mv"})
+        return lambda t: executor.forward(lr=rate(t))
+
+    return make
+
+
+def _listed(machine: Machine) -> Callable[[Arrays], list[Pick]]:
+    """A thousand or two of the listed rows; entries of one row are summed."""
+
+    def picks(arrays: Arrays) -> list[Pick]:
+        rows = machine.get(arrays["indices"])
+        chosen = np.unique(rows)[:: max(1, len(rows) // 2000)]
+        entries = np.flatnonzero(np.isin(rows, chosen))
+        data = machine.get(arrays["data"][machine.xp.asarray(entries)]).astype(np.float64)
+        g = np.zeros((len(chosen), data.shape[1]))
+        np.add.at(g, np.searchsorted(chosen, rows[entries]), data)
+        index = machine.xp.asarray(chosen)
+        return [{**{name: View(arrays[name], index) for name in "wmv"}, "g": g}]
+
+    return picks
+
+
+def _others(machine: Machine) -> Callable[[Arrays], list[View]]:
+    """Rows that no gradient lists."""
+
+    def untouched(arrays: Arrays) -> list[View]:
+        rows = np.setdiff1d(np.arange(arrays["w"].shape[0]), machine.get(arrays["indices"]))[:5000]
+        return [View(arrays[name], machine.xp.asarray(rows)) for name in "wmv"]
+
+    return untouched
+
+
+# ---- graphs of several kernels
+
+
+def clip(machine: Machine, quick: bool) -> Case:
+    """GPT-2 medium: gradients clipped by their common norm, then Adam. 4 + 28 bytes an element."""
+    sizes = gpt2_medium(quick)
+    (arrays,) = dense_sets(machine, sizes)
+    squares = [
+        float(np.square(machine.get(arrays[f"g{k}"]), dtype=np.float64).sum()) for k in range(len(sizes))
+    ]
+    scale = min(1.0, 1.0 / (float(np.sqrt(sum(squares))) + 1e-6))
+
+    def make(capture: bool) -> Callable[[Machine, Arrays], Step]:
+        def bound(machine: Machine, arrays: Arrays) -> Step:
+            grads = [sym.var(f"g{k}") for k in range(len(sizes))]
+            norm = sym.sqrt(sym.sum(sym.multi_sum_sq(*grads)))
+            scale = sym.minimum(1.0 / (norm + 1e-6), 1.0)
+            lr, heads = sym.var("lr", shape=()), []
+            for k, g in enumerate(grads):
+                w, m, v = (sym.var(f"{n}{k}") for n in "wmv")
+                heads.append(sym.adam_update(w, g, m, v, lr=lr, rescale_grad=scale, out=w))
+            executor = machine.bind(sym.Group(heads), {**arrays, "lr": 0.0}, arrays, capture=capture)
+            return lambda t: executor.forward(lr=rate(t))
+
+        return bound
+
+    contenders = _plain_and_captured(make, formulas.adam) | peers.clipped()
+    return Case(32 * sum(sizes), [arrays], contenders, ends(scale=scale))
+
+
+def lamb(machine: Machine, quick: bool) -> Case:
+    """GPT-2 medium: 16 bytes an element for the norms of weight and direction, 28 for the step."""
+    sizes = gpt2_medium(quick)
+    (arrays,) = dense_sets(machine, sizes)
+
+    def make(capture: bool) -> Callable[[Machine, Arrays], Step]:
+        def bound(machine: Machine, arrays: Arrays) -> Step:
+            count, heads = sym.var("t", shape=()), []
+            for k in range(len(sizes)):
+                w, g, m, v = (sym.var(f"{n}{k}") for n in "wgmv")
+                heads.append(sym.lamb_update(w, g, m, v, lr=LR, wd=DECAY, t=count, out=w))
+            executor = machine.bind(sym.Group(heads), {**arrays, "t": 0.0}, arrays, capture=capture)
+            return lambda t: executor.forward(t=t)
+
+        return bound
+
+    def picks(arrays: Arrays) -> list[Pick]:
+        """Whole tensors, since a norm is of all of one: the last, and one of each of the sizes below 5 million."""
+        chosen = {n: k for k, n in enumerate(sizes) if n < 5_000_000}
+        return [{c: View(arrays[f"{c}{k}"], slice(None)) for c in "wgmv"} for k in chosen.values()]
+
+    return Case(44 * sum(sizes), [arrays], _plain_and_captured(make, formulas.lamb), picks)
+
+
+def _plain_and_captured(
+    make: Callable[[bool], Callable[[Machine, Arrays], Step]], formula: formulas.Formula
+) -> dict[str, Contender]:
+    return {
+        OURS: Contender(make(False), formula),
+        "symopt, capture=True": Contender(make(True), formula),
+    }
+
+
+CASES: dict[str, Callable[[Machine, bool], Case]] = {
+    "big": big,
+    "gpt2m": gpt2m,
+    "many": many,
+    "sparse": sparse,
+    "sparse_repeated": sparse_repeated,
+    "zero_var": zero_var,
+    "offset": offset,
+    "bfloat16": bfloat16,
+    "mp_adam": mixed_precision,
+    "group_adagrad_64": rows_of(64),
+    "group_adagrad_1024": rows_of(1024),
+    "group_adagrad_65536": rows_of(65536),
+    "clip": clip,
+    "lamb": lamb,
+}

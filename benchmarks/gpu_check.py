@@ -48,7 +48,6 @@ class Case:
     contenders: dict[str, Contender]
     picks: Callable[[dict[str, Any]], list[Pick]]
     untouched: Callable[[dict[str, Any]], list[View]] = lambda arrays: []
-    launches: int = 1  # of symopt, as planned
 
 
 def check(machine: Machine, case: Case, contender: Contender, step: Step) -> tuple[float, list[str]]:

@@ -15,6 +15,7 @@ import numpy as np
 
 import symopt as so
 from symopt.dtypes import to_numpy
+from symopt.emulatedarrays import emulated_gpus
 
 Step = Callable[[int], Any]  # does step number t = 1, 2, ...
 IN_A_ROW = 10  # steps between one pair of events, when launches need not be waited for
@@ -70,6 +71,11 @@ class Gpu:
     def get(self, array: Any) -> np.ndarray:
         return array.get()
 
+    def tensor(self, array: Any) -> Any:
+        import torch
+
+        return torch.from_dlpack(array)
+
     def bind(self, symbol: Any, args: Mapping[str, Any], states: Mapping[str, Any], **options: Any) -> Any:
         return symbol.bind(so.gpu(0), args=args, aux_states=states, **options)
 
@@ -109,27 +115,34 @@ class Gpu:
 
 
 class Emulated:
-    """NumPy's arrays and the emulated engine: shows that a case runs and is right. Its times mean nothing."""
-
-    xp: Any = np
+    """An emulated so.gpu(0): shows that a case runs and is right. Its times mean nothing."""
 
     def __init__(self) -> None:
+        self._emulated = emulated_gpus(1)
+        (place,) = self._emulated.__enter__()  # for as long as this object lives
+        self.xp: Any = place.xp
         self._random = np.random.default_rng(1)
 
     def random(self, shape: Any, dtype: str = "float32", scale: float = 1.0) -> Any:
-        return (self._random.standard_normal(shape, np.float32) * np.float32(scale)).astype(to_numpy(dtype))
+        made = self._random.standard_normal(shape, np.float32) * np.float32(scale)
+        return self.xp.asarray(made.astype(to_numpy(dtype)))
 
     def get(self, array: Any) -> np.ndarray:
-        return np.array(array)
+        return array.get()
+
+    def tensor(self, array: Any) -> Any:
+        import torch
+
+        return torch.from_numpy(array.view(np.ndarray))
 
     def bind(self, symbol: Any, args: Mapping[str, Any], states: Mapping[str, Any], **options: Any) -> Any:
-        return symbol.bind(so.cpu(), args=args, aux_states=states, engine="emulator", **options)
+        return symbol.bind(so.gpu(0), args=args, aux_states=states, **options)
 
     def timed(self, step: Step, reps: int) -> Times:
         found = []
         for t in range(reps):
             before = time.perf_counter()
-            step(t + 1)
+            step(t + 4)
             found.append((time.perf_counter() - before) * 1e3)
         return summed_up(found, statistics.median(found), found)
 

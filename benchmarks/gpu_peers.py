@@ -1,4 +1,4 @@
-"""Peers on the same arrays, without a copy: torch's optimizers, and a kernel that moves Adam's bytes and does little else."""
+"""Peers on the same arrays: torch's optimizers, and a kernel that moves Adam's bytes and does little else."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from gpu_machine import Gpu, Machine, Step
 
 Arrays = dict[str, Any]
 TRAFFIC = """
-extern "C" __global__ void __launch_bounds__(256) traffic(float4* w, const float4* g, float4* m, float4* v, long long n) {
+extern "C" __global__ void __launch_bounds__(256)
+traffic(float4* w, const float4* g, float4* m, float4* v, long long n) {
     for (long long i = blockIdx.x * 256ll + threadIdx.x; i < n; i += gridDim.x * 256ll) {
         float4 W = w[i], G = g[i], M = m[i], V = v[i];
         M.x += G.x; M.y += G.y; M.z += G.z; M.w += G.w;
@@ -50,7 +51,7 @@ def _torch_adam(machine: Machine, arrays: Arrays, kind: str) -> Any:
     import torch
 
     count = sum(name[0] == "w" for name in arrays)
-    tensors = [[torch.from_dlpack(arrays[f"{n}{k}"]) for n in "wgmv"] for k in range(count)]
+    tensors = [[machine.tensor(arrays[f"{n}{k}"]) for n in "wgmv"] for k in range(count)]
     parameters = [torch.nn.Parameter(w) for w, *_ in tensors]
     optimizer = torch.optim.Adam(parameters, lr=LR, betas=(BETA1, BETA2), eps=EPSILON, **{kind: True})
     where = tensors[0][0].device if kind == "fused" else "cpu"
@@ -94,9 +95,11 @@ def sparse_adam(coalesced: bool) -> dict[str, Contender]:
     def make(machine: Machine, arrays: Arrays) -> Step:
         import torch
 
-        w, m, v, data, indices = (torch.from_dlpack(arrays[n]) for n in ("w", "m", "v", "data", "indices"))
+        w, m, v, data, indices = (machine.tensor(arrays[n]) for n in ("w", "m", "v", "data", "indices"))
         parameter = torch.nn.Parameter(w)
-        parameter.grad = torch.sparse_coo_tensor(indices[None], data, w.shape, is_coalesced=coalesced)
+        parameter.grad = torch.sparse_coo_tensor(
+            indices[None], data, w.shape, is_coalesced=coalesced, check_invariants=False
+        )
         optimizer = torch.optim.SparseAdam([parameter], lr=LR, betas=(BETA1, BETA2), eps=EPSILON)
         optimizer.state[parameter] = {"step": 0, "exp_avg": m, "exp_avg_sq": v}
         return lambda t: optimizer.step()
