@@ -16,7 +16,7 @@ SCRIPT = ROOT / "benchmarks" / "gpu.py"
 
 
 def run(*options: Any) -> Any:
-    command = [sys.executable, SCRIPT, *map(str, options)]
+    command = [sys.executable, str(SCRIPT), *map(str, options)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
