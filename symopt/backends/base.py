@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -88,8 +88,15 @@ def places(launch: Launch, program: Program) -> Iterator[tuple[str | int, Place]
                 yield program.storage[id(whole)], Place(t, b, index * ITEMSIZE[value.dtype])
 
 
+Monitor = Callable[[str, Array], None]
+
+
 class Engine(Protocol):
-    """Runs a program on a memory."""
+    """Runs a program on a memory. `stale`: some number changed since the engine took them. Engines that do not wait for
+    their steps have a method `synchronize`, which does."""
+
+    numbers: Numbers
+    stale: bool
 
     def prepare(self) -> None:
         """Check what can go wrong; nothing has been written when this raises."""
