@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -86,6 +86,9 @@ def places(launch: Launch, program: Program) -> Iterator[tuple[str | int, Place]
             if b != launch.kernel.sparse:
                 whole, index = value.base if value.base else (value, 0)
                 yield program.storage[id(whole)], Place(t, b, index * ITEMSIZE[value.dtype])
+
+
+Monitor = Callable[[str, Array], None]
 
 
 class Engine(Protocol):

@@ -20,7 +20,8 @@ from ..hostmath import HostProgram
 from ..passes.ir import DENSE, LIBRARY, LISTED, REDUCE, STANDARD, Body, Call, Program, Value
 from ..prims import CAST, PAIR, PRIMS, REDUCTIONS
 from ..routines import call_routine
-from ..sparse import RowSparseArray, segments
+from ..segments import segments
+from ..sparse import RowSparseArray
 from .base import Array, Memory, Numbers, rounded
 
 
