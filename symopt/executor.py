@@ -191,6 +191,7 @@ class Executor:
             target, parsed = parse_changes(step.roots, node, attrs)
             before = {**target.attrs, **self._changes.get(node, {})}
             if switches(target, before, parsed):
+                step.synchronize()
                 changes = {**self._changes, node: {**self._changes.get(node, {}), **parsed}}
                 roots = changed(step.roots, changes)
                 given = {name: b.value for name, b in step.bound.items()}
@@ -255,6 +256,7 @@ class Executor:
         engine = "reference" if self._step.engine_name == "reference" else "auto"
         check_engine(engine, place, capture)
         with self._lock:
+            self._step.synchronize()
             given = {name: _copy_to(place, b) for name, b in self._step.bound.items()}
             return Executor(self._current(), context, given, engine, capture=capture)
 
@@ -268,6 +270,7 @@ class Executor:
         if callback is not None and not callable(callback):
             raise DTypeError(f"set_monitor_callback takes a function of (name, array), got {callback!r}")
         with self._lock:
+            self._step.synchronize()
             self._monitor = (callback, monitor_all)
             self._step.start(callback, monitor_all)
 

@@ -119,7 +119,7 @@ class Step:
     def start(self, monitor: Monitor | None, variables: bool = False) -> None:
         """Make the engine."""
         self.engine: Engine = make_engine(
-            self.engine_name, self.place, self.program, self.memory, monitor, variables, self.capture
+            self.engine_name, self.program, self.memory, monitor, variables, self.capture, self.place
         )
 
     # ---- every step

@@ -9,9 +9,6 @@ from ..errors import AttributeValueError
 from ..passes.ir import Program
 from ..places import HOST, Place
 from .base import Engine, Memory, Monitor
-from .mirrored import MirroredReference
-from .native import NativeEngine
-from .reference import ReferenceEngine
 
 if TYPE_CHECKING:
     from .cuda.device import Device
@@ -24,39 +21,41 @@ def check_engine(name: str, place: Place, capture: bool) -> None:
     known = ENGINES[place.context.device_type]
     if name not in known:
         raise AttributeValueError(f"engine {name!r} on {place.context!r} must be one of {', '.join(known)}")
-    if capture and (place is HOST or name != "auto"):
+    if capture and (name == "reference" or (place is HOST and name != "emulator")):
         raise AttributeValueError(
-            f"capture=True records the launches of a GPU, and there are none on {place.context!r} with engine={name!r}"
+            f"capture=True records launches of CUDA kernels, and engine={name!r} on {place.context!r} has none"
         )
 
 
 def make_engine(
     name: str,
-    place: Place,
     program: Program,
     memory: Memory,
     monitor: Monitor | None = None,
     variables: bool = False,
     capture: bool = False,
+    place: Place = HOST,
 ) -> Engine:
-    """An engine for a program on arrays in `place`: the interpreter when it was asked for or a monitor wants to see
-    every value (`variables`: those of variables too).
-
-    `name` and `capture` have passed `check_engine`. DependencyError and others of CUDA for what it needs.
-    """
+    """The engine called `name` for arrays in `place`; the interpreter too when a monitor wants to see every value.
+    `capture`: let a device record a step once and replay it."""
     if name == "reference" or monitor is not None:
+        from .mirrored import MirroredReference
+        from .reference import ReferenceEngine
+
         if place is HOST:
             return ReferenceEngine(program, memory, monitor, variables)
         return MirroredReference(program, memory, place, monitor, variables)
-    if place is HOST and name != "emulator":
-        return NativeEngine(program, memory)
-    from .cuda.engine import CudaEngine
+    if place is not HOST or name == "emulator":
+        from .cuda.engine import CudaEngine
 
-    return CudaEngine(program, memory, device_of(place), capture)
+        return CudaEngine(program, memory, device_of(place), capture)
+    from .native import NativeEngine
+
+    return NativeEngine(program, memory)
 
 
 def device_of(place: Place) -> Device:
-    """What runs CUDA text on arrays in `place`."""
+    """The device that works on arrays in `place`: on the host's and on emulated ones, the processor."""
     if place is HOST or isinstance(place, EmulatedPlace):
         return emulator()
     from .cuda.cupydevice import cupy_device

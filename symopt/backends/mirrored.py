@@ -31,7 +31,7 @@ class MirroredReference:
         """Arrays are looked up at every step."""
 
     def synchronize(self) -> None:
-        """Steps are done when `run` returns."""
+        """Nothing is ever pending."""
 
     def prepare(self) -> None:
         memory, place = self.memory, self.place
