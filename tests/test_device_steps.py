@@ -8,14 +8,17 @@ from test_engines import bits, random_array
 
 import symopt as so
 from symopt import sym
-from symopt.backends.choose import make_engine
+from symopt.emulatedarrays import emulated_gpus
+from symopt.places import from_host, place_of, place_of_array
 from symopt.sparse import RowSparseArray
 
 pytestmark = pytest.mark.usefixtures("cxx")
 ROWS, COLS = 50, 12
 
 
-def lazy_adam(listed: Any, *, lazy: bool = True, canonical: bool = False) -> tuple[Any, dict[str, Any]]:
+def lazy_adam(
+    listed: Any, *, lazy: bool = True, canonical: bool = False, engine: str = "emulator"
+) -> tuple[Any, dict[str, Any]]:
     """Adam with bias correction from a counter of steps, on the rows `listed`, which are given by reference."""
     rng = np.random.default_rng(0)
     arrays = {name: random_array(rng, (ROWS, COLS), "float32") for name in "wmv"}
@@ -30,7 +33,7 @@ def lazy_adam(listed: Any, *, lazy: bool = True, canonical: bool = False) -> tup
     count = sym.identity(now, out=t)
     args = {"w": arrays["w"], "g": g, "t": 0.0}
     states = {"m": arrays["m"], "v": arrays["v"]}
-    return sym.Group([step, count]).bind(args=args, aux_states=states, engine="emulator"), arrays
+    return sym.Group([step, count]).bind(args=args, aux_states=states, engine=engine), arrays
 
 
 def copies(arrays: dict[str, Any]) -> dict[str, Any]:
@@ -100,8 +103,7 @@ def test_promised_order_gives_the_same_bits(lazy: bool) -> None:
 def test_gradients_of_other_lengths_at_each_step() -> None:
     rng = np.random.default_rng(7)
     executor, arrays = lazy_adam(np.array([1, 2]))
-    reference, expected = lazy_adam(np.array([1, 2]))
-    reference._step.engine = make_engine("reference", reference._step.program, reference._step.memory)
+    reference, expected = lazy_adam(np.array([1, 2]), engine="reference")
     for n in (0, 1, 7, 60, 2):
         listed = rng.integers(0, ROWS, n)
         g = RowSparseArray(random_array(rng, (n, COLS), "float32"), listed, (ROWS, COLS))
@@ -114,7 +116,7 @@ def test_gradients_of_other_lengths_at_each_step() -> None:
 # ---- recorded steps
 
 
-def clipped(engine: str, capture: bool = False) -> tuple[Any, dict[str, Any]]:
+def clipped(context: Any, engine: str, capture: bool = False) -> tuple[Any, dict[str, Any]]:
     """Several kernels: gradients clipped by their common norm, Adam, and an average of the weights."""
     rng = np.random.default_rng(1)
     args: dict[str, Any] = {"limit": 1.0, "lr": 0.1}
@@ -132,20 +134,27 @@ def clipped(engine: str, capture: bool = False) -> tuple[Any, dict[str, Any]]:
             args[f"{name}{k}"] = random_array(rng, (300 * k + 7,), "float32")
         for name in "mv":
             states[f"{name}{k}"] = np.abs(random_array(rng, (300 * k + 7,), "float32"))
-    made = sym.Group(nodes).bind(args=args, aux_states=states, engine=engine)
-    if capture:
-        made._step.engine = make_engine(engine, made._step.program, made._step.memory, capture=True)
+    place = place_of(context)
+    args = {n: a if isinstance(a, float) else from_host(place, a) for n, a in args.items()}
+    states = {n: from_host(place, a) for n, a in states.items()}
+    made = sym.Group(nodes).bind(context, args=args, aux_states=states, engine=engine, capture=capture)
     return made, {n: a for n, a in {**args, **states}.items() if not isinstance(a, float)}
 
 
 def test_recorded_steps_take_new_numbers_and_arrays() -> None:
     rng = np.random.default_rng(2)
-    executors = [clipped("reference"), clipped("emulator"), clipped("emulator", capture=True)]
-    for k in range(6):
-        changes: dict[str, Any] = {"lr": 0.1 / (k + 1), "limit": 1.0 + k}
-        if k % 2:
-            changes["g1"] = random_array(rng, (307,), "float32")
-        for executor, _ in executors:
-            executor.forward(**changes)
-        states = [{n: a for n, a in arrays.items() if n[0] != "g"} for _, arrays in executors]
-        assert same(states[0], states[1]) and same(states[0], states[2]), k
+    with emulated_gpus():
+        executors = [
+            clipped(so.cpu(), "reference"),
+            clipped(so.gpu(0), "auto"),
+            clipped(so.gpu(1), "auto", capture=True),
+        ]
+        for k in range(6):
+            changes: dict[str, Any] = {"lr": 0.1 / (k + 1), "limit": 1.0 + k}
+            grad = random_array(rng, (307,), "float32")
+            for executor, arrays in executors:
+                if k % 2:
+                    changes["g1"] = from_host(place_of_array(arrays["g1"]), grad)
+                executor.forward(**changes)
+            states = [{n: a for n, a in arrays.items() if n[0] != "g"} for _, arrays in executors]
+            assert same(states[0], states[1]) and same(states[0], states[2]), k
