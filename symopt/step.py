@@ -14,7 +14,7 @@ from .backends.base import Memory
 from .backends.choose import make_engine
 from .binding import Bound, Given, Ranges, as_dense, check_memory, check_names, check_same
 from .dtypes import to_numpy
-from .errors import DTypeError, GraphError, MissingArgumentError, built_at
+from .errors import DTypeError, GraphError, MissingArgumentError, RowIndexError, built_at
 from .expr import PICK, Node
 from .forms import op_of
 from .infer import Types, infer
@@ -118,7 +118,11 @@ class Step:
             np.copyto(b.array, b.source)  # type: ignore[arg-type]
         for name, b in self.held:
             self._set_number(name, b.read_number())
-        self.engine.prepare()
+        try:
+            self.engine.prepare()
+        except RowIndexError:  # perhaps of an earlier step, whose numbers the engine took back
+            self._show_written_numbers()
+            raise
         self.engine.run()
         if self.host_writes or self.host_heads:
             self._show_numbers()
@@ -127,6 +131,9 @@ class Step:
         """Put what the host computed where the user sees it."""
         for k in self.host_heads:
             self.outputs[k][...] = self.engine.numbers.values[id(self.program.lowered.heads[k])]
+        self._show_written_numbers()
+
+    def _show_written_numbers(self) -> None:
         for name in self.host_writes:
             self.bound[name].write_number(self.memory.numbers[name])
 
