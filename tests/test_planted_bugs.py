@@ -2,8 +2,8 @@
 
 A line of code of which no bug is ever caught is not tested. Left out, since nobody can see them: a loop that goes on to
 `j == stop` (it takes no element there), parts of a wide row after its end (each is the identity of the fold), `lane 1`
-of a team as the one that keeps its part (all have it), `finish` without the gate (it makes of the same parts the same
-sums), and an entry compared with the one before the first (it reads beside the array, but finds no row there).
+of a team as the one that keeps its part (all have it), and `finish` without the gate (it makes of the same parts the
+same sums).
 """
 
 import json
@@ -202,6 +202,7 @@ BUGS: dict[str, dict[str, Bug]] = {
         "of repeated rows the last taken": swap(
             "at > 0 && load_one(rows + at - 1)", "load_one(rows + at + 1)"
         ),
+        "an entry before the first": swap("order && at > 0 && ", "order && "),
         "two entries of a row at most": swap("while (end < d.listed &&", "if (end < d.listed &&"),
         "entries looked for after the last": swap("while (end < d.listed && ", "while ("),
         "every entry but the last": swap("while (end < d.listed &&", "while (end + 1 < d.listed &&"),
@@ -229,6 +230,7 @@ BUGS: dict[str, dict[str, Bug]] = {
         "any row": swap("row >= s.n_rows ||", ""),
         "no promise checked": swap("(s.ascending && ", "(false && "),
         "a promise where none was made": swap("(s.ascending && ", "("),
+        "an index before the first": swap("s.ascending && i > 0 &&", "s.ascending &&"),
         "equal rows": swap("load_one(indices + i - 1) >= row", "load_one(indices + i - 1) > row"),
         "the last fault": swap(
             "if (wrong) atomicMin(gate, ", "if (wrong) *gate = (", ("(u64)i);", "(u64)i);")
