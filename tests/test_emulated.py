@@ -15,6 +15,7 @@ from symopt.backends.cuda.emulator import Emulator
 from symopt.canonical import canonical_fold
 from symopt.codegen.cuda.text import service_text
 from symopt.dtypes import FLOATS
+from symopt.errors import RowIndexError
 from symopt.opdef import OpDef
 from symopt.sparse import RowSparseArray
 
@@ -200,3 +201,24 @@ def test_a_step_is_one_launch_per_kernel_for_any_number_of_tensors(devices: Any,
     executor = adam(tensors([7] * 300, "float32"), "emulator")
     executor.forward()
     assert launched == ["run"]
+
+
+def test_numbers_of_a_step_that_was_refused_go_back_in_arrays_too(devices: Any, cxx: None) -> None:
+    """The step that raises is not the one whose index is wrong: what that one made of numbers must not stay."""
+    devices()
+    w, g, t = sym.var("w"), sym.var("g"), sym.var("t", shape=())
+    for held in (np.array(1.0), 1.0):
+        given = RowSparseArray(np.ones((1, 2), np.float32), np.array([0]), (3, 2))
+        args: dict[str, Any] = {"w": np.zeros((3, 2), np.float32), "g": given, "t": held}
+        nodes = [sym.sgd_update(w, g, lr=1, out=w), sym._plus_scalar(t, scalar=1, out=t)]
+        executor = sym.Group(nodes).bind(args=args, engine="emulator")
+        executor.forward()
+        given.indices[0] = 9
+        executor.forward()
+        with pytest.raises(RowIndexError, match=r"'g'.*indices\[0\] = 9"):
+            executor.forward()
+        assert executor.arg_dict["t"] == 2
+        given.indices[0] = 1
+        executor.forward()
+        assert executor.arg_dict["t"] == 3
+        assert args["w"].tolist() == [[-1, -1], [-1, -1], [0, 0]]
