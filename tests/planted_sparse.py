@@ -46,18 +46,11 @@ def standard(engine: Engine) -> list[Any]:
     return [args["w"]]
 
 
-class Promised(RowSparseArray):
-    """One whose indices are promised to be ascending, each once."""
-
-    __slots__ = ()
-    canonical = True
-
-
 def gradient(
     engine: Engine, data: np.ndarray, indices: Any, shape: tuple[int, int], promised: bool = False
 ) -> RowSparseArray:
-    kind = Promised if promised else RowSparseArray
-    return kind(engine.array(data), engine.array(np.asarray(indices, np.int64)), shape)
+    listed = engine.array(np.asarray(indices, np.int64))
+    return RowSparseArray(engine.array(data), listed, shape, canonical=promised)
 
 
 WRONG = [  # indices of the first and of the second gradient; whether ascending was promised of the second; the fault

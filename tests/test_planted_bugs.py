@@ -197,7 +197,7 @@ BUGS: dict[str, dict[str, Bug]] = {
         "one copy only": swap("const Copy d = copies[c]", "const Copy d = copies[c + 1]"),
     },
     "lazy": {
-        "entries read where they are not": swap("(order ? load_one(order + i) : i)", "i"),
+        "entries read where they are not": swap("(order ? load_one(order + at) : at)", "at"),
         "repeated rows taken again": swap("load_one(rows + at - 1) == row) continue;", "false) continue;"),
         "of repeated rows the last taken": swap(
             "at > 0 && load_one(rows + at - 1)", "load_one(rows + at + 1)"
@@ -206,12 +206,15 @@ BUGS: dict[str, dict[str, Bug]] = {
         "two entries of a row at most": swap("while (end < d.listed &&", "if (end < d.listed &&"),
         "entries looked for after the last": swap("while (end < d.listed && ", "while ("),
         "every entry but the last": swap("while (end < d.listed &&", "while (end + 1 < d.listed &&"),
-        "sums from zero": swap("i == at ? v.x[k] : ", ""),
+        "sums from zero": swap("total.x[k] = v.x[k];", "total.x[k] = 0.0f + v.x[k];"),
         "the last entry only": swap("total.x[k] + v.x[k]", "v.x[k]"),
         "entries in the other order": swap(
-            "(i64 i = at; i < end; i++)", "(i64 i = end - 1; i >= at; i--)", ("i == at ?", "i == end - 1 ?")
+            "(i64 i = at + 1; i < end; i++)",
+            "(i64 i = end - 2; i >= at; i--)",
+            ("load_one(order + at)", "load_one(order + end - 1)"),
         ),
-        "rows counted as entries": swap("row = load_one(rows + at)", "row = at"),
+        "rows counted as entries": swap("row = ahead", "row = at"),
+        "the row after this one": swap("load_one(rows + at + teams)", "load_one(rows + at + 1)"),
         "every chunk's first entries": swap("at = d.first + r, ", "at = r, "),
         "all called aligned": ALIGNED,
         "as many entries as before": table_bug(as_many_entries, method="take_gradient"),
