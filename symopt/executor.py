@@ -21,6 +21,7 @@ from .infer import infer
 from .listing import Variables, list_variables
 from .places import HOST, Place, moved, place_of
 from .rebuild import changed, parse_changes, switches
+from .sparse import RowSparseArray
 from .step import Step
 
 if TYPE_CHECKING:
@@ -257,7 +258,10 @@ class Executor:
         check_engine(engine, place, capture)
         with self._lock:
             self._step.synchronize()
-            given = {name: _copy_to(place, b) for name, b in self._step.bound.items()}
+            given = {
+                name: _copy_to(HOST if self._step.is_number(name) else place, b)
+                for name, b in self._step.bound.items()
+            }
             return Executor(self._current(), context, given, engine, capture=capture)
 
     def set_monitor_callback(
@@ -319,13 +323,12 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _copy_to(place: Place, b: Bound) -> Given:
-    """What a name is bound to, on memory of its own in `place`; numbers stay the host's."""
+    """What a name is bound to, on memory of its own in `place`."""
     if b.is_number:
         return b.number
-    if hasattr(b.given, "copy_to"):  # row_sparse, updated in place or not
+    if isinstance(b.given, RowSparseArray):  # updated in place or not
         return b.given.copy_to(place)
-    is_number = b.place is HOST and place is not HOST
-    return moved(b.user_array(), b.place, HOST if is_number else place)
+    return moved(b.user_array(), b.place, place)
 
 
 def _keep_outputs(old: Step, fresh: Step) -> None:

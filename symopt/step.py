@@ -122,6 +122,10 @@ class Step:
             self.engine_name, self.program, self.memory, monitor, variables, self.capture, self.place
         )
 
+    def is_number(self, name: str) -> bool:
+        """Whether what is bound to `name` is a number of the host, in an array or not."""
+        return self.program.lowered.variables[name].host
+
     # ---- every step
 
     def run(self) -> None:
