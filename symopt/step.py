@@ -148,14 +148,16 @@ class Step:
         try:
             look()
         except RowIndexError:
-            for name in self.host_writes:
-                self.bound[name].write_number(self.memory.numbers[name])
+            self._show_written_numbers()
             raise
 
     def _show_numbers(self) -> None:
         """Put what the host computed where the user sees it."""
         for k in self.host_heads:
             self.outputs[k][...] = self.engine.numbers.values[id(self.program.lowered.heads[k])]
+        self._show_written_numbers()
+
+    def _show_written_numbers(self) -> None:
         for name in self.host_writes:
             self.bound[name].write_number(self.memory.numbers[name])
 

@@ -1,8 +1,4 @@
-"""Runs a workload with a bug planted in the CUDA text or the tables of its kernels, each in a process of its own.
-
-As a script: `planted.py WORKLOAD` tries every bug of test_planted_bugs.BUGS that is planted there, and prints what became
-of each as JSON.
-"""
+"""Runs a workload with a bug planted in the CUDA text or the tables of its kernels, each in a process of its own."""
 
 import json
 import os
@@ -13,16 +9,51 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from planted_work import WORKLOADS, Engine
+from planted_sparse import lazy, refused, standard
+from planted_work import (
+    Engine,
+    copies,
+    elements,
+    extremes,
+    functions,
+    random_rounding,
+    row_states,
+    row_sums,
+    rows,
+    sums,
+    wide_rows,
+)
 from test_engines import bits
 
 from symopt.backends import choose
 from symopt.backends.cuda import engine as cuda_engine
+from symopt.backends.cuda.device import Device
 from symopt.backends.cuda.emulator import EmulationError, Emulator
 
 SCHEDULES = (0, 3, 5, 2, 7, 1, 11, 9)
+BEGINNING = 3  # the schedule in which what is read before an array shows, not what is read after it
 SECONDS = 60  # that one bug may take
 SURVIVED, CAUGHT, BROKEN = range(3)
+
+
+WORKLOADS: dict[str, Callable[[Engine], list[Any]]] = {
+    work.__name__: work
+    for work in (
+        *(
+            elements,
+            random_rounding,
+            functions,
+            rows,
+            wide_rows,
+            row_states,
+            extremes,
+            row_sums,
+            sums,
+            copies,
+        ),
+        *(lazy, standard, refused),
+    )
+}
 
 
 class Bug(NamedTuple):
@@ -66,8 +97,8 @@ class Plant:
 def run(workload: str, plant: Plant, expected: Sequence[Any]) -> str:
     """How the emulator shows that something is wrong, or nothing."""
     for seed in SCHEDULES:
-        device = Emulator(seed, multiprocessors=1)
-        choose.emulator = lambda device=device: device
+        device = Emulator(seed, multiprocessors=1, begin_at_page=seed == BEGINNING)
+        use(device)
         try:
             found = WORKLOADS[workload](Engine(device, plant))
             device.check_guards()
@@ -77,6 +108,15 @@ def run(workload: str, plant: Plant, expected: Sequence[Any]) -> str:
             if a != b if isinstance(a, str) else not np.array_equal(bits(a), bits(b)):
                 return f"schedule {seed}: result {k} differs"
     return ""
+
+
+def use(device: Emulator) -> None:
+    """Let engine="emulator" be this one."""
+
+    def emulator() -> Device:
+        return device
+
+    choose.emulator = emulator
 
 
 def attempt(workload: str, bug: Bug, expected: Sequence[Any]) -> int:
@@ -116,11 +156,7 @@ def main(workload: str, bugs: Mapping[str, Bug]) -> None:
     """Without a bug the workload must be right; loaded once, its kernels are there for those that are not changed."""
     expected = WORKLOADS[workload](Engine(None, str))
     wrong = run(workload, Plant(Bug()), expected)
-    found = {"nothing": wrong} if wrong else {name: outcome(workload, b, expected) for name, b in bugs.items()}
+    found = (
+        {"nothing": wrong} if wrong else {name: outcome(workload, b, expected) for name, b in bugs.items()}
+    )
     json.dump(found, sys.stdout)
-
-
-if __name__ == "__main__":
-    from test_planted_bugs import BUGS
-
-    main(sys.argv[1], BUGS[sys.argv[1]])

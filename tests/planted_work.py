@@ -1,10 +1,9 @@
 """Small graphs that between them need every line of the CUDA templates, for bugs planted there to show.
 
-Each takes an `Engine` and gives what it computed: arrays, and words on what was refused. On the reference engine that is
-what is right; on the emulator arrays lie before pages that nobody may touch.
+Each takes an `Engine` and gives what it computed: arrays, and words on what was refused. On the reference engine that
+is what is right; on the emulator arrays lie before pages that nobody may touch.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,11 +14,10 @@ from symopt import sym
 from symopt.backends.cuda.device import Source
 from symopt.backends.cuda.emulator import Emulator
 from symopt.codegen.cuda.text import prelude
-from symopt.errors import RowIndexError
+from symopt.codegen.nodes import BLOCK
 from symopt.lang import RowState, Tensor, Updated, updated
 from symopt.opdef import OPS, update_op
 from symopt.prims import PRIMS
-from symopt.sparse import RowSparseArray
 
 
 class Engine(NamedTuple):
@@ -49,16 +47,21 @@ def normal(seed: int, shape: Sequence[int], dtype: Any = np.float32) -> np.ndarr
 
 
 def elements(engine: Engine) -> list[Any]:
-    """More chunks than blocks of threads, ragged, some not aligned, each tensor with numbers of its own."""
+    """More chunks than blocks of threads, ragged, some not aligned, each tensor with numbers of its own. At the second
+    step one has other numbers, and one lies elsewhere."""
     nodes, args, states = [], dict[str, Any](), dict[str, Any]()
     for k, n in enumerate((1, 3, 4, 5, 0, 1023, 1024, 1025, 2049, 4099, 6200)):
         w, g, m = (sym.var(f"{name}{k}") for name in "wgm")
-        nodes.append(sym.sgd_mom_update(w, g, m, lr=0.1 + k, momentum=0.9, out=w))
+        nodes.append(sym.sgd_mom_update(w, g, m, lr=0.1 + k, momentum=0.9, out=w, name=f"step{k}"))
         offset = 4 * (k % 3 == 1)
         args |= {f"w{k}": engine.array(normal(k, [n]), offset), f"g{k}": engine.array(normal(50 + k, [n]))}
         states[f"m{k}"] = engine.array(normal(99 + k, [n]))
-    engine.bind(nodes, args, states).forward()
-    return [*args.values(), *states.values()]
+    executor = engine.bind(nodes, args, states)
+    executor.forward()
+    executor.set_attr("step3", lr=0.7)
+    other = engine.array(args["w9"], 4)
+    executor.forward(w9=other)
+    return [*args.values(), *states.values(), other]
 
 
 def random_rounding(engine: Engine) -> list[Any]:
@@ -66,9 +69,12 @@ def random_rounding(engine: Engine) -> list[Any]:
     w, g, h, x, t = (sym.var(name) for name in ("w", "g", "h", "x", "t"))
     t = sym.var("t", shape=())
     how = {"rounding": "stochastic", "seed": t}
-    nodes = [sym.sgd_update(x, x, lr=0.3, out=x, **how), sym.group_adagrad_update(w, g, h, lr=0.1, out=w, **how)]
+    nodes = [
+        sym.sgd_update(x, x, lr=0.3, out=x, **how),
+        sym.group_adagrad_update(w, g, h, lr=0.1, out=w, **how),
+    ]
     bfloat = ml_dtypes.bfloat16
-    args = {name: engine.array(normal(k, (300, 40), bfloat)) for k, name in enumerate("wg")}
+    args: dict[str, Any] = {name: engine.array(normal(k, (300, 40), bfloat)) for k, name in enumerate("wg")}
     args |= {"x": engine.array(normal(2, [9001], bfloat)), "t": 7}
     engine.bind(nodes, args, {"h": engine.array(np.ones((300, 1), bfloat))}).forward()
     return [args["w"], args["x"]]
@@ -95,7 +101,8 @@ def functions(engine: Engine) -> list[Any]:
     bits[::3] &= 0xFFFF8000  # ties
     bits[::1000] = 0x7F800001  # a NaN whose high half is infinity's
     bits[1::1000] = 0xFFFFFFFF
-    x, h = bits.view(np.float32), np.arange(n, dtype=np.uint16)
+    bits, h = np.append(bits, bits ^ np.uint32(2**31)), np.tile(np.arange(n, dtype=np.uint16), 2)
+    x, index, n = bits.view(np.float32), np.tile(index, 2), 2 * n
     if engine.device is None:
         with np.errstate(all="ignore"):
             noises = PRIMS["noise"].numpy(index, x, np.float32(3))
@@ -140,7 +147,7 @@ def row_states(engine: Engine) -> list[Any]:
     if "counted_update" not in OPS:
         update_op(counted_update)
     nodes, args, states = [], dict[str, Any](), dict[str, Any]()
-    for k, shape in enumerate([(40, 64), (3, 9000)]):
+    for k, shape in enumerate([(41, 64), (3, 9000)]):
         w, g, c = (sym.var(f"{name}{k}") for name in "wgc")
         nodes.append(sym.counted_update(w, g, c, lr=0.1, out=w))
         args |= {f"w{k}": engine.array(normal(k, shape)), f"g{k}": engine.array(normal(50 + k, shape))}
@@ -150,31 +157,31 @@ def row_states(engine: Engine) -> list[Any]:
 
 
 def cancelling(n_rows: int, cols: int) -> np.ndarray:
-    """Rows whose sum depends on the order of blocks even in double precision."""
+    """Rows whose sum depends on the order of blocks even in double precision: huge, its opposite, and the rest."""
     x = normal(cols, (n_rows, cols))
-    x[:, ::8192] *= 1e25
+    if cols > 2 * BLOCK:
+        x[:, 0], x[:, BLOCK] = 1e25, -1e25
     return x
 
 
 def extremes(engine: Engine) -> list[Any]:
     """Largest and smallest of numbers among which zeros of both signs, or NaN, decide the order."""
-    rng = np.random.default_rng(4)
-    zeros = np.copysign(np.float32(0), rng.standard_normal((30, 300)).astype(np.float32))
-    zeros[::7, rng.integers(0, 300)] = np.nan
+    random = normal(4, (30, 301))
+    zeros = np.copysign(np.float32(0), random)
+    zeros[::7, 200] = np.nan
     x = sym.var("x")
+    folds = [fold(x, axis=(1,), keepdims=True) for fold in (sym.max, sym.min)]
+    nodes = [sym.max(x), sym.min(x), *(1 / (x + fold) for fold in folds)]
     found = []
-    for name in ("max", "min"):
-        fold = getattr(sym, name)
-        nodes = [fold(x), fold(x, axis=(1,)), x / fold(x, axis=(1,), keepdims=True)]
-        ones = engine.array(np.where(zeros == 0, zeros, np.float32(1)))
-        found += engine.bind(nodes, {"x": engine.array(zeros)}).forward()
-        found += engine.bind([1 / (x + fold(x, axis=(1,), keepdims=True))], {"x": ones}).forward()
+    for values in (zeros, zeros[1:7], 1 + abs(random), -1 - abs(random)):
+        found += engine.bind(nodes, {"x": engine.array(values)}).forward()
     return found
 
 
 def row_sums(engine: Engine) -> list[Any]:
     """Sums of rows in which the order of blocks shows."""
-    return engine.bind(sym.sum(sym.var("x"), axis=(1,)), {"x": engine.array(cancelling(3, 40000))}).forward()
+    x = sym.var("x")
+    return [*engine.bind(sym.sum(x, axis=(1,)), {"x": engine.array(cancelling(3, 40000))}).forward()]
 
 
 # ---- whole tensors
@@ -182,9 +189,13 @@ def row_sums(engine: Engine) -> list[Any]:
 
 def sums(engine: Engine) -> list[Any]:
     """More tensors than blocks of threads, of no, one and many blocks of elements; in two chunks, too."""
-    sizes = [0, 1, 63, 64, 65, 8191, 8192, 8193, 20000, 30000, 50001, 140001]
+    sizes = [20000, 30000, 50001, 140001, 0, 1, 63, 64, 8193, 9000, 16385, 24600, 65, 8191, 8192]
     args = {f"x{k}": engine.array(cancelling(1, n)[0]) for k, n in enumerate(sizes)}
-    return engine.bind([sym.sum(sym.var(name)) for name in args], args).forward()
+    executor = engine.bind([sym.sum(sym.var(name)) for name in args], args)
+    first = list(executor.forward())
+    executor._step.place_output(1, engine.array(np.zeros((), np.float32)))
+    args["x1"] *= 2
+    return [*first, *executor.forward()]
 
 
 def entangled(a: Any, b: Any) -> list[Any]:
@@ -196,117 +207,21 @@ def entangled(a: Any, b: Any) -> list[Any]:
 def copies(engine: Engine) -> list[Any]:
     """Arrays that cannot be written in place, and go through a buffer."""
     found = []
-    for n, dtype, offset in ((4103, np.float16, 0), (5, np.float16, 2), (70, np.float32, 4), (3, np.float64, 0)):
+    for n, dtype, offset in (
+        (4103, np.float16, 0),
+        (5, np.float16, 2),
+        (70, np.float32, 4),
+        (3, np.float64, 0),
+    ):
         a, b = sym.var("a"), sym.var("b")
-        args = {"a": engine.array(normal(n, [n], dtype), offset), "b": engine.array(normal(n + 1, [n], dtype))}
+        args = {
+            "a": engine.array(normal(n, [n], dtype), offset),
+            "b": engine.array(normal(n + 1, [n], dtype)),
+        }
         executor = engine.bind(entangled(a, b), args)
         assert executor._step.program.copies
         executor.forward()
-        found += args.values()
+        other = engine.array(args["a"])
+        executor.forward(a=other)
+        found += [*args.values(), other]
     return found
-
-
-# ---- sparse gradients
-
-
-def lazy(engine: Engine) -> list[Any]:
-    """Rows listed several times, in any order; what is added to minus zero shows the sign of a sum of zeros."""
-    nodes, args, states = [], dict[str, Any](), dict[str, Any]()
-    for k, shape in enumerate([(40, 5), (30, 64), (4, 9001), (50, 1)]):
-        w, g, h = (sym.var(f"{name}{k}") for name in "wgh")
-        op = sym.sgd_update(w, g, lr=1, out=w) if k == 3 else sym.group_adagrad_update(w, g, h, lr=0.1, out=w)
-        nodes.append(op)
-        listed = np.random.default_rng(k).integers(0, shape[0], 2 * shape[0])
-        data = np.full((len(listed), 1), -0.0, np.float32) if k == 3 else normal(k, (len(listed), shape[1]))
-        weight = np.full(shape, -0.0, np.float32) if k == 3 else normal(50 + k, shape)
-        listed[-4:] = shape[0] - 1
-        args |= {f"w{k}": engine.array(weight), f"g{k}": gradient(engine, data, listed, shape)}
-        if k != 3:
-            states[f"h{k}"] = engine.array(np.ones((shape[0], 1), np.float32))
-    engine.bind(nodes, args, states).forward()
-    return [args[f"w{k}"] for k in range(4)] + [*states.values()]
-
-
-def standard(engine: Engine) -> list[Any]:
-    """All rows are updated; the rows of the gradient are others at the second step."""
-    w, g = sym.var("w"), sym.var("g")
-    node = sym.sgd_update(w, g, lr=0.1, wd=0.1, lazy_update=False, out=w)
-    rng = np.random.default_rng(3)
-    given = [gradient(engine, normal(k, (60, 7)), rng.integers(0, 40, 60), (40, 7)) for k in range(2)]
-    given[1].indices[:] = given[0].indices[0]
-    args = {"w": engine.array(normal(9, (40, 7))), "g": given[0]}
-    executor = engine.bind(node, args)
-    executor.forward()
-    executor.forward(g=given[1])
-    return [args["w"]]
-
-
-class Promised(RowSparseArray):
-    """One whose indices are promised to be ascending, each once."""
-
-    __slots__ = ()
-    canonical = True
-
-
-def gradient(
-    engine: Engine, data: np.ndarray, indices: Any, shape: tuple[int, int], promised: bool = False
-) -> RowSparseArray:
-    kind = Promised if promised else RowSparseArray
-    return kind(engine.array(data), engine.array(np.asarray(indices, np.int64)), shape)
-
-
-WRONG = [  # indices of the first and of the second gradient; whether ascending was promised of the second; the fault
-    ([1, 0, 5], [0, 3, 4], False, ""),
-    ([1, 0, 2], [0, -1, 4], False, "'f' [1] = -1"),
-    ([1, 0, 2], [0, 6, 9], False, "'f' [1] = 6"),
-    ([1, 0, 2], [5, 2**40, 1], False, "'f' [1] = 1099511627776"),
-    ([1, -7, 9], [0, 9, -1], False, "'g' [1] = -7"),
-    ([1, 0, 2], [0, 3, 3], True, "'f' [2] = 3"),
-    ([1, 0, 2], [3, 4, 2], True, "'f' [2] = 2"),
-]
-
-
-def refused(engine: Engine) -> list[Any]:
-    """A wrong index among right ones: nothing of that step is written, numbers go back, and the error says where."""
-    found = []
-    for first, second, promised, fault in WRONG:
-        w, v, g, f, a, b = (sym.var(name) for name in ("w", "v", "g", "f", "a", "b"))
-        t = sym.var("t", shape=())
-        nodes = [
-            sym.sgd_update(w, g, lr=0.1, out=w),
-            sym.sgd_update(v, f, lr=0.1, wd=0.1, lazy_update=False, out=v),
-            sym._plus_scalar(t, scalar=1, out=t),
-            *entangled(a, b),
-        ]
-        args: dict[str, Any] = {name: engine.array(normal(k, (6, 3))) for k, name in enumerate("wvab")}
-        for k, name in enumerate("gf"):
-            args[name] = gradient(engine, normal(k, (3, 3)), [0, 2, 3], (6, 3), promised and name == "f")
-        executor = engine.bind(nodes, args | {"t": 1})
-        executor.forward()
-        for name, indices in (("g", first), ("f", second)):
-            args[name].indices[:] = indices
-        said = fault
-        if engine.device or not fault:
-            said = fault_of_next_step(executor)
-        found += [said, *(args[name] for name in "wvab"), np.array(executor._step.memory.numbers["t"])]
-    return found
-
-
-def fault_of_next_step(executor: Any) -> str:
-    """Which index is found wrong, or nothing."""
-    try:
-        executor.forward()
-        getattr(executor._step.engine, "synchronize", bool)()
-    except RowIndexError as error:
-        words = re.search(r"('\w').*indices(\[\d+\] = -?\d+)", str(error))
-        return " ".join(words.groups()) if words else str(error)
-    return ""
-
-
-WORKLOADS: dict[str, Callable[[Engine], list[Any]]] = {
-    work.__name__: work
-    for work in (
-        *(elements, random_rounding, functions, rows, wide_rows, row_states, extremes, row_sums, sums),
-        *(copies, lazy, standard, refused),
-    )
-}

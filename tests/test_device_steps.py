@@ -113,6 +113,26 @@ def test_gradients_of_other_lengths_at_each_step() -> None:
         assert same(expected, arrays), n
 
 
+def test_numbers_of_a_step_that_was_refused_go_back_in_arrays_too() -> None:
+    """The step that raises is not the one whose index is wrong: what that one made of numbers must not stay."""
+    w, g, t = sym.var("w"), sym.var("g"), sym.var("t", shape=())
+    for held in (np.array(1.0), 1.0):
+        given = RowSparseArray(np.ones((1, 2), np.float32), np.array([0]), (3, 2))
+        args: dict[str, Any] = {"w": np.zeros((3, 2), np.float32), "g": given, "t": held}
+        nodes = [sym.sgd_update(w, g, lr=1, out=w), sym._plus_scalar(t, scalar=1, out=t)]
+        executor = sym.Group(nodes).bind(args=args, engine="emulator")
+        executor.forward()
+        given.indices[0] = 9
+        executor.forward()
+        with pytest.raises(so.errors.RowIndexError, match=r"'g'.*indices\[0\] = 9"):
+            executor.forward()
+        assert executor.arg_dict["t"] == 2
+        given.indices[0] = 1
+        executor.forward()
+        assert executor.arg_dict["t"] == 3
+        assert args["w"].tolist() == [[-1, -1], [-1, -1], [0, 0]]
+
+
 # ---- recorded steps
 
 

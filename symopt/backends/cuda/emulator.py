@@ -70,12 +70,16 @@ class Emulator:
         some warps (1, 5, ...) or single threads (3, 7, ...) run as far ahead of others as barriers let them.
     multiprocessors: how many it claims to have.
     guard: whether `zeros` surrounds arrays with memory that may not be written to, which every launch checks.
+    begin_at_page: whether guarded arrays begin at a page that nobody may touch; else they end at one.
     """
 
-    def __init__(self, seed: int = 0, multiprocessors: int = 2, guard: bool = True) -> None:
+    def __init__(
+        self, seed: int = 0, multiprocessors: int = 2, guard: bool = True, begin_at_page: bool = False
+    ) -> None:
         self.seed = seed
         self.multiprocessors = multiprocessors
         self.guard = guard
+        self.begin_at_page = begin_at_page
         self._recorded: list[tuple[_Function, int, list[HostArray], int]] | None = None  # while it captures
 
     def current(self) -> AbstractContextManager[Any]:
@@ -83,15 +87,18 @@ class Emulator:
 
     def zeros(self, shape: int | Sequence[int], dtype: Any) -> DeviceArray:
         try:
-            return guarded.zeros(shape, dtype) if self.guard else np.zeros(shape, dtype)
+            return self._guarded(shape, dtype) if self.guard else np.zeros(shape, dtype)
         except (MemoryError, OSError) as error:
             raise DeviceMemoryError(f"no memory for an array of shape {shape} and dtype {dtype}") from error
 
     def guarded(self, array: HostArray, offset: int = 0) -> DeviceArray:
         """A guarded copy; its first byte is `offset` bytes after a multiple of 16."""
-        copy = guarded.zeros(array.shape, array.dtype, offset)
+        copy = self._guarded(array.shape, array.dtype, offset)
         copy[...] = array
         return copy
+
+    def _guarded(self, shape: int | Sequence[int], dtype: Any, offset: int = 0) -> DeviceArray:
+        return guarded.zeros(shape, dtype, offset, self.begin_at_page)
 
     def check_guards(self) -> None:
         """EmulationError that says which guarded array of the process has been written beside, and where."""

@@ -1,4 +1,4 @@
-"""Memory that shows when a kernel leaves an array: canaries around it, and behind it a page that nobody may touch."""
+"""Memory that shows when a kernel leaves an array: canaries around it, and at one end a page that nobody may touch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}  # a forked child has
 
 
 class _Guard(NamedTuple):
-    """Where an array lies in its memory: bytes [start, stop) of those up to `wall`, the page that cannot be touched."""
+    """Where an array lies in its memory: bytes [start, stop) of those between the pages that cannot be touched, which
+    are the first one and that at `wall`."""
 
     start: int
     stop: int
@@ -30,15 +31,20 @@ class _Guard(NamedTuple):
 _guards: weakref.WeakKeyDictionary[mmap.mmap, _Guard] = weakref.WeakKeyDictionary()
 
 
-def zeros(shape: int | Sequence[int], dtype: Any, offset: int = 0) -> DeviceArray:
-    """A NumPy array whose first byte is `offset` bytes after a multiple of 16, and whose last one is at most 15 bytes
-    before the page. Its memory goes when the last view of it does."""
+def zeros(
+    shape: int | Sequence[int], dtype: Any, offset: int = 0, begins_at_page: bool = False
+) -> DeviceArray:
+    """A NumPy array whose first byte is `offset` bytes after a multiple of 16. Its last one is at most 15 bytes before
+    a page that nobody may touch; with `begins_at_page` the first is `offset` bytes after one instead. Its memory goes
+    when the last view of it does."""
     size = math.prod(shape if isinstance(shape, Sequence) else (shape,)) * np.dtype(dtype).itemsize
-    wall = -(-(size + 2 * ALIGNMENT) // mmap.PAGESIZE) * mmap.PAGESIZE
-    memory = mmap.mmap(-1, wall + mmap.PAGESIZE, **PRIVATE)
-    start = (wall - size - offset) // ALIGNMENT * ALIGNMENT + offset
-    memory[:start] = CANARY[:start]
+    page = mmap.PAGESIZE
+    wall = page - (-(size + 2 * ALIGNMENT) // page) * page
+    memory = mmap.mmap(-1, wall + page, **PRIVATE)
+    start = page + offset if begins_at_page else (wall - size - offset) // ALIGNMENT * ALIGNMENT + offset
+    memory[page:start] = CANARY[: start - page]
     memory[start + size : wall] = CANARY[: wall - start - size]
+    _forbid(memory, 0)
     _forbid(memory, wall)
     array = np.frombuffer(memory, np.uint8, size, start).view(dtype).reshape(shape)
     _guards[memory] = _Guard(start, start + size, wall, f"the {array.dtype} array of shape {array.shape}")
@@ -48,7 +54,7 @@ def zeros(shape: int | Sequence[int], dtype: Any, offset: int = 0) -> DeviceArra
 def damage() -> str | None:
     """Which array's canaries have been written over since the last call, and where; None if none."""
     for memory, guard in list(_guards.items()):
-        for first, last in ((0, guard.start), (guard.stop, guard.wall)):
+        for first, last in ((mmap.PAGESIZE, guard.start), (guard.stop, guard.wall)):
             found, whole = memory[first:last], CANARY[: last - first]
             if found != whole:
                 memory[first:last] = whole
@@ -58,11 +64,11 @@ def damage() -> str | None:
     return None
 
 
-def _forbid(memory: mmap.mmap, wall: int) -> None:
-    """No access to the page at `wall`."""
+def _forbid(memory: mmap.mmap, start: int) -> None:
+    """No access to the page at `start`."""
     libc = ctypes.CDLL(None, use_errno=True)
     address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    page = (ctypes.c_void_p(address + wall), ctypes.c_size_t(mmap.PAGESIZE))
+    page = (ctypes.c_void_p(address + start), ctypes.c_size_t(mmap.PAGESIZE))
     if libc.mprotect(*page, 0):
         raise MemoryError(
             f"cannot protect a page of memory: error {ctypes.get_errno()} of the operating system"
