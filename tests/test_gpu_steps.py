@@ -1,4 +1,4 @@
-"""Steps on a device as their user sees them: arrays replaced, wrong rows, recorded steps; a GPU's streams and threads."""
+"""Steps on a device as their user sees them: arrays replaced, wrong rows, recorded steps; and streams and threads."""
 
 import gc
 import os
