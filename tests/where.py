@@ -103,7 +103,7 @@ class OnGpu:
 
         whole = cupy.empty(array.size + beside, array.dtype)
         view = whole[beside:].reshape(array.shape)
-        view.set(np.ascontiguousarray(array))
+        view.set(np.array(array, order="C"))
         return view
 
     def get(self, array: Any) -> np.ndarray:
