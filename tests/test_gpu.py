@@ -19,6 +19,7 @@ from device_graphs import (
     unlike_reference,
     values_after,
 )
+from test_complex import TAKEN
 from test_engines import (
     ORDINARY,
     SHAPES,
@@ -59,6 +60,13 @@ def test_update_op_equals_reference(op: OpDef, dtype: str) -> None:
     """Every shape and storage; flags, clip and edge values drawn from the case's name. Emulated: test_emulated.py."""
     for storage in STORAGES:
         assert not disagreement(op, storage, dtype, [OnGpu()], SHAPES)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("op", TAKEN, ids=[op.name for op in TAKEN])
+def test_update_op_on_complex_numbers_equals_reference(op: OpDef) -> None:
+    for storage in ("dense", "duplicates"):
+        assert not disagreement(op, storage, "complex64", [OnGpu()], SHAPES)
 
 
 @pytest.mark.gpu
