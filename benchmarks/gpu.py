@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gpu_cases import CASES, OURS
-from gpu_check import Case, Contender, check
+from gpu_cases import CASES
+from gpu_check import OURS, Case, Contender, check
 from gpu_machine import Emulated, Gpu, Machine, versions
 from gpu_startup import startup
 

@@ -10,6 +10,7 @@ import numpy as np
 from gpu_formulas import Formula, Values
 from gpu_machine import Machine, Step
 
+OURS = "symopt"
 LIMIT = 5e-6  # relative norm of the error, for what is stored in float32
 STEPS = 3
 READ_ONLY = ("g", "scale")

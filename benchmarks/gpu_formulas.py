@@ -15,6 +15,11 @@ Values = dict[str, np.ndarray]
 Formula = Callable[[Values, int], None]
 
 
+def rate(t: int) -> float:
+    """Adam's rate with the correction of the bias."""
+    return LR * float(np.sqrt(1 - BETA2**t)) / (1 - BETA1**t)
+
+
 def _moments(x: Values, g: np.ndarray) -> None:
     x["m"] = BETA1 * x["m"] + (1 - BETA1) * g
     x["v"] = BETA2 * x["v"] + (1 - BETA2) * g * g
