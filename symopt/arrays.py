@@ -1,22 +1,22 @@
-"""Arrays of any library seen as NumPy arrays without a copy, and checks before one is updated in place."""
+"""Arrays of any library seen as NumPy arrays without a copy."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
+from .context import Context, cpu, gpu
 from .dtypes import DTYPES, to_numpy
 from .errors import ArrayError, DeviceError, DTypeError, StorageError
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Entry = tuple[str, Array, bool]
 
 # DLPack's device types whose memory the processor can read: CPU, CUDA pinned, ROCm pinned, CUDA managed.
 HOST_DEVICES = frozenset({1, 3, 11, 13})
+CUDA = 2
 
 
 def as_array(x: Any, what: str, *, mutable: bool) -> Array:
@@ -28,8 +28,7 @@ def as_array(x: Any, what: str, *, mutable: bool) -> Array:
     DTypeError, DeviceError, StorageError or ArrayError say what does not fit, and what to give instead.
     """
     array = x if type(x) is np.ndarray else view(x, what)
-    if not _is_supported(array.dtype):
-        raise DTypeError(_dtype_refused(array.dtype, what))
+    check_dtype(array.dtype, what)
     if mutable and not array.flags.carray:
         raise ArrayError(_not_updatable(array, what))
     return array
@@ -40,7 +39,11 @@ def view(x: Any, what: str) -> Array:
     if isinstance(x, np.ma.MaskedArray):
         raise ArrayError(f"{what} is a masked array, and masks are not obeyed: give .data or .filled()")
     if isinstance(x, np.ndarray):
-        return x if type(x) is np.ndarray else x.view(np.ndarray)
+        if type(x) is np.ndarray:
+            return x
+        if context_of(x) != cpu():
+            raise misplaced(what, x, cpu())
+        return x.view(np.ndarray)
     if isinstance(x, np.generic):
         return np.broadcast_to(x, ())  # read-only: it has no memory of its own to update
     torch = sys.modules.get("torch")
@@ -49,7 +52,7 @@ def view(x: Any, what: str) -> Array:
     if getattr(x, "stype", "default") != "default":
         raise StorageError(f"{what} is a {x.stype} array where a dense one is needed: give .todense()")
     if hasattr(x, "__cuda_array_interface__"):
-        raise DeviceError(f"{what} is in GPU memory: copy it to the host first")
+        raise misplaced(what, x, cpu())
     if hasattr(x, "__array_interface__"):
         return np.asarray(x)
     if hasattr(x, "__dlpack__"):
@@ -57,54 +60,35 @@ def view(x: Any, what: str) -> Array:
     raise DTypeError(f"{what} must be an array, got {type(x).__name__}{_remedy(x)}")
 
 
-def addresses(arrays: Sequence[Array]) -> Array:
-    """Where the first element of each array lies in memory, as int64."""
-    return np.array([a.__array_interface__["data"][0] for a in arrays], np.int64)
+def context_of(x: Any) -> Context | None:
+    """The device whose memory an array lies in, as far as the array says: by DLPack."""
+    if type(x) is np.ndarray:
+        return cpu()
+    try:
+        kind, number = x.__dlpack_device__()
+    except (AttributeError, BufferError, RuntimeError, TypeError, ValueError):
+        return None
+    return cpu() if kind in HOST_DEVICES else gpu(int(number)) if kind == CUDA else None
 
 
-def check_overlap(entries: Sequence[Entry]) -> None:
-    """ArrayError when an array that will be updated in place shares memory with any other one.
-
-    `entries`: (name for the error, array, whether it is updated). Arrays that are only read may share.
-    """
-    entries = [e for e in entries if e[1].size]
-    if len(entries) < 2:
-        return
-    low, high = _bounds([e[1] for e in entries])
-    order = np.argsort(low, kind="stable")
-    low, high = low[order], high[order]
-    mutable = np.fromiter((e[2] for e in entries), np.bool_, len(entries))[order]
-    for i in _candidates(low, high, mutable):
-        before = np.flatnonzero((high[:i] > low[i]) & (mutable[:i] | mutable[i]))
-        for j in before:
-            _check_pair(entries[order[j]], entries[order[i]])
+def misplaced(what: str, x: Any, expected: Context) -> DeviceError:
+    """The error for an array in another memory than that of `expected`."""
+    found = context_of(x)
+    if expected.device_type == "cpu":
+        where = f"GPU memory{'' if found is None else f', that of {found!r}'}"
+        bind = f"so.{found!r}" if found is not None else "so.gpu()"
+        return DeviceError(
+            f"{what} is in {where}: expected the host's; give cupy.asnumpy(x), or bind on {bind}"
+        )
+    where = "memory that is no GPU's" if found is None else f"the memory of {found!r}"
+    current = f", with cupy.cuda.Device({expected.device_id}) current" if expected.device_id else ""
+    return DeviceError(f"{what} is in {where}: expected {expected!r}; give cupy.asarray(x){current}")
 
 
-def _candidates(low: Array, high: Array, mutable: Array) -> Array:
-    """Places in ascending `low` whose range meets an earlier one, one of the two being mutable."""
-    nothing = low[0]
-    reach = np.maximum.accumulate(high)[:-1]
-    reach_mutable = np.maximum.accumulate(np.where(mutable, high, nothing))[:-1]
-    return 1 + np.flatnonzero(low[1:] < np.where(mutable[1:], reach, reach_mutable))
-
-
-def _bounds(arrays: list[Array]) -> tuple[Array, Array]:
-    """First byte, and the byte after the last, of arrays that are not empty."""
-    low = addresses(arrays)
-    high = low + np.array([a.nbytes for a in arrays], np.int64)
-    for i, array in enumerate(arrays):
-        if not array.flags.c_contiguous:
-            low[i], high[i] = np.lib.array_utils.byte_bounds(array)
-    return low, high
-
-
-def _check_pair(a: Entry, b: Entry) -> None:
-    if not np.shares_memory(a[1], b[1]):
-        return
-    updated, other = (a, b) if a[2] else (b, a)
-    raise ArrayError(
-        f"{updated[0]} is updated in place and shares memory with {other[0]}: give one of them a copy"
-    )
+def check_dtype(dtype: np.dtype[Any], what: str) -> None:
+    """DTypeError for a dtype that no op stores."""
+    if not _is_supported(dtype):
+        raise DTypeError(_dtype_refused(dtype, what))
 
 
 @lru_cache(maxsize=64)
@@ -134,12 +118,7 @@ def _remedy(x: Any) -> str:
 def _from_torch(torch: Any, x: Any, what: str) -> Array:
     if x.device.type != "cpu":
         raise DeviceError(f"{what} is a torch tensor on {x.device}: give x.cpu()")
-    if x.requires_grad:
-        raise ArrayError(
-            f"{what} is a torch tensor that requires grad: give x.detach(), which has its memory"
-        )
-    if x.layout != torch.strided:
-        raise StorageError(f"{what} is a torch tensor of layout {x.layout}: give x.to_dense()")
+    check_tensor(torch, x, what)
     if x.dtype == torch.bfloat16:  # NumPy has no such dtype: the same bits go over as integers
         bits: Array = x.view(torch.int16).numpy()
         return bits.view(to_numpy("bfloat16"))
@@ -150,9 +129,19 @@ def _from_torch(torch: Any, x: Any, what: str) -> Array:
     return array
 
 
+def check_tensor(torch: Any, x: Any, what: str) -> None:
+    """Errors for torch tensors whose memory is not simply theirs, on any device."""
+    if x.requires_grad:
+        raise ArrayError(
+            f"{what} is a torch tensor that requires grad: give x.detach(), which has its memory"
+        )
+    if x.layout != torch.strided:
+        raise StorageError(f"{what} is a torch tensor of layout {x.layout}: give x.to_dense()")
+
+
 def _from_dlpack(x: Any, what: str) -> Array:
     if x.__dlpack_device__()[0] not in HOST_DEVICES:
-        raise DeviceError(f"{what} is not in the host's memory: copy it to the host first")
+        raise misplaced(what, x, cpu())
     try:
         return np.from_dlpack(x)
     except (BufferError, RuntimeError, TypeError) as error:

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from . import report
 from .arrays import Array
-from .backends.choose import ENGINES
-from .binding import Given, allocate, as_shape, as_source, by_name, check_known
+from .backends.choose import check_engine
+from .binding import allocate, as_shape, as_source, by_name, check_known
+from .bound import Bound, Given
 from .context import Context
 from .dtypes import canonical
-from .errors import AttributeValueError, DeviceError, DTypeError, MissingArgumentError, near
+from .errors import DTypeError, MissingArgumentError, near
 from .expr import children, toposort
 from .infer import infer
 from .listing import Variables, list_variables
+from .places import HOST, Place, moved, place_of
 from .rebuild import changed, parse_changes, switches
 from .step import Step
 
@@ -33,12 +35,13 @@ def bind(
     args: Mapping[str, Given] | Sequence[Given] | None,
     aux_states: Mapping[str, Given] | Sequence[Given] | None,
     engine: str,
+    capture: bool,
 ) -> Executor:
     """Bind a symbol to arrays; see Symbol.bind."""
     variables = list_variables(symbol._outputs)
     given = by_name(args, [node.name for node in variables.arguments], "args")
     given.update(by_name(aux_states, [node.name for node in variables.auxiliary], "aux_states"))
-    return Executor(symbol, Context.as_context(ctx), given, engine, variables)
+    return Executor(symbol, Context.as_context(ctx), given, engine, variables, capture)
 
 
 def simple_bind(
@@ -47,6 +50,7 @@ def simple_bind(
     type_dict: Mapping[str, Any] | None,
     stype_dict: Mapping[str, str] | None,
     engine: str,
+    capture: bool,
     shapes: Mapping[str, Sequence[int]],
 ) -> Executor:
     """Allocate zeros for every variable and bind them; see Symbol.simple_bind."""
@@ -55,8 +59,10 @@ def simple_bind(
     check_known("simple_bind", (*shapes, *(type_dict or {}), *(stype_dict or {})), known)
     dtypes = {name: canonical(dtype) for name, dtype in (type_dict or {}).items()}
     types = infer(symbol._outputs, {k: as_shape(k, v) for k, v in shapes.items()}, dtypes, stype_dict)
-    given = {node.name: allocate(node, types) for node in variables.inputs}
-    return Executor(symbol, Context.as_context(ctx), given, engine, variables)
+    context = Context.as_context(ctx)
+    place = place_of(context)
+    given = {node.name: allocate(node, types, place) for node in variables.inputs}
+    return Executor(symbol, context, given, engine, variables, capture)
 
 
 class Names(MutableMapping[str, Any]):
@@ -107,22 +113,29 @@ class Executor:
         given: Mapping[str, Given],
         engine: str,
         variables: Variables | None = None,
+        capture: bool = False,
     ) -> None:
-        if ctx.device_type != "cpu":
-            raise DeviceError(f"bind on {ctx!r}: this release runs on cpu() only")
-        if engine not in ENGINES:
-            raise AttributeValueError(f"engine {engine!r} must be one of {', '.join(ENGINES)}")
+        place = place_of(ctx)
+        check_engine(engine, place, capture)
         variables = variables or list_variables(symbol._outputs)
         self._symbol = symbol
         self._ctx = ctx
         self._lock = threading.RLock()
         self._monitor: tuple[Callable[[str, Array], None] | None, bool] = (None, False)
         self._changes: dict[str, dict[str, Any]] = {}  # attributes set since, by node
-        self._step = Step(symbol._outputs, given, variables.order, engine)
+        self._step = Step(symbol._outputs, given, variables.order, engine, place, capture)
         self._step.guard_outputs()
         self.arg_dict = Names(self, [node.name for node in variables.arguments])
         self.aux_dict = Names(self, [node.name for node in variables.auxiliary])
         _executors.add(self)
+
+    def __repr__(self) -> str:
+        return f"<Executor of {', '.join(self._symbol.list_outputs())} on {self._ctx!r}>"
+
+    @property
+    def ctx(self) -> Context:
+        """The device it runs on, and where its arrays are."""
+        return self._ctx
 
     @property
     def outputs(self) -> list[Any]:
@@ -158,6 +171,12 @@ class Executor:
             self._step.run()
             return list(self._step.outputs)
 
+    def synchronize(self) -> None:
+        """Wait until every step so far is done, on the device it runs on. RowIndexError if one was given a row that an
+        array does not have; neither that step nor one after it has then written anything."""
+        with self._lock:
+            self._step.synchronize()
+
     def _take(self, given: Mapping[str, Given]) -> None:
         with self._lock:
             self._step.take(given)
@@ -172,10 +191,12 @@ class Executor:
             target, parsed = parse_changes(step.roots, node, attrs)
             before = {**target.attrs, **self._changes.get(node, {})}
             if switches(target, before, parsed):
+                step.synchronize()
                 changes = {**self._changes, node: {**self._changes.get(node, {}), **parsed}}
                 roots = changed(step.roots, changes)
                 given = {name: b.value for name, b in step.bound.items()}
-                fresh = Step(roots, given, toposort(roots, children), step.engine_name)
+                order = toposort(roots, children)
+                fresh = Step(roots, given, order, step.engine_name, step.place, step.capture)
                 _keep_outputs(step, fresh)
                 fresh.guard_outputs()
                 fresh.start(*self._monitor)
@@ -204,7 +225,7 @@ class Executor:
             self._step.take({n: float(x) for n, x in sources.items() if bound[n].is_number})
             for name, source in sources.items():
                 if not bound[name].is_number:
-                    bound[name].user_array()[...] = source
+                    bound[name].write(source)
 
     def reshape(
         self, /, partial_shaping: bool = False, allow_up_sizing: bool = False, **shapes: Sequence[int]
@@ -222,8 +243,22 @@ class Executor:
             if node.is_variable:
                 b, shape = bound[node.name], types.shape(node)
                 keep = b.is_number or shape is None or shape == b.shape
-                given[node.name] = b.value if keep else allocate(node, types)
-        return Executor(self._current(), self._ctx, given, self._step.engine_name)
+                given[node.name] = b.value if keep else allocate(node, types, self._step.place)
+        step = self._step
+        return Executor(self._current(), self._ctx, given, step.engine_name, capture=step.capture)
+
+    def as_in_context(self, ctx: Context | str, capture: bool = False) -> Executor:
+        """A new executor on device `ctx`: the same symbol with the attributes set since, on copies of all arrays and
+        numbers. Its engine is the reference if this one's is, else what "auto" chooses there; see bind for `capture`.
+        """
+        context = Context.as_context(ctx)
+        place = place_of(context)
+        engine = "reference" if self._step.engine_name == "reference" else "auto"
+        check_engine(engine, place, capture)
+        with self._lock:
+            self._step.synchronize()
+            given = {name: _copy_to(place, b) for name, b in self._step.bound.items()}
+            return Executor(self._current(), context, given, engine, capture=capture)
 
     def set_monitor_callback(
         self, callback: Callable[[str, Array], None] | None, monitor_all: bool = False
@@ -235,6 +270,7 @@ class Executor:
         if callback is not None and not callable(callback):
             raise DTypeError(f"set_monitor_callback takes a function of (name, array), got {callback!r}")
         with self._lock:
+            self._step.synchronize()
             self._monitor = (callback, monitor_all)
             self._step.start(callback, monitor_all)
 
@@ -254,10 +290,11 @@ class Executor:
     def summary(self) -> str:
         """Nodes, kernels, bytes moved in a step, buffers and scratch, as text."""
         step = self._step
-        return report.summary(step.types.order, step.program, step.memory, len(step.strided))
+        n_strided = len(step.strided)
+        return f"{report.summary(step.types.order, step.program, step.memory, n_strided)}\non {self._ctx!r}"
 
-    def source(self, form: Literal["text", "llvm", "asm"] = "text") -> str:
-        """The code of every kernel: readable text, LLVM IR, or this processor's assembly."""
+    def source(self, form: Literal["text", "llvm", "asm", "cuda"] = "text") -> str:
+        """The code of every kernel: readable text, LLVM IR, this processor's assembly, or CUDA C."""
         return report.source(self._step.program, form)
 
     def to_networkx(self) -> networkx.MultiDiGraph[Any]:
@@ -279,6 +316,16 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
+
+
+def _copy_to(place: Place, b: Bound) -> Given:
+    """What a name is bound to, on memory of its own in `place`; numbers stay the host's."""
+    if b.is_number:
+        return b.number
+    if hasattr(b.given, "copy_to"):  # row_sparse, updated in place or not
+        return b.given.copy_to(place)
+    is_number = b.place is HOST and place is not HOST
+    return moved(b.user_array(), b.place, HOST if is_number else place)
 
 
 def _keep_outputs(old: Step, fresh: Step) -> None:

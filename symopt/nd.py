@@ -13,16 +13,18 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from . import sym
-from .arrays import Array, as_array, check_overlap
+from .arrays import Array
 from .attrs import REQUIRED
-from .binding import is_number
+from .bound import is_number
 from .compose import Call, caller, of_so_many, parse
 from .dtypes import to_numpy
 from .errors import ArrayError, DTypeError, MissingArgumentError, ShapeError, UnknownArgumentError, near
 from .expr import children, origin, toposort
 from .forms import get_op
 from .opdef import OPS, OpDef
+from .overlap import check_overlap
 from .passes.ir import Value
+from .places import HOST, Place, place_of_array
 from .sparse import RowSparseArray
 from .step import Step
 
@@ -46,13 +48,18 @@ class _Eager:
     """The step of one op, pointed at other arrays by each call. `out`: the inputs that the results go into."""
 
     def __init__(
-        self, op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: tuple[str, ...]
+        self,
+        op: OpDef,
+        inputs: Mapping[str, Any],
+        attrs: Mapping[str, Any],
+        out: tuple[str, ...],
+        place: Place,
     ) -> None:
         variables = {name: _variable(name, value) for name, value in inputs.items()}
         target = {"out": [variables[name] for name in out]} if out else {}
         symbol = getattr(sym, op.name)(*variables.values(), name=op.name, **attrs, **target)
         self.node = origin(symbol._outputs[0])[0]
-        self.step = Step(symbol._outputs, inputs, toposort(symbol._outputs, children), "auto")
+        self.step = Step(symbol._outputs, inputs, toposort(symbol._outputs, children), "auto", place)
         self.lock = threading.Lock()
 
     @property
@@ -91,11 +98,14 @@ def _call(family: OpDef, args: Sequence[Any], kwargs: dict[str, Any], out: Any) 
         if attr.default is REQUIRED and name not in attrs:
             raise MissingArgumentError(f"{op.name}: attribute {name} is required")
     outs = _outs(op, out)
+    place = _place(inputs)
     given = {id(value): name for name, value in inputs.items()}
     aliases = tuple(given[id(x)] for x in outs if id(x) in given)
     in_place = aliases if len(aliases) == op.n_results else ()
-    targets = [None if in_place or x is None or id(x) in given else _target(op, x, inputs) for x in outs]
-    step = _step(op, inputs, attrs, in_place)
+    targets = [
+        None if in_place or x is None or id(x) in given else _target(op, x, inputs, place) for x in outs
+    ]
+    step = _step(op, inputs, attrs, in_place, place)
     for k, target in enumerate(targets):
         if target is not None:
             _check_target(op, target, step.results[k])
@@ -103,7 +113,8 @@ def _call(family: OpDef, args: Sequence[Any], kwargs: dict[str, Any], out: Any) 
     results = step.run(inputs, numbers, targets)
     for x, result in zip(outs, results):
         if x is not None and not in_place and id(x) in given:
-            as_array(x, f"{op.name}: out", mutable=True)[...] = result
+            with place.current():
+                place.as_array(x, f"{op.name}: out", mutable=True)[...] = result
     if not op.n_results:
         return None
     shown = [x if x is not None else result for x, result in zip(outs, results)]
@@ -119,14 +130,24 @@ def _outs(op: OpDef, out: Any) -> list[Any]:
     return found
 
 
-def _step(op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: tuple[str, ...]) -> _Eager:
-    signature = _signature(op, inputs, attrs, out)
+def _place(inputs: Mapping[str, Any]) -> Place:
+    """Where the first array among the inputs is: all others must be there too."""
+    for x in inputs.values():
+        if not is_number(x):
+            return place_of_array(x)
+    return HOST
+
+
+def _step(
+    op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: tuple[str, ...], place: Place
+) -> _Eager:
+    signature = _signature(op, inputs, attrs, out, place)
     with _lock:
         step = _steps.get(signature)
         if step is not None:
             _steps.move_to_end(signature)
     if step is None:
-        step = _Eager(op, inputs, attrs, out)
+        step = _Eager(op, inputs, attrs, out, place)
         with _lock:
             _steps[signature] = step
             while len(_steps) > KEPT:
@@ -154,31 +175,36 @@ def _inputs(family: OpDef, args: Sequence[Any], kwargs: dict[str, Any]) -> tuple
 
 
 def _signature(
-    op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: tuple[str, ...]
+    op: OpDef, inputs: Mapping[str, Any], attrs: Mapping[str, Any], out: tuple[str, ...], place: Place
 ) -> tuple[Any, ...]:
     kinds: list[Any] = []
     for name, x in inputs.items():
         if is_number(x):
             kinds.append("number")
         elif isinstance(x, RowSparseArray):
+            place.view(x.data, f"input {name!r}")
             kinds.append(("row_sparse", x.shape, x.dtype))
         else:
-            array = as_array(x, f"input {name!r}", mutable=False)
+            array = place.as_array(x, f"input {name!r}", mutable=False)
             kinds.append((array.shape, array.dtype, array.flags.c_contiguous))
     flags = tuple(
         (key, (value >= 0) if op.attrs[key].switch else None if op.attrs[key].is_numeric else value)
         for key, value in sorted(attrs.items())
     )
-    return (op, tuple(kinds), flags, out)
+    return (op, tuple(kinds), flags, out, place)
 
 
-def _target(op: OpDef, out: Any, inputs: Mapping[str, Any]) -> Array:
+def _target(op: OpDef, out: Any, inputs: Mapping[str, Any], place: Place) -> Array:
     """`out` as the array to write: memory of its own, shared with no input."""
-    array = as_array(out, f"{op.name}: out", mutable=True)
+    array = place.as_array(out, f"{op.name}: out", mutable=True)
     entries = [("out", array, True)]
     for name, x in inputs.items():
         if not is_number(x):
-            data = x.data if isinstance(x, RowSparseArray) else as_array(x, name, mutable=False)
+            data = (
+                x.data
+                if isinstance(x, RowSparseArray)
+                else place.as_array(x, f"input {name!r}", mutable=False)
+            )
             entries.append((name, data, False))
     check_overlap(entries)
     return array

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from .backends.base import Memory
 from .backends.jit import assembly
 from .backends.launch import bytes_moved, module_of
+from .codegen.cuda.text import cuda_text
 from .codegen.nodes import BLOCK, SIZES
 from .codegen.text import kernel_text
 from .errors import AttributeValueError, DependencyError
@@ -94,6 +95,7 @@ def source(program: Program, form: str) -> str:
     makers: dict[str, Callable[[Kernel], str]] = {
         "text": kernel_text,
         "llvm": _llvm,
+        "cuda": _cuda,
         "asm": lambda k: _llvm(k) if k.mode == LIBRARY else assembly(_llvm(k)),
     }
     if form not in makers:
@@ -102,9 +104,16 @@ def source(program: Program, form: str) -> str:
 
 
 def _llvm(kernel: Kernel) -> str:
-    if kernel.mode == LIBRARY:
-        return "\n".join(f"; {line}" for line in kernel_text(kernel).splitlines()) + "\n"
-    return module_of(kernel)
+    return _commented(kernel, ";") if kernel.mode == LIBRARY else module_of(kernel)
+
+
+def _cuda(kernel: Kernel) -> str:
+    return _commented(kernel, "//") if kernel.mode == LIBRARY else cuda_text(kernel)[0]
+
+
+def _commented(kernel: Kernel, sign: str) -> str:
+    """What a call of a library does, among code."""
+    return "\n".join(f"{sign} {line}" for line in kernel_text(kernel).splitlines()) + "\n"
 
 
 def to_networkx(types: Types) -> networkx.MultiDiGraph[Any]:

@@ -10,37 +10,47 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array
-from .backends.base import Memory
+from .backends.base import Engine, Memory, Monitor
 from .backends.choose import make_engine
-from .binding import Bound, Given, Ranges, as_dense, check_memory, check_names, check_same
+from .binding import Ranges, check_memory, check_names
+from .bound import Bound, Given, as_dense, check_kind_of_place, check_same
 from .dtypes import to_numpy
-from .errors import DTypeError, GraphError, MissingArgumentError, built_at
+from .errors import DTypeError, GraphError, MissingArgumentError, RowIndexError, built_at
 from .expr import PICK, Node
 from .forms import op_of
 from .infer import Types, infer
 from .passes import compile_graph
 from .passes.ir import Value
-
-Monitor = Callable[[str, Array], None]
+from .places import HOST, Place
+from .sparse import RowSparseArray
 
 
 class Step:
     """The program of a graph, the arrays it is bound to, and the engine that runs it.
 
-    `order`: the nodes under `roots`, inputs first. `outputs`: the arrays of the roots, the same at every run.
+    `order`: the nodes under `roots`, inputs first. `place`: where all arrays are; engine and `capture` have passed
+    `check_engine` for it. `outputs`: the arrays of the roots, the same at every run.
     """
 
     def __init__(
-        self, roots: Sequence[Node], given: Mapping[str, Given], order: list[Node], engine: str
+        self,
+        roots: Sequence[Node],
+        given: Mapping[str, Given],
+        order: list[Node],
+        engine: str,
+        place: Place = HOST,
+        capture: bool = False,
     ) -> None:
         self.roots = roots
         self.engine_name = engine
+        self.place = place
+        self.capture = capture
         with without_collection():
             self.mutable = _written(order)
             self.bound = {name: self._bind(name, value) for name, value in given.items()}
             self.types = self._infer(order)
             _check_complete(self.types)
-            _check_kinds(self.types, self.bound)
+            _check_kinds(self.types, self.bound, place)
             check_memory(self.bound, self.mutable)
             self.own: list[Array] = []
             self.written: Ranges | None = None  # made when an array is first replaced
@@ -55,7 +65,7 @@ class Step:
     # ---- made once
 
     def _bind(self, name: str, value: Given) -> Bound:
-        b = Bound(name, value, mutable=name in self.mutable)
+        b = Bound(name, value, mutable=name in self.mutable, place=self.place)
         return as_dense(name, b) if b.sparse is not None and name in self.mutable else b
 
     def _infer(self, order: list[Node]) -> Types:
@@ -78,7 +88,7 @@ class Step:
             elif b.array is not None:
                 memory.arrays[name] = b.array
         for k, (dtype, shape) in enumerate(self.program.buffers):
-            memory.arrays[k] = np.zeros(shape, to_numpy(dtype))
+            memory.arrays[k] = self.place.zeros(shape, to_numpy(dtype))
         return memory
 
     def _look_up(self) -> None:
@@ -107,21 +117,36 @@ class Step:
         return self.bound[key].result() if isinstance(key, str) else self.memory.arrays[key]  # type: ignore[index]
 
     def start(self, monitor: Monitor | None, variables: bool = False) -> None:
-        """Make the engine: the interpreter when it was asked for or a monitor wants to see every value."""
-        self.engine = make_engine(self.engine_name, self.program, self.memory, monitor, variables)
+        """Make the engine."""
+        self.engine: Engine = make_engine(
+            self.engine_name, self.program, self.memory, monitor, variables, self.capture, self.place
+        )
 
     # ---- every step
 
     def run(self) -> None:
         """One step. Raises before anything is written, or not at all."""
         for b in self.strided:
-            np.copyto(b.array, b.source)  # type: ignore[arg-type]
+            b.read_source()
         for name, b in self.held:
             self._set_number(name, b.read_number())
-        self.engine.prepare()
+        self._heeding(self.engine.prepare)
         self.engine.run()
         if self.host_writes or self.host_heads:
             self._show_numbers()
+
+    def synchronize(self) -> None:
+        """Wait for every step so far, and raise what one of them ran into."""
+        self._heeding(self.engine.synchronize)
+
+    def _heeding(self, look: Callable[[], None]) -> None:
+        """Call what may raise the error of an earlier step: then numbers that it had written are what they were."""
+        try:
+            look()
+        except RowIndexError:
+            for name in self.host_writes:
+                self.bound[name].write_number(self.memory.numbers[name])
+            raise
 
     def _show_numbers(self) -> None:
         """Put what the host computed where the user sees it."""
@@ -137,7 +162,7 @@ class Step:
         for name, b in fresh.items():
             check_same(name, self.bound[name], b)
             if b.sparse is not None:
-                b.sparse.check_indices(f"argument {name!r}")
+                self._check_rows(name, b.sparse)
         if self.written is None:
             self.written = Ranges(self.bound, self.mutable, self.own)
         if not self.written.is_apart(fresh):
@@ -149,6 +174,13 @@ class Step:
         self.engine.rebound(set(fresh))
         if self.strided or self.held or any(b.source is not None or b.shape == () for b in fresh.values()):
             self._watch()
+
+    def _check_rows(self, name: str, array: RowSparseArray) -> None:
+        """What can be told of a row_sparse array without waiting: on a GPU, the engine checks the indices there."""
+        if self.place is HOST:
+            array.check_indices(f"argument {name!r}")
+        else:
+            array.check_lengths(f"argument {name!r}")
 
     def _replace(self, name: str, b: Bound) -> None:
         self.bound[name] = b
@@ -179,11 +211,14 @@ class Step:
         value = self.program.lowered.heads[k]
         key = self.program.storage.get(id(value))
         if isinstance(key, int):
-            self.memory.arrays[key] = np.empty(value.shape, to_numpy(value.dtype)) if array is None else array
+            self.memory.arrays[key] = array if array is not None else self._new(value)
             self.outputs[k] = self.memory.arrays[key]
             self.engine.rebound({key})
         elif value.host:
             self.outputs[k] = np.zeros((), np.float64)
+
+    def _new(self, value: Value) -> Array:
+        return self.place.empty(value.shape, to_numpy(value.dtype))
 
     def guard_outputs(self) -> None:
         """Refuse arguments that lie in an output which the step writes, from now on. Not for steps whose outputs are
@@ -241,8 +276,8 @@ def _check_complete(types: Types) -> None:
             )
 
 
-def _check_kinds(types: Types, bound: Mapping[str, Bound]) -> None:
-    """Numbers where the graph has scalars of the host, arrays elsewhere."""
+def _check_kinds(types: Types, bound: Mapping[str, Bound], place: Place) -> None:
+    """Numbers where the graph has scalars of the host, arrays elsewhere; and in `place`."""
     for node in types.order:
         if node.is_variable:
             b = bound[node.name]
@@ -251,3 +286,5 @@ def _check_kinds(types: Types, bound: Mapping[str, Bound]) -> None:
                     f"argument {node.name!r}: expected an array of shape {types.shape(node)}, "
                     f"got the number {b.given!r}{built_at(node.where)}"
                 )
+            if place is not HOST:
+                check_kind_of_place(node.name, b, types.is_host(node))

@@ -229,16 +229,20 @@ class Symbol(Operators):
         group2ctx: Any = None,
         shared_exec: Any = None,
         engine: str = "auto",
+        capture: bool = False,
     ) -> Executor:
         """An Executor of this graph on your arrays, which it updates in place.
 
         `args` and `aux_states` are dicts by name or lists in the order of list_arguments and
-        list_auxiliary_states. MXNet's grad_req, group2ctx and shared_exec are accepted and have no effect.
+        list_auxiliary_states. `ctx`, so.cpu() or so.gpu(i), is where they are. `engine`: "auto", "reference" (NumPy,
+        slow and obvious), or on the CPU "native" and "emulator" (the CUDA text, run by the processor). `capture`, on a
+        GPU: record the launches of a step once and replay them, which costs the host less. MXNet's grad_req, group2ctx
+        and shared_exec are accepted and have no effect.
         """
         _refuse_gradients(grad_req, args_grad)
         from .executor import bind
 
-        return bind(self, ctx, args, aux_states, engine)
+        return bind(self, ctx, args, aux_states, engine, capture)
 
     def simple_bind(
         self,
@@ -247,13 +251,14 @@ class Symbol(Operators):
         type_dict: Any = None,
         stype_dict: Any = None,
         engine: str = "auto",
+        capture: bool = False,
         **shapes: Any,
     ) -> Executor:
-        """An Executor on arrays of zeros that it allocates, of the given and inferred shapes."""
+        """An Executor on arrays of zeros that it allocates on `ctx`, of the given and inferred shapes; see bind."""
         _refuse_gradients(grad_req, None)
         from .executor import simple_bind
 
-        return simple_bind(self, ctx, type_dict, stype_dict, engine, shapes)
+        return simple_bind(self, ctx, type_dict, stype_dict, engine, capture, shapes)
 
     def eval(self, ctx: Any = None, engine: str = "auto", **arrays: Any) -> list[Any]:
         """Bind to these arrays, run once, and return the outputs. States and out= arrays are updated."""

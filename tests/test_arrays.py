@@ -7,9 +7,10 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from symopt.arrays import addresses, as_array, check_overlap
+from symopt.arrays import as_array
 from symopt.context import Context, cpu, gpu
 from symopt.errors import ArrayError, DeviceError, DTypeError, StorageError, SymoptError
+from symopt.overlap import addresses, check_overlap
 from symopt.sparse import zeros
 
 FLOATS = (np.float16, ml_dtypes.bfloat16, np.float32, np.float64)
@@ -104,7 +105,7 @@ REFUSED: list[tuple[Any, type[SymoptError], str]] = [
     ("w", DTypeError, "must be an array, got str"),
     (1.0, DTypeError, "must be an array, got float"),
     (OnGPU(), DeviceError, "GPU memory"),
-    (DLPack(np.zeros(3), device=2), DeviceError, "not in the host's memory"),
+    (DLPack(np.zeros(3), device=2), DeviceError, r"GPU memory, that of gpu\(0\)"),
     (zeros((3, 2)), StorageError, r"row_sparse .*todense"),
 ]
 

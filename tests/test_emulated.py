@@ -10,7 +10,10 @@ from test_engines import STORAGES, UPDATES, bits, is_inexact, random_array, run
 from symopt import sym
 from symopt.backends import choose
 from symopt.backends.cuda import geometry
+from symopt.backends.cuda.device import Source
 from symopt.backends.cuda.emulator import Emulator
+from symopt.canonical import canonical_fold
+from symopt.codegen.cuda.text import service_text
 from symopt.dtypes import FLOATS
 from symopt.opdef import OpDef
 from symopt.sparse import RowSparseArray
@@ -168,6 +171,21 @@ def test_full_reductions(devices: Any, cxx: None, name: str, dtype: str) -> None
             device = devices(order, 1 + order)
             found = node.bind(args={"x": device.guarded(x)}, engine="emulator").forward()[0]
             assert np.array_equal(bits(expected), bits(found)), (size, order)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_column_sums(devices: Any, cxx: None, dtype: str) -> None:
+    rng = np.random.default_rng(9)
+    for shape in [(2, 9001, 40), (1, 1, 1), (3, 65, 33), (1, 200, 300)]:
+        x = random_array(rng, shape, dtype)
+        expected = canonical_fold(x, "add", 0.0)
+        for order in (0, 3, 5):
+            device = devices(order, 1 + order)
+            (code,) = device.load([Source(*service_text())])
+            given, out = device.guarded(x), device.zeros((shape[0], shape[2]), dtype)
+            places = [np.uint64(device.address(a)) for a in (given, out)]
+            device.launch(code[f"column_sum_{dtype}"], 3, (*places, *map(np.int64, shape)))
+            assert np.array_equal(bits(expected), bits(out)), (shape, order)
 
 
 def test_a_step_is_one_launch_per_kernel_for_any_number_of_tensors(devices: Any, cxx: None) -> None:

@@ -215,7 +215,7 @@ def test_looking_inside() -> None:
     assert "adam_update" in executor.summary() and "Op:adam_update, Name=fc1" in executor.debug_str()
     assert "adam.py:" in executor.source() and "define" in executor.source("llvm")
     assert "ret" in executor.source("asm")
-    with pytest.raises(ValueError, match="text, llvm, asm"):
+    with pytest.raises(ValueError, match="text, llvm, cuda, asm"):
         executor.source("c")
     graph = executor.to_networkx()
     assert [graph.nodes[n]["op"] for n in graph] == ["null"] * 4 + ["adam_update"]

@@ -84,7 +84,7 @@ def test_without_nvrtc(none_known: None, monkeypatch: pytest.MonkeyPatch) -> Non
     def missing() -> None:
         raise RuntimeError("Failure finding libnvrtc.so")
 
-    monkeypatch.setattr(cupydevice, "_check_present", lambda cupy, device_id: None)
+    monkeypatch.setattr(cupydevice, "check_present", lambda cupy, device_id: None)
     monkeypatch.setattr(nvrtc, "getVersion", missing)
     with pytest.raises(DependencyError, match=r"no NVRTC library.*symopt\[cuda12\] or symopt\[cuda13\]"):
         cupy_device(0)

@@ -12,7 +12,8 @@ LAYERS = """
 errors | dtypes config context | expr | prims grids | canonical | routines | hostmath build | attrs pairs |
 tensor | lang | matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
-listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays sparse | binding rebuild |
+listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |
+places cupyarrays emulatedarrays | segments | sparse | bound | binding rebuild |
 backends | report step | executor | nd | show | rules |
 _load __init__
 """

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symopt.errors import ArrayError, DTypeError, RowIndexError, ShapeError, SymoptError
-from symopt.sparse import RowSparseArray, row_sparse_array, segments, zeros
+from symopt.segments import segments
+from symopt.sparse import RowSparseArray, row_sparse_array, zeros
 
 DTYPES = ("float16", ml_dtypes.bfloat16, "float32", "float64")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -88,6 +88,9 @@ def places(launch: Launch, program: Program) -> Iterator[tuple[str | int, Place]
                 yield program.storage[id(whole)], Place(t, b, index * ITEMSIZE[value.dtype])
 
 
+Monitor = Callable[[str, Array], None]
+
+
 class Engine(Protocol):
     """Runs a program on a memory. `stale`: whether some number changed since the last step."""
 
@@ -99,6 +102,9 @@ class Engine(Protocol):
 
     def run(self) -> None:
         """One step."""
+
+    def synchronize(self) -> None:
+        """Wait until every step is done; raise what one of them ran into."""
 
     def rebound(self, keys: set[str | int]) -> None:
         """The arrays of these storages were replaced."""

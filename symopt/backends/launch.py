@@ -16,7 +16,7 @@ from ..expr import Extent
 from ..grids import sizes
 from ..passes.calls import size_of
 from ..passes.ir import LIBRARY, LISTED, REDUCE, STANDARD, Kernel, Launch, Program
-from ..sparse import segments
+from ..segments import segments
 from .base import Array, Memory, Numbers
 from .jit import Compiled, compile_ir
 from .pool import run_shared

@@ -46,6 +46,9 @@ class NativeEngine:
                 launch.take_numbers(self.numbers)
             self.stale = False
 
+    def synchronize(self) -> None:
+        """Steps are done when `run` returns."""
+
     def run(self) -> None:
         for launch in self.launches:
             launch.run()

@@ -20,7 +20,8 @@ from ..hostmath import HostProgram
 from ..passes.ir import DENSE, LIBRARY, LISTED, REDUCE, STANDARD, Body, Call, Program, Value
 from ..prims import CAST, PAIR, PRIMS, REDUCTIONS
 from ..routines import call_routine
-from ..sparse import RowSparseArray, segments
+from ..segments import segments
+from ..sparse import RowSparseArray
 from .base import Array, Memory, Numbers, rounded
 
 
@@ -49,6 +50,9 @@ class ReferenceEngine:
         for name, array in self.memory.sparse.items():
             array.check_indices(f"argument {name!r}")
         self.numbers.evaluate()
+
+    def synchronize(self) -> None:
+        """Steps are done when `run` returns."""
 
     def run(self) -> None:
         made: dict[int, Array] = {}

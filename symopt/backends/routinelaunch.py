@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from ..grids import sizes
 from ..passes.ir import Launch, Program
 from ..routines import call_routine
-from .base import Memory
+from .base import Array, Memory
 
 
 class RoutineLaunch:
@@ -25,10 +27,14 @@ class RoutineLaunch:
             for i in launch.instances
         ]
 
+    def arrays(self) -> Iterator[list[Array]]:
+        """Those of each instance."""
+        stored = self.memory.arrays
+        for places in self.places:
+            yield [stored[key].reshape(size) for key, size in places]
+
     def run(self) -> None:
         ((root, out),) = self.kernel.stores
-        stored = self.memory.arrays
         with np.errstate(all="ignore"):
-            for places in self.places:
-                arrays = [stored[key].reshape(size) for key, size in places]
+            for arrays in self.arrays():
                 call_routine(root, arrays, arrays[out])

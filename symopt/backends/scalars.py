@@ -26,6 +26,7 @@ class Scalars:
         self._program = found[1]
         self._fixed: list[Column | None] = []
         self._fixed_at = -1
+        self._shared: dict[int, Source | None] = {}  # by leaf: where its number comes from, if from one place
 
     def take(self, numbers: Numbers) -> list[Column] | None:
         """The column of each scalar of the kernel, a float where all instances have one number; None if none can have
@@ -40,8 +41,16 @@ class Scalars:
         columns: dict[Any, Column] = {}
         for k, leaf in enumerate(self.kernel.leaves):
             fixed = self._fixed[k]
-            columns[leaf] = fixed if fixed is not None else _column(numbers, self._sources(k))
+            columns[leaf] = fixed if fixed is not None else self._varying(numbers, k)
         return self._program(columns)
+
+    def _varying(self, numbers: Numbers, k: int) -> Column:
+        """The column of a leaf that may differ at each step."""
+        if k not in self._shared:
+            sources = self._sources(k)
+            self._shared[k] = sources[0] if all(s is sources[0] for s in sources) else None
+        shared = self._shared[k]
+        return _column(numbers, self._sources(k)) if shared is None else numbers.number(shared)
 
     def _sources(self, k: int) -> list[Source]:
         return [instance.leaves[k] for instance in self.launch.instances]
@@ -58,8 +67,5 @@ class Scalars:
 
 def _column(numbers: Numbers, sources: list[Source]) -> Column:
     """One number for each instance; a float when they are all the same."""
-    first = sources[0]
-    if isinstance(first, Value) and all(s is first for s in sources):
-        return numbers.number(first)
     found = [numbers.number(s) for s in sources]
     return found[0] if found.count(found[0]) == len(found) else np.array(found, np.float64)

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import DeviceError, DeviceMemoryError
+from ...cupyarrays import check_present, import_cupy, new_array
 from .cubins import cubins
 from .device import THREADS, Argument, Code, Device, DeviceArray, Function, HostArray, Source
-from .nvrtc import Compiled, architecture_for, import_cupy, load_nvrtc, supported
+from .nvrtc import Compiled, architecture_for, load_nvrtc, supported
 
 _lock = threading.Lock()
 _devices: dict[int, CupyDevice] = {}
@@ -29,23 +29,10 @@ def cupy_device(device_id: int) -> Device:
     with _lock:
         if device_id not in _devices:
             cupy = import_cupy()
-            _check_present(cupy, device_id)
+            check_present(cupy, device_id)
             load_nvrtc()
             _devices[device_id] = CupyDevice(cupy, device_id)
         return _devices[device_id]
-
-
-def _check_present(cupy: Any, device_id: int) -> None:
-    try:
-        count = cupy.cuda.runtime.getDeviceCount()
-    except cupy.cuda.runtime.CUDARuntimeError as error:
-        raise DeviceError(
-            f"so.gpu({device_id}) needs an NVIDIA GPU and its driver, and none answers ({error}); so.cpu() needs none"
-        ) from error
-    if device_id >= count:
-        raise DeviceError(
-            f"so.gpu({device_id}) is not here: this machine has {count} GPU(s), numbered from 0"
-        )
 
 
 class CupyDevice:
@@ -68,16 +55,7 @@ class CupyDevice:
 
     def zeros(self, shape: int | Sequence[int], dtype: Any) -> DeviceArray:
         lengths = (shape,) if isinstance(shape, int) else tuple(shape)
-        with self._device:
-            try:
-                return self._cupy.zeros(lengths, dtype)
-            except self._cupy.cuda.memory.OutOfMemoryError as error:
-                wanted = math.prod(lengths) * np.dtype(dtype).itemsize
-                free, total = self._device.mem_info
-                raise DeviceMemoryError(
-                    f"no room in the memory of gpu({self._device.id}) for an array of shape {lengths} and dtype "
-                    f"{np.dtype(dtype)}: {wanted:,} bytes, where {free:,} of {total:,} are free"
-                ) from error
+        return new_array(self._device, self._cupy.zeros, lengths, dtype)
 
     def address(self, array: DeviceArray) -> int:
         return int(array.data.ptr)

@@ -133,7 +133,7 @@ class Emulator:
 
     def sort(self, keys: DeviceArray) -> tuple[DeviceArray, DeviceArray]:
         order = np.argsort(keys, kind="stable")
-        return keys[order], order
+        return (self.guarded(keys[order]), self.guarded(order)) if self.guard else (keys[order], order)
 
     def synchronize(self) -> None:
         pass

@@ -13,10 +13,10 @@ from ...codegen.cuda.text import cuda_text, service_text
 from ...errors import AttributeValueError, RowIndexError
 from ...passes.ir import LIBRARY, STANDARD, Kernel, Launch, Program
 from ..base import Memory, Numbers, Place, places
-from ..routinelaunch import RoutineLaunch
 from .device import Code, Device, Source
 from .gradients import Gradients
 from .launch import CudaLaunch
+from .routines import DeviceRoutines
 from .tables import Table
 
 
@@ -46,8 +46,11 @@ class CudaEngine:
         """Compile every kernel and make the tables of every launch."""
         kernels = _kernels(self.program)
         sources = [Source(*cuda_text(k)) for k in kernels]
-        service, *codes = self.device.load([Source(*service_text()), *sources])
-        code_of = {id(k): code for k, code in zip(kernels, codes, strict=True)}
+        if _needs_service(self.program):
+            sources.append(Source(*service_text()))
+        codes = self.device.load(sources)
+        code_of = {id(k): code for k, code in zip(kernels, codes, strict=False)}
+        service = codes[-1] if len(codes) > len(kernels) else {}
         self.gradients = self._gradients(service)
         self._service = service
         gate = self.gradients.address if self.gradients else 0
@@ -76,9 +79,9 @@ class CudaEngine:
                     looked_up[name] = instance.domain[0]
         return Gradients(self.device, service, names, looked_up, self._has_host_writes) if names else None
 
-    def _ready(self, launch: Launch, codes: dict[int, Code], gate: int) -> CudaLaunch | RoutineLaunch:
+    def _ready(self, launch: Launch, codes: dict[int, Code], gate: int) -> CudaLaunch | DeviceRoutines:
         if launch.kernel.mode == LIBRARY:
-            return RoutineLaunch(launch, self.program, self.memory)
+            return DeviceRoutines(launch, self.program, self.memory, self.device, self._service)
         code = codes[id(launch.kernel)]
         return CudaLaunch(launch, self.program, self.memory, self.device, code, gate, self._capture)
 
@@ -157,6 +160,8 @@ class CudaEngine:
         if self.gradients is not None:
             self.gradients.check()
             gate = self.gradients.address
+            if len(self._own) < len(self.launches):  # routines know nothing of the gate
+                self.gradients.wait()
         for launch in self.launches:
             launch.run()
         if copies:
@@ -177,6 +182,12 @@ class CudaEngine:
             self.device.synchronize()
             if self.gradients is not None:
                 self._look_back(self.gradients)
+
+
+def _needs_service(program: Program) -> bool:
+    """Whether a program has row_sparse gradients, copies or routines."""
+    kinds = [(launch.kernel.sparse >= 0, launch.kernel.mode == LIBRARY) for launch in program.launches]
+    return bool(program.copies) or any(any(kind) for kind in kinds)
 
 
 def _kernels(program: Program) -> list[Kernel]:

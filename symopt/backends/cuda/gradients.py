@@ -43,6 +43,7 @@ class Gradients:
         self.code = code
         self.names = list(names)
         self.counts = counts  # whether the host needs to know how many steps passed
+        self.passed_before_fault = 0
         self.gate = device.zeros(2, np.uint64)
         self.slots = {name: device.zeros(max(n, 1), np.int32) for name, n in looked_up.items()}
         self.places: dict[str, Gradient] = {}
@@ -105,6 +106,14 @@ class Gradients:
         if self.slots or self.counts:
             self.device.launch(self.code["mark"], grid, arguments)
 
+    def wait(self) -> None:
+        """Raise at once what `check` finds."""
+        fault = int(self.device.download(self.gate)[0])
+        if fault != int(OPEN):
+            self.passed_before_fault = self.started
+            self._open()
+            raise self._error(fault)
+
     def look(self) -> None:
         """Have what the step found brought to the host, whenever it is done."""
         self._seen = self.device.watch(self.gate)
@@ -124,8 +133,6 @@ class Gradients:
         self.device.synchronize()  # from here on no old word is seen
         raise self._error(fault)
 
-    passed_before_fault = 0
-
     def _error(self, fault: int) -> RowIndexError:
         k, position = (fault >> ENTRY_BITS) - 1, fault & ((1 << ENTRY_BITS) - 1)
         name = self.names[k]
@@ -137,9 +144,9 @@ class Gradients:
         later = "; neither that step nor one after it has written anything"
         if 0 <= found < n_rows and ascending:
             return RowIndexError(
-                f"argument {name!r} of an earlier step: canonical=True promises ascending indices, each once, and "
+                f"argument {name!r}: canonical=True promises ascending indices, each once, and "
                 f"indices[{position}] = {found} is not above the one before{later}"
             )
         return RowIndexError(
-            f"argument {name!r} of an earlier step: indices[{position}] = {found} is not a row of {n_rows}{later}"
+            f"argument {name!r}: indices[{position}] = {found} is not a row of {n_rows}{later}"
         )

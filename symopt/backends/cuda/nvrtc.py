@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
+from ...cupyarrays import INSTALL, import_cupy
 from ...errors import CompileError, DependencyError, DeviceError
 
-INSTALL = "pip install symopt[cuda12] or symopt[cuda13], as the driver's CUDA version is"
 OPTIONS = (
     "-std=c++17",
     # Each of + - * / sqrt rounds on its own, as IEEE 754 has it. CuPy's own compilations always flush denormals
@@ -59,17 +59,6 @@ def compile_cuda(text: str, architecture: str, ptx: bool = False) -> Compiled:
         raise CompileError(_refusal(text, architecture, log or str(error))) from error
     finally:
         nvrtc.destroyProgram(program)
-
-
-def import_cupy() -> Any:
-    """The package `cupy`. DependencyError without it."""
-    try:
-        import cupy
-    except ImportError as error:
-        missing = isinstance(error, ModuleNotFoundError) and error.name == "cupy"
-        what = "" if missing else f", which cannot be imported ({str(error).strip()})"
-        raise DependencyError(f"so.gpu() and CUDA code need CuPy{what}: {INSTALL}") from error
-    return cupy
 
 
 def load_nvrtc() -> Any:

@@ -71,7 +71,9 @@ def _elements(parts: Parts, width: int) -> list[str]:
 def _reads(piece: Piece, whole: bool) -> list[str]:
     kernel, width = piece.kernel, width_of(piece.kernel)
     lines = []
-    for b in piece.arrays:
+    for b in sorted(
+        piece.arrays, key=lambda b: b == kernel.sparse
+    ):  # what may need a sum waits, so it comes last
         name = buffer_name(kernel, b)
         if b == kernel.sparse:
             read = (

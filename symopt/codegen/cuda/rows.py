@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from ...dtypes import COMPLEX, component
 from ...expr import Extent, Node
-from ...passes.ir import LISTED, REDUCE, STANDARD
+from ...passes.ir import LISTED, REDUCE
 from ...prims import REDUCTIONS
 from ..nodes import LANES, dtype_of
 from .emit import TYPES, WIDEN, Scope, literal
@@ -160,7 +160,12 @@ class GradientRows(Rows):
             "const i64* const order = (const i64*)d.order;",
         ]
         body = self.row(touched, "")
-        if self.kernel.mode == STANDARD:
+        if self.kernel.mode == LISTED:
+            lines += [
+                "const int teams = THREADS >> d.shift, team_number = threadIdx.x >> d.shift;",
+                "i64 ahead = team_number < d.n ? load_one(rows + d.first + team_number) : 0;",
+            ]
+        else:
             body = [
                 "if (at >= 0) {",
                 *indented(body),
@@ -174,7 +179,8 @@ class GradientRows(Rows):
         """An entry of the gradient is skipped if an earlier one has its row: that one takes both."""
         if self.kernel.mode == LISTED:
             first = [
-                "const i64 at = d.first + r, row = load_one(rows + at), cols = d.cols, at_element = row * cols;",
+                "const i64 at = d.first + r, row = ahead, cols = d.cols, at_element = row * cols;",
+                "if (r + teams < d.n) ahead = load_one(rows + at + teams);  // known by the time it is needed",
                 "if (order && at > 0 && load_one(rows + at - 1) == row) continue;",
             ]
         else:
@@ -196,22 +202,26 @@ class GradientRows(Rows):
         dtype, wide, n = self.kernel.buffers[self.kernel.sparse].dtype, summed_dtype(self.kernel), self.width
         source, target = TYPES[dtype], TYPES[wide]
         terms = ["x[k].x[0]", "x[k].x[1]"] if dtype in COMPLEX else ["x[k]"]
-        adds = []
-        for term in terms:
-            x = WIDEN[component(dtype)].format(f"v.{term}")
-            adds.append(f"      total.{term} = i == at ? {x} : total.{term} + {x};")
+        wider = {term: WIDEN[component(dtype)].format(f"v.{term}") for term in terms}
+        read = f"whole ? load<{n}>(p) : load_some<{n}>(p, n)"
+        each = [f"#pragma unroll\n  for (int k = 0; k < {n}; k++) {{", "  }"]
         return "\n".join(
             [
                 f"INLINE vec<{target}, {n}> gradient(const {source}* data, const i64* order, i64 at, i64 end,",
                 "                                i64 cols, i64 j, int n, bool whole) {",
-                f"  vec<{target}, {n}> total = {{}};",
-                "  for (i64 i = at; i < end; i++) {",
-                f"    const {source}* const p = data + (order ? load_one(order + i) : i) * cols + j;",
-                f"    const vec<{source}, {n}> v = whole ? load<{n}>(p) : load_some<{n}>(p, n);",
-                "#pragma unroll",
-                f"    for (int k = 0; k < {n}; k++) {{",
-                *adds,
-                "    }",
+                f"  const {source}* p = data + (order ? load_one(order + at) : at) * cols + j;",
+                f"  vec<{source}, {n}> v = {read};",
+                f"  vec<{target}, {n}> total;",
+                each[0],
+                *(f"    total.{term} = {wide};" for term, wide in wider.items()),
+                each[1],
+                "#pragma unroll 1",
+                "  for (i64 i = at + 1; i < end; i++) {",
+                "    p = data + load_one(order + i) * cols + j;",
+                f"    v = {read};",
+                each[0],
+                *(f"    total.{term} = total.{term} + {wide};" for term, wide in wider.items()),
+                each[1],
                 "  }",
                 "  return total;",
                 "}",

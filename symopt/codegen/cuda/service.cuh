@@ -55,3 +55,49 @@ copy(const Copy* copies, int count, const u64* gate) {
       store_one((u16*)d.target + i, load_one((const u16*)d.source + i));
   }
 }
+
+// The canonical sum of each column of some matrices, which lie one behind the other: a block of threads takes 32
+// columns of one, and of each column a thread takes every eighth of the 64 lanes.
+template <typename T> INLINE void column_sum(const T* x, T* out, i64 n_matrices, i64 n_rows, i64 n_columns, T* shared) {
+  const int column = threadIdx.x & 31, part = threadIdx.x >> 5;
+  const i64 tiles = (n_columns + 31) / 32;
+  for (i64 tile = blockIdx.x; tile < n_matrices * tiles; tile += gridDim.x) {
+    const i64 matrix = tile / tiles, c = tile % tiles * 32 + column;
+    const T* const top = x + matrix * n_rows * n_columns + c;
+    double total = 0;
+    for (i64 start = 0; start < n_rows; start += BLOCK) {
+      const i64 stop = n_rows - start < BLOCK ? n_rows : start + BLOCK;
+      T lane[8] = {};  // lanes part, part + 8, ...
+      for (i64 row = start + part; row < stop; row += LANES) {
+#pragma unroll
+        for (int k = 0; k < 8; k++)
+          if (c < n_columns && row + 8 * k < stop) lane[k] = lane[k] + load_one(top + (row + 8 * k) * n_columns);
+      }
+#pragma unroll
+      for (int s = 4; s > 0; s /= 2)
+#pragma unroll
+        for (int k = 0; k < s; k++) lane[k] = lane[k] + lane[k + s];
+      __syncthreads();
+      shared[threadIdx.x] = lane[0];
+      for (int s = 4; s > 0; s /= 2) {
+        __syncthreads();
+        if (part < s) shared[threadIdx.x] = shared[threadIdx.x] + shared[threadIdx.x + 32 * s];
+      }
+      __syncthreads();
+      total = total + (double)shared[column];
+    }
+    if (part == 0 && c < n_columns) store_one(out + matrix * n_columns + c, (T)total);
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+column_sum_float32(const float* x, float* out, i64 n_matrices, i64 n_rows, i64 n_columns) {
+  __shared__ float shared[THREADS];
+  column_sum(x, out, n_matrices, n_rows, n_columns, shared);
+}
+
+extern "C" __global__ void __launch_bounds__(THREADS)
+column_sum_float64(const double* x, double* out, i64 n_matrices, i64 n_rows, i64 n_columns) {
+  __shared__ double shared[THREADS];
+  column_sum(x, out, n_matrices, n_rows, n_columns, shared);
+}

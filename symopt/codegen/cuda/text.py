@@ -34,11 +34,14 @@ def prelude() -> str:
     return _file("prelude.cuh")
 
 
+SERVICES = ("check", "mark", "copy", "column_sum_float32", "column_sum_float64")
+
+
 @cache
 def service_text() -> tuple[str, tuple[str, ...]]:
     """The kernels of every program: what is done to row_sparse gradients before a step, and copies after it."""
     layouts = [struct_checks("Listing", LISTING_FIELDS), struct_checks("Copy", COPY_FIELDS)]
-    return "\n".join([prelude(), _file("service.cuh"), *layouts]) + "\n", ("check", "mark", "copy")
+    return "\n".join([prelude(), _file("service.cuh"), *layouts]) + "\n", SERVICES
 
 
 def _file(name: str) -> str:
