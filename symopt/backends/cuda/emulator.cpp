@@ -11,17 +11,13 @@
 #include "emulator.h"
 #include "emulator_fibers.h"
 #include "emulator_races.h"
+#include "emulator_regions.h"
 #include "emulator_schedule.h"
 
 namespace symopt_emulator {
 namespace {
 
 constexpr u32 LANES = 32;
-
-// A guarded array: bytes [start, stop) of the memory [from, to).
-struct Region {
-  u64 from, start, stop, to;
-};
 
 // As emulator.py has it.
 struct Launch {
@@ -55,8 +51,8 @@ Context scheduler;
 Schedule schedule;
 Races& races = *new Races;  // kept until the process ends
 Launch* launch;
-const Region* recent_regions[256];  // by bits of addresses in them
-char* room;                          // of the stacks
+Regions regions;
+char* room;  // of the stacks
 u32 n_threads, current, n_arrived, first_arrived, n_exited, first_exited;
 
 // ---- Errors
@@ -166,19 +162,8 @@ void misaligned(const void* address, u64 bytes, int line) {
 
 // ---- Accesses
 
-// The last of the regions that begin at or before the address; nullptr if there is none.
-const Region* region_of(u64 address) {
-  const Region *first = launch->regions, *end = first + launch->n_regions;
-  const Region*& recent = recent_regions[address / 4096 % 256];
-  if (recent && recent->from <= address && address < recent->to) return recent;
-  const Region* next = std::upper_bound(first, end, address, [](u64 at, const Region& r) { return at < r.from; });
-  return next == first ? nullptr : recent = next - 1;
-}
-
 void check_inside(u64 address, u64 bytes, const char* does) {
-  const Region* region = region_of(address);
-  if (!region || address >= region->to) return;  // not an array of the device
-  if (address >= region->start && address + bytes <= region->stop) return;
+  if (!regions.is_beside(address, bytes)) return;
   launch->fault = address;
   FAIL("%s %llu bytes at %#llx", does, bytes, address);
 }
@@ -307,7 +292,7 @@ EXPORT void symopt_emulator_launch(symopt_emulator::Launch* given) {
   schedule.start(launch->seed);
   schedule.shuffle(blocks.data(), grid, 1);
   races.start_launch();
-  memset(recent_regions, 0, sizeof(recent_regions));
+  regions.start_launch(launch->regions, launch->n_regions);
   for (u32 i = 0; i < grid && !*launch->error; i++) {
     start_block(blocks[i]);
     run_block();
