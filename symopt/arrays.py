@@ -16,7 +16,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 # DLPack's device types whose memory the processor can read: CPU, CUDA pinned, ROCm pinned, CUDA managed.
 HOST_DEVICES = frozenset({1, 3, 11, 13})
-CUDA = 2
+CUDA, MANAGED = 2, 13
 
 
 def as_array(x: Any, what: str, *, mutable: bool) -> Array:
@@ -68,7 +68,9 @@ def context_of(x: Any) -> Context | None:
         kind, number = x.__dlpack_device__()
     except (AttributeError, BufferError, RuntimeError, TypeError, ValueError):
         return None
-    return cpu() if kind in HOST_DEVICES else gpu(int(number)) if kind == CUDA else None
+    if kind == CUDA or (kind == MANAGED and hasattr(x, "__cuda_array_interface__")):
+        return gpu(int(number))
+    return cpu() if kind in HOST_DEVICES else None
 
 
 def misplaced(what: str, x: Any, expected: Context) -> DeviceError:

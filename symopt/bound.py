@@ -10,7 +10,7 @@ import numpy as np
 from .arrays import Array
 from .dtypes import COMPLEX
 from .errors import AttributeValueError, DeviceError, DTypeError, ShapeError, StorageError
-from .places import HOST, Place, place_of_array
+from .places import HOST, Place, moved, place_of_array
 from .sparse import RowSparseArray
 
 Given = Any  # a number, a RowSparseArray, or anything that becomes an array of a place without a copy
@@ -113,6 +113,14 @@ class Bound:
             self.number = number
         else:
             self.user_array()[...] = number
+
+    def copy_to(self, place: Place) -> Given:
+        """The number, or what is bound on memory of its own in `place`."""
+        if self.is_number:
+            return self.number
+        if isinstance(self.given, RowSparseArray):  # updated in place or not
+            return self.given.copy_to(place)
+        return moved(self.user_array(), self.place, place)
 
     def release(self) -> None:
         """Let go of the array; what it was (shape, dtype, stype) stays known."""

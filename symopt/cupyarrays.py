@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import CUDA, Array, check_tensor, misplaced
+from .arrays import CUDA, MANAGED, Array, check_tensor, misplaced
 from .context import Context, gpu
 from .errors import DependencyError, DeviceError, DeviceMemoryError, DTypeError, StorageError
 from .places import check_usable
 
 INSTALL = "pip install symopt[cuda12] or symopt[cuda13], as the driver's CUDA version is"
-MANAGED = 13  # DLPack's number for CUDA memory that the processor can read too
 
 
 def context_at(x: Any) -> Context:

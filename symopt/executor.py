@@ -12,16 +12,15 @@ from . import report
 from .arrays import Array
 from .backends.choose import check_engine
 from .binding import allocate, as_shape, as_source, by_name, check_known
-from .bound import Bound, Given
+from .bound import Given
 from .context import Context
 from .dtypes import canonical
 from .errors import DTypeError, MissingArgumentError, near
 from .expr import children, toposort
 from .infer import infer
 from .listing import Variables, list_variables
-from .places import HOST, Place, moved, place_of
+from .places import HOST, place_of
 from .rebuild import changed, parse_changes, switches
-from .sparse import RowSparseArray
 from .step import Step
 
 if TYPE_CHECKING:
@@ -258,10 +257,8 @@ class Executor:
         check_engine(engine, place, capture)
         with self._lock:
             self._step.synchronize()
-            given = {
-                name: _copy_to(HOST if self._step.is_number(name) else place, b)
-                for name, b in self._step.bound.items()
-            }
+            step = self._step
+            given = {n: b.copy_to(HOST if step.is_number(n) else place) for n, b in step.bound.items()}
             return Executor(self._current(), context, given, engine, capture=capture)
 
     def set_monitor_callback(
@@ -320,15 +317,6 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _copy_to(place: Place, b: Bound) -> Given:
-    """What a name is bound to, on memory of its own in `place`."""
-    if b.is_number:
-        return b.number
-    if isinstance(b.given, RowSparseArray):  # updated in place or not
-        return b.given.copy_to(place)
-    return moved(b.user_array(), b.place, place)
 
 
 def _keep_outputs(old: Step, fresh: Step) -> None:

@@ -5,6 +5,7 @@ Everything that holds arrays goes through a place, so that nothing else knows Nu
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -82,6 +83,9 @@ _NOTHING: AbstractContextManager[Any] = nullcontext()
 HOST: Place = HostPlace()
 
 
+_lock = threading.Lock()  # two threads get one place, since places are told apart by identity
+
+
 @cache
 def _gpu(device_id: int) -> Place:
     from .cupyarrays import CupyPlace
@@ -95,7 +99,10 @@ makers: list[Callable[[int], Place]] = [_gpu]
 
 def place_of(context: Context) -> Place:
     """The place of a context. For a GPU: DependencyError without CuPy, DeviceError if there is no such one."""
-    return HOST if context.device_type == "cpu" else makers[-1](context.device_id)
+    if context.device_type == "cpu":
+        return HOST
+    with _lock:
+        return makers[-1](context.device_id)
 
 
 def place_of_array(x: Any) -> Place:

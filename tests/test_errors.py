@@ -9,6 +9,7 @@ from test_engines import bits
 
 import symopt as so
 from symopt import sym
+from symopt.emulatedarrays import emulated_gpus
 from symopt.errors import (
     ArrayError,
     DeviceError,
@@ -178,7 +179,8 @@ def test_states_without_a_place(make: Callable[[], Any], words: list[str]) -> No
 
 def test_other_refusals_of_bind() -> None:
     given = arrays()
-    refused(lambda: bind(given, ctx=so.gpu(0)), given, DeviceError)
+    with emulated_gpus():
+        refused(lambda: bind(given, ctx=so.gpu(0)), given, DeviceError)
     missing = {n: given[n] for n in "wg"}
     message = refused(lambda: bind(missing), missing, MissingArgumentError)
     assert "`m`" in message
