@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from . import report
@@ -19,6 +19,7 @@ from .errors import DTypeError, MissingArgumentError, near
 from .expr import children, toposort
 from .infer import infer
 from .listing import Variables, list_variables
+from .namedarrays import NamedArrays
 from .places import HOST, place_of
 from .rebuild import changed, parse_changes, switches
 from .step import Step
@@ -65,41 +66,6 @@ def simple_bind(
     return Executor(symbol, context, given, engine, variables, capture)
 
 
-class Names(MutableMapping[str, Any]):
-    """Bound arrays by name. Assigning binds another array, as `forward(name=array)` does."""
-
-    def __init__(self, executor: Executor, names: Sequence[str]) -> None:
-        self._executor = weakref.ref(executor)
-        self._names = dict.fromkeys(names)
-
-    def _owner(self) -> Executor:
-        executor = self._executor()
-        if executor is None:
-            raise ReferenceError("the executor of these arrays is gone")
-        return executor
-
-    def __getitem__(self, name: str) -> Any:
-        if name not in self._names:
-            raise KeyError(name)
-        return self._owner()._step.bound[name].value
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        check_known("assignment", (name,), self._names)
-        self._owner()._take({name: value})
-
-    def __delitem__(self, name: str) -> None:
-        raise DTypeError(f"{name!r} stays bound: assign another array instead")
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def __repr__(self) -> str:
-        return repr(dict(self))
-
-
 class Executor:
     """A step ready to run. Safe to call from several threads; each call is one whole step.
 
@@ -125,8 +91,8 @@ class Executor:
         self._changes: dict[str, dict[str, Any]] = {}  # attributes set since, by node
         self._step = Step(symbol._outputs, given, variables.order, engine, place, capture)
         self._step.guard_outputs()
-        self.arg_dict = Names(self, [node.name for node in variables.arguments])
-        self.aux_dict = Names(self, [node.name for node in variables.auxiliary])
+        self.arg_dict = NamedArrays(self, [node.name for node in variables.arguments])
+        self.aux_dict = NamedArrays(self, [node.name for node in variables.auxiliary])
         _executors.add(self)
 
     def __repr__(self) -> str:

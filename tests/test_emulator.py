@@ -1,80 +1,22 @@
-"""The emulator runs CUDA C as CUDA says, and finds what a kernel does wrong: hand-written kernels, right and wrong."""
+"""The emulator runs CUDA C as CUDA says, in every order of threads, and finds what CUDA leaves undefined."""
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from handwritten import ADD, HAND_ON, ROWS, SEEDS, handed_on, row_sums, run, without, zeros
 
 from symopt.backends.cuda import emulator, hostcompiler
-from symopt.backends.cuda.device import Device, Source
+from symopt.backends.cuda.device import Device
 from symopt.backends.cuda.emulator import EmulationError, Emulator
-from symopt.errors import DependencyError, ShapeError
+from symopt.errors import ShapeError
 
 pytestmark = pytest.mark.usefixtures("cxx")
-SEEDS = range(12)
 ROOT = Path(__file__).parents[1]
-
-ADD = """
-extern "C" __global__ void __launch_bounds__(256) k(const float* a, const float* __restrict__ b, float* c, int n) {
-  for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) c[i] = a[i] + b[i];
-}
-"""
-
-# The sum of each row, by a whole block.
-ROWS = """
-extern "C" __global__ void k(const float* x, float* sums, int rows, int columns) {
-  __shared__ float partial[8];
-  for (int row = blockIdx.x; row < rows; row += gridDim.x) {
-    float sum = 0;
-    for (int i = threadIdx.x; i < columns; i += 256) sum += x[row * columns + i];
-    for (int offset = 16; offset > 0; offset >>= 1) sum += __shfl_xor_sync(0xffffffffu, sum, offset);
-    if (threadIdx.x % 32 == 0) partial[threadIdx.x / 32] = sum;
-    __syncthreads();
-    sum = 0;
-    for (int i = 0; i < 8; i++) sum += partial[i];
-    if (threadIdx.x == 255) sums[row] = sum;
-    __syncthreads();
-  }
-}
-"""
-
-# Lanes of a warp hand values on through shared memory.
-HAND_ON = """
-extern "C" __global__ void k(int* out, int rounds) {
-  __shared__ int at[256];
-  int value = threadIdx.x;
-  for (int i = 0; i < rounds; i++) {
-    at[threadIdx.x] = value;
-    __syncwarp(0xffffffffu);
-    value = at[threadIdx.x / 32 * 32 + (threadIdx.x + 1) % 32];
-    __syncwarp(0xffffffffu);
-  }
-  out[threadIdx.x] = value;
-}
-"""
-
-
-def run(text: str, *arguments: Any, seed: int = 0, grid: int = 1, threads: int = 256) -> list[np.ndarray]:
-    """Kernel k on guarded copies of the arrays given, which are returned."""
-    device = Emulator(seed)
-    arrays = [
-        device.guarded(x) if isinstance(x, np.ndarray) and x.dtype.kind != "V" else x for x in arguments
-    ]
-    values = [np.uint64(device.address(x)) if x is not y else x for x, y in zip(arrays, arguments)]
-    (code,) = device.load([Source(text, ("k",))])
-    device.launch(code["k"], grid, values, threads)
-    return [x for x, y in zip(arrays, arguments) if x is not y]
-
-
-def zeros(*shape: int) -> np.ndarray:
-    return np.zeros(shape, np.float32)
 
 
 def test_the_emulator_is_a_device() -> None:
@@ -101,46 +43,27 @@ def test_blocks_share_out_elements(seed: int) -> None:
         np.testing.assert_array_equal(c, a + b)
 
 
-def row_sums(seed: int, text: str = ROWS) -> np.ndarray:
-    x = np.random.default_rng(0).random((7, 515), np.float32)
-    _, sums = run(text, x, zeros(7), np.int32(7), np.int32(515), seed=seed, grid=2)
-    np.testing.assert_allclose(sums, x.sum(1), rtol=1e-5)
-    return sums
-
-
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_block_reduces_alike_in_every_order(seed: int) -> None:
-    assert row_sums(seed).tobytes() == row_sums(0).tobytes()
+    assert row_sums(seed=seed).tobytes() == row_sums().tobytes()
 
 
-@pytest.mark.parametrize("barrier", [0, 1])
-def test_a_missing_barrier_shows(barrier: int) -> None:
-    first, second, third = ROWS.split("__syncthreads();")
-    text = (
-        f"{first}{second}__syncthreads();{third}"
-        if barrier == 0
-        else f"{first}__syncthreads();{second}{third}"
-    )
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_missing_barrier_shows_in_some_order(which: int) -> None:
+    text = without(ROWS, "__syncthreads()", which)
     with pytest.raises(AssertionError):
         for seed in SEEDS:
-            row_sums(seed, text)
-
-
-def handed_on(seed: int, text: str = HAND_ON) -> bool:
-    (out,) = run(text, np.zeros(256, np.int32), np.int32(5), seed=seed)
-    thread = np.arange(256)
-    return bool((out == thread // 32 * 32 + (thread + 5) % 32).all())
+            row_sums(text, seed=seed, watch_memory=False)
 
 
 def test_lanes_hand_values_on() -> None:
-    assert all(handed_on(seed) for seed in SEEDS)
+    assert all(handed_on(seed=seed) for seed in SEEDS)
 
 
-@pytest.mark.parametrize("place", [0, 1])
-def test_a_missing_warp_barrier_shows(place: int) -> None:
-    parts = HAND_ON.split("__syncwarp(0xffffffffu);")
-    parts[place : place + 2] = ["".join(parts[place : place + 2])]
-    assert not all(handed_on(seed, "__syncwarp(0xffffffffu);".join(parts)) for seed in SEEDS)
+@pytest.mark.parametrize("which", [0, 1])
+def test_a_missing_warp_barrier_shows_in_some_order(which: int) -> None:
+    text = without(HAND_ON, "__syncwarp(0xffffffffu)", which)
+    assert not all(handed_on(text, seed=seed, watch_memory=False) for seed in SEEDS)
 
 
 @pytest.mark.parametrize("kind", ["float", "double", "u32", "u64"])
@@ -227,62 +150,7 @@ def test_a_mask_names_only_lanes_of_the_block() -> None:
 def test_an_error_leaves_the_emulator_usable() -> None:
     with pytest.raises(EmulationError):
         run('extern "C" __global__ void k() { if (threadIdx.x) __syncthreads(); }')
-    assert handed_on(0)
-
-
-@pytest.mark.parametrize("at", [-1, 5])
-def test_writing_beside_an_array_is_an_error(at: int) -> None:
-    text = f'extern "C" __global__ void k(u16* x) {{ if (threadIdx.x == 0) x[{at}] = 1; }}'
-    where = "2 bytes before" if at < 0 else "0 bytes after the end of"
-    with pytest.raises(EmulationError, match=rf"{where} the uint16 array of shape \(5,\)"):
-        run(text, np.zeros(5, np.uint16))
-    Emulator().check_guards()
-
-
-def test_check_guards_finds_what_the_host_wrote() -> None:
-    device = Emulator()
-    x = device.zeros(3, np.float32)
-    ctypes.c_char.from_address(device.address(x) - 1).value = b"\0"
-    with pytest.raises(EmulationError, match=r"1 bytes before the float32 array of shape \(3,\)"):
-        device.check_guards()
-    device.check_guards()
-
-
-def test_writing_far_beyond_an_array_ends_the_process() -> None:
-    program = """
-import numpy as np
-from symopt.backends.cuda.device import Source
-from symopt.backends.cuda.emulator import Emulator
-device = Emulator()
-code, = device.load([Source('extern "C" __global__ void k(float* x) { x[threadIdx.x] = 1; }', ("k",))])
-large, small = device.zeros(256, np.float32), device.zeros(200, np.float32)
-device.launch(code["k"], 1, [np.uint64(device.address(large))])
-print("within", flush=True)
-device.launch(code["k"], 1, [np.uint64(device.address(small))])
-"""
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (-signal.SIGSEGV, "within\n"), done.stderr
-
-
-@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (1,), (5, 7), (1025,)])
-@pytest.mark.parametrize("offset", [0, 2, 8])
-def test_guarded_arrays_lie_where_they_should(shape: tuple[int, ...], offset: int) -> None:
-    given = np.random.default_rng(0).integers(0, 9, shape).astype(np.float16)
-    copy = Emulator().guarded(given, offset)
-    np.testing.assert_array_equal(copy, given)
-    assert (copy.shape, copy.dtype) == (given.shape, given.dtype)
-    assert copy.ctypes.data % 16 == offset or not copy.size
-    assert Emulator().address(Emulator().zeros(shape, np.float64)) % 16 == 0
-
-
-def test_guarded_memory_goes_with_its_array() -> None:
-    from symopt.backends.cuda import guarded
-
-    before = len(guarded._guards)
-    views = [guarded.zeros(10, np.float32)[3:] for _ in range(5)]
-    assert len(guarded._guards) == before + 5
-    del views
-    assert len(guarded._guards) == before
+    assert handed_on()
 
 
 HALVES = """
@@ -358,63 +226,11 @@ def test_mathematics_is_that_of_the_c_library() -> None:
         np.testing.assert_allclose(of[:12], expected, rtol=2 * np.finfo(of.dtype).eps)
 
 
-@pytest.fixture
-def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An empty cache on disk, and none in memory."""
-    monkeypatch.setenv("SYMOPT_CACHE_DIR", str(tmp_path))
-    monkeypatch.setattr(emulator, "_loaded", {})
-    yield tmp_path / "emulator"
-
-
-def test_a_library_is_kept_on_disk(fresh: Path) -> None:
-    sources = [Source(f"{ADD} // {i}", ("k",)) for i in range(3)]
-    before = hostcompiler.compiled_count()
-    Emulator().load([*sources, sources[0]])
-    assert hostcompiler.compiled_count() == before + 3
-    emulator._loaded.clear()
-    Emulator().load(sources)
-    assert hostcompiler.compiled_count() == before + 3
-    assert len(list(fresh.iterdir())) == 3, "nothing but the libraries is left"
-    emulator._loaded.clear()
-    broken = next(fresh.iterdir())
-    half = broken.read_bytes()[:-1000]
-    broken.unlink()  # this process still uses that file
-    broken.write_bytes(half)
-    Emulator().load(sources)
-    assert hostcompiler.compiled_count() == before + 4
-
-
-def test_the_compilers_words_are_in_the_error(fresh: Path) -> None:
-    good, wrong = (
-        Source(ADD, ("k",)),
-        Source('\nextern "C" __global__ void k(float* x) { x[0] = y; }', ("k",)),
-    )
-    with pytest.raises(hostcompiler.CompilationError, match=r"(?s)refuses the text.*kernels.cu:2:.*'?y'?"):
-        Emulator().load([good, wrong])
-    with pytest.raises(hostcompiler.CompilationError, match="absent"):
-        Emulator().load([Source(ADD, ("absent",))])
-
-
-def test_a_missing_compiler_is_said(fresh: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(DependencyError, match="CXX=no-such-compiler is not there"):
-        Emulator().load([Source(ADD, ("k",))])
-
-
-def test_a_directory_that_cannot_be_written_is_said(
-    tmp_path: Path, fresh: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "file").write_text("")
-    monkeypatch.setenv("SYMOPT_CACHE_DIR", str(tmp_path / "file"))
-    with pytest.raises(hostcompiler.CompilationError, match="set SYMOPT_CACHE_DIR"):
-        Emulator().load([Source(ADD, ("k",))])
-
-
 def test_a_forked_child_emulates_too() -> None:
-    before = handed_on(0)
+    before = handed_on()
     child = os.fork()
     if child == 0:
-        os._exit(0 if handed_on(3) else 1)
+        os._exit(0 if handed_on(seed=3) else 1)
     assert before and os.waitpid(child, 0)[1] == 0
 
 

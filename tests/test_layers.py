@@ -14,7 +14,7 @@ tensor | lang | matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |
 places cupyarrays emulatedarrays | segments | sparse | bound | binding rebuild |
-backends | report step | executor | nd | show | rules |
+backends | report step | namedarrays | executor | nd | show | rules |
 _load __init__
 """
 RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}

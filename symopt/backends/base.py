@@ -71,7 +71,7 @@ class Numbers:
                 self.memory.numbers[name] = self.values[id(value)]
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Where a launch has the address of an array: of which tensor, which buffer, how far into the array it points."""
 
     tensor: int
@@ -79,13 +79,13 @@ class Place(NamedTuple):
     offset: int  # bytes
 
 
-def places(launch: Launch, program: Program) -> Iterator[tuple[str | int, Place]]:
+def locations(launch: Launch, program: Program) -> Iterator[tuple[str | int, Location]]:
     """The storage of every array that a launch points at. Sparse gradients have none: they are read at each step."""
     for t, instance in enumerate(launch.instances):
         for b, value in enumerate(instance.values):
             if b != launch.kernel.sparse:
                 whole, index = value.base if value.base else (value, 0)
-                yield program.storage[id(whole)], Place(t, b, index * ITEMSIZE[value.dtype])
+                yield program.storage[id(whole)], Location(t, b, index * ITEMSIZE[value.dtype])
 
 
 Monitor = Callable[[str, Array], None]

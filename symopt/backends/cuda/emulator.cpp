@@ -6,16 +6,31 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstring>
-#include <new>
+#include <vector>
 
 #include "emulator.h"
 #include "emulator_fibers.h"
+#include "emulator_races.h"
+#include "emulator_regions.h"
 #include "emulator_schedule.h"
 
 namespace symopt_emulator {
 namespace {
 
 constexpr u32 LANES = 32;
+
+// As emulator.py has it.
+struct Launch {
+  const Kernel* kernel;
+  const char* name;
+  void** arguments;
+  u64 grid, threads, seed;
+  const Region* regions;  // by ascending addresses
+  u64 n_regions;
+  char* error;  // text, empty while all is well
+  u64 error_bytes;
+  u64 fault;  // the address that the error is about, or 0
+};
 
 enum State { RUNS, AT_BARRIER, IN_WARP, EXITED };
 
@@ -34,22 +49,22 @@ Runtime runtime;
 Fiber fibers[MAX_FIBERS];
 Context scheduler;
 Schedule schedule;
-const Kernel* kernel;
-void** arguments;
+Races& races = *new Races;  // kept until the process ends
+Launch* launch;
+Regions regions;
+char* room;  // of the stacks
 u32 n_threads, current, n_arrived, first_arrived, n_exited, first_exited;
-const char* kernel_name;
-char* error;  // of error_bytes; empty while all is well
-u64 error_bytes;
 
 // ---- Errors
 
 __attribute__((format(printf, 2, 3))) void report(u32 thread, const char* format, ...) {
+  char* const error = launch->error;
+  const u64 size = launch->error_bytes;
   const u64 used = std::min<u64>(
-      snprintf(error, error_bytes, "kernel %s, block %u, thread %u: ", kernel_name, runtime.block.x, thread),
-      error_bytes);
+      snprintf(error, size, "kernel %s, block %u, thread %u: ", launch->name, runtime.block.x, thread), size);
   va_list values;
   va_start(values, format);
-  vsnprintf(error + used, error_bytes - used, format, values);
+  vsnprintf(error + used, size - used, format, values);
   va_end(values);
 }
 
@@ -85,6 +100,7 @@ void barrier(int line) {
   me.state = AT_BARRIER, me.operation = "__syncthreads", me.line = line;
   if (n_arrived == n_threads) {
     n_arrived = 0;
+    races.barrier();
     for (u32 i = 0; i < n_threads; i++) wake(i);
   }
   leave();
@@ -106,7 +122,7 @@ bool takes_part(const Fiber& me, u32 number) {
   return true;
 }
 
-// Waits until all lanes of the mask do; then all of them get the value of their source.
+// Waits until all lanes of the mask do; then all of them get the value of their source, which may be themselves.
 void meet(const char* operation, u32 mask, u32 source_lane, int line) {
   Fiber& me = fibers[current];
   const u32 lane = current % LANES, warp = current - lane;
@@ -122,6 +138,7 @@ void meet(const char* operation, u32 mask, u32 source_lane, int line) {
     if (!takes_part(me, other)) is_last = false;
   }
   me.state = IN_WARP;
+  if (is_last && source_lane == lane) races.warp_barrier(warp, mask);
   for (u32 lanes = is_last ? mask : 0; lanes; lanes &= lanes - 1) {
     Fiber& other = fibers[warp + __builtin_ctz(lanes)];
     other.received = fibers[other.source].value;
@@ -143,6 +160,46 @@ void misaligned(const void* address, u64 bytes, int line) {
   FAIL("accesses %llu bytes at address %p, which is not aligned to that (line %d)", bytes, address, line);
 }
 
+// ---- Accesses
+
+void check_inside(u64 address, u64 bytes, const char* does) {
+  if (!regions.is_beside(address, bytes)) return;
+  launch->fault = address;
+  FAIL("%s %llu bytes at %#llx", does, bytes, address);
+}
+
+void check_order(u64 address, u64 bytes, Access kind, const char* does, bool is_shared) {
+  const Race race = races.access(current, address, bytes, kind, is_shared);
+  if (!race.found) return;
+  char who[32] = "another block";
+  if (race.thread == Race::SEVERAL) snprintf(who, sizeof(who), "other threads");
+  if (race.thread < n_threads) snprintf(who, sizeof(who), "thread %u", race.thread);
+  const char* what = race.is_written ? "wrote" : "read";
+  if (is_shared)
+    FAIL("race: %s %llu bytes of shared memory, from byte %llu, which %s %s, with no barrier between", does, bytes,
+         address - reinterpret_cast<u64>(launch->kernel->shared), who, what);
+  launch->fault = address;
+  FAIL("race: %s %llu bytes at %#llx, which %s %s, with no barrier between", does, bytes, address, who, what);
+}
+
+bool is_within(u64 address, const void* start, const void* end) {
+  return address >= reinterpret_cast<u64>(start) && address < reinterpret_cast<u64>(end);
+}
+
+void access(const void* pointer, u64 bytes, Access kind) {
+  const u64 address = reinterpret_cast<u64>(pointer);
+  const Kernel& kernel = *launch->kernel;
+  if (pointer == kernel.runtime || is_within(address, &runtime, &runtime + 1)) return;
+  if (is_within(address, room, room + MAX_FIBERS * STACK)) return;
+  const bool is_shared = is_within(address, kernel.shared, kernel.shared_end);
+  const char* does = kind == READ ? "reads" : kind == WRITE ? "writes" : "updates";
+  if (!is_shared) check_inside(address, bytes, does);
+  check_order(address, bytes, kind, does, is_shared);
+  if (is_shared && kind != WRITE && !races.is_written(address, bytes))
+    FAIL("%s %llu bytes of shared memory, from byte %llu, that no thread of the block has written", does, bytes,
+         address - reinterpret_cast<u64>(kernel.shared));
+}
+
 // ---- Threads, blocks, launches
 
 void check_nobody_waits_for_me() {
@@ -155,16 +212,17 @@ void check_nobody_waits_for_me() {
 }
 
 void run_thread() {
-  kernel->call(arguments);
+  launch->kernel->call(launch->arguments);
   check_nobody_waits_for_me();
   fibers[current].state = EXITED;
   if (n_exited++ == 0) first_exited = current;
   leave();
 }
 
-void start_block(u32 block, char* room) {
+void start_block(u32 block) {
+  const Kernel& kernel = *launch->kernel;
   n_arrived = n_exited = 0;
-  memset(kernel->shared, 0xff, kernel->shared_end - kernel->shared);  // NaN, whatever is read as a number
+  memset(kernel.shared, 0xff, kernel.shared_end - kernel.shared);  // NaN, whatever is read as a number
   for (u32 i = 0; i < n_threads; i++) {
     fibers[i].state = RUNS;
     // Stacks begin at different places in their pages, so that not all compete for the same lines of the cache.
@@ -172,6 +230,7 @@ void start_block(u32 block, char* room) {
   }
   runtime.block.x = block;
   schedule.start_block(n_threads);
+  races.start_block(n_threads);
 }
 
 // No thread is ready, and some have not ended: then one waits for a lane of its warp that waits elsewhere.
@@ -189,7 +248,7 @@ void report_deadlock() {
 }
 
 void run_block() {
-  while (n_exited < n_threads && !*error) {
+  while (n_exited < n_threads && !*launch->error) {
     current = runtime.thread.x = schedule.take();
     if (current == n_threads) return report_deadlock();
     switch_to(scheduler, fibers[current].context);
@@ -210,30 +269,32 @@ EXPORT void* symopt_emulator_runtime() {
   runtime.shuffle_xor = shuffle_xor;
   runtime.interleave = interleave;
   runtime.misaligned = misaligned;
+  runtime.access = access;
   return &runtime;
 }
 
-// Runs all blocks, in an order drawn from the seed. The error, text of at most error_bytes, is empty if all went well.
-EXPORT void symopt_emulator_launch(const symopt_emulator::Kernel* kernel, const char* name, void** arguments, u32 grid,
-                                   u32 threads, u64 seed, char* error, u64 error_bytes) {
+// Runs all blocks, in an order drawn from the seed.
+EXPORT void symopt_emulator_launch(symopt_emulator::Launch* given) {
   using namespace symopt_emulator;
-  symopt_emulator::kernel = kernel, symopt_emulator::arguments = arguments, kernel_name = name, n_threads = threads;
-  symopt_emulator::error = error, symopt_emulator::error_bytes = error_bytes;
-  *error = 0;
-  char* room = stacks();
-  u32* blocks = new (std::nothrow) u32[grid];
-  if (!room || !blocks) {
-    snprintf(error, error_bytes, "kernel %s: no memory for the stacks of its threads", name);
+  launch = given;
+  *launch->error = 0, launch->fault = 0;
+  room = stacks();
+  if (!room) {
+    snprintf(launch->error, launch->error_bytes, "kernel %s: no memory for the stacks of its threads", launch->name);
     return;
   }
-  for (u32 i = 0; i < grid; i++) blocks[i] = i;
-  schedule.start(seed);
-  schedule.shuffle(blocks, grid, 1);
-  runtime.block_dim = {threads, 1, 1}, runtime.grid_dim = {grid, 1, 1};
+  const u32 grid = launch->grid;
+  n_threads = launch->threads;
+  runtime.block_dim = {n_threads, 1, 1}, runtime.grid_dim = {grid, 1, 1};
   runtime.block = runtime.thread = {0, 0, 0};
-  for (u32 i = 0; i < grid && !*error; i++) {
-    start_block(blocks[i], room);
+  std::vector<u32> blocks(grid);
+  for (u32 i = 0; i < grid; i++) blocks[i] = i;
+  schedule.start(launch->seed);
+  schedule.shuffle(blocks.data(), grid, 1);
+  races.start_launch();
+  regions.start_launch(launch->regions, launch->n_regions);
+  for (u32 i = 0; i < grid && !*launch->error; i++) {
+    start_block(blocks[i]);
     run_block();
   }
-  delete[] blocks;
 }

@@ -15,6 +15,8 @@ struct Dim {
   u32 x, y, z;
 };
 
+enum Access : u32 { READ, WRITE, ATOMIC };
+
 // The runtime, as kernels see it. The functions may leave the calling thread for others and come back later.
 struct Runtime {
   Dim thread, block, block_dim, grid_dim;  // of the thread that runs
@@ -23,6 +25,7 @@ struct Runtime {
   u64 (*shuffle_xor)(u32 mask, u64 value, int offset, int line);
   void (*interleave)();
   void (*misaligned)(const void* address, u64 bytes, int line);
+  void (*access)(const void* address, u64 bytes, Access kind);
 };
 
 struct Parameter {
@@ -36,6 +39,7 @@ struct Kernel {
   const Parameter* parameters;
   u64 n_parameters;
   char *shared, *shared_end;  // all __shared__ variables of the library
+  const void* runtime;        // where it keeps the runtime's address
 };
 
 }  // namespace symopt_emulator
@@ -63,6 +67,9 @@ extern "C" __attribute__((visibility("default"))) symopt_emulator::Runtime* symo
 #define __shfl_xor_sync(mask, value, offset) symopt_emulator::shuffle_xor(mask, value, offset, __LINE__)
 #define CHECK_ALIGNED(address, bytes) symopt_emulator::check_aligned(address, bytes, __LINE__)
 
+// Of a function whose accesses to memory are not reported.
+#define SYMOPT_UNSEEN __attribute__((no_sanitize("thread")))
+
 namespace symopt_emulator {
 
 template <class To, class From>
@@ -88,29 +95,22 @@ inline void check_aligned(const void* address, u64 bytes, int line) {
   if (reinterpret_cast<u64>(address) % (bytes < 16 ? bytes : 16)) symopt_runtime->misaligned(address, bytes, line);
 }
 
-// Threads run one at a time, so an operation is atomic as long as no other thread is let in between.
-template <class T>
-inline T atomic_swap(T* address, T value, T old) {
-  check_aligned(address, sizeof(T), 0);
-  *address = value;
-  symopt_runtime->interleave();
-  return old;
-}
-
 }  // namespace symopt_emulator
 
-inline int atomicAdd(int* address, int value) {
-  return symopt_emulator::atomic_swap(address, *address + value, *address);
-}
-inline u32 atomicAdd(u32* address, u32 value) {
-  return symopt_emulator::atomic_swap(address, *address + value, *address);
-}
-inline u64 atomicAdd(u64* address, u64 value) {
-  return symopt_emulator::atomic_swap(address, *address + value, *address);
-}
-inline u64 atomicMin(u64* address, u64 value) {
-  return symopt_emulator::atomic_swap(address, value < *address ? value : *address, *address);
-}
+// Threads run one at a time, so an operation is atomic as long as no other thread is let in between.
+#define SYMOPT_ATOMIC(name, T, result) \
+  SYMOPT_UNSEEN inline T name(T* address, T value) { \
+    symopt_emulator::check_aligned(address, sizeof(T), 0); \
+    symopt_runtime->access(address, sizeof(T), symopt_emulator::ATOMIC); \
+    const T old = *address; \
+    *address = result; \
+    symopt_runtime->interleave(); \
+    return old; \
+  }
+SYMOPT_ATOMIC(atomicAdd, int, old + value)
+SYMOPT_ATOMIC(atomicAdd, u32, old + value)
+SYMOPT_ATOMIC(atomicAdd, u64, old + value)
+SYMOPT_ATOMIC(atomicMin, u64, value < old ? value : old)
 
 // ---- Bits of numbers
 
@@ -166,6 +166,45 @@ float powf(float, float) noexcept;
 double pow(double, double) noexcept;
 }
 
+// ---- Accesses to memory: with -fsanitize=thread a compiler puts a call before each, here of these functions
+
+#ifdef SYMOPT_REPORTS_ACCESSES
+extern "C" {
+#define SYMOPT_REPORT(name, bytes, kind) \
+  SYMOPT_UNSEEN void __tsan_##name(void* address) { \
+    symopt_runtime->access(address, bytes, symopt_emulator::kind); \
+  }
+#define SYMOPT_REPORTS(bytes) \
+  SYMOPT_REPORT(read##bytes, bytes, READ) \
+  SYMOPT_REPORT(write##bytes, bytes, WRITE) \
+  SYMOPT_REPORT(unaligned_read##bytes, bytes, READ) \
+  SYMOPT_REPORT(unaligned_write##bytes, bytes, WRITE)
+SYMOPT_REPORTS(1)
+SYMOPT_REPORTS(2)
+SYMOPT_REPORTS(4)
+SYMOPT_REPORTS(8)
+SYMOPT_REPORTS(16)
+SYMOPT_UNSEEN void __tsan_read_range(void* address, unsigned long bytes) {
+  symopt_runtime->access(address, bytes, symopt_emulator::READ);
+}
+SYMOPT_UNSEEN void __tsan_write_range(void* address, unsigned long bytes) {
+  symopt_runtime->access(address, bytes, symopt_emulator::WRITE);
+}
+SYMOPT_UNSEEN void* __tsan_memcpy(void* target, const void* source, unsigned long bytes) {
+  symopt_runtime->access(source, bytes, symopt_emulator::READ);
+  symopt_runtime->access(target, bytes, symopt_emulator::WRITE);
+  return __builtin_memcpy(target, source, bytes);
+}
+SYMOPT_UNSEEN void* __tsan_memset(void* target, int value, unsigned long bytes) {
+  symopt_runtime->access(target, bytes, symopt_emulator::WRITE);
+  return __builtin_memset(target, value, bytes);
+}
+void __tsan_init() {}
+void __tsan_func_entry(void*) {}
+void __tsan_func_exit() {}
+}
+#endif
+
 // ---- Kernels as the runtime calls them: the file that is compiled ends with SYMOPT_LIBRARY, and
 // SYMOPT_KERNEL(name) for each
 
@@ -205,4 +244,4 @@ struct Entry<function> {
   extern "C" __attribute__((visibility("default"))) symopt_emulator::Kernel symopt_kernel_##name; \
   symopt_emulator::Kernel symopt_kernel_##name = { \
       symopt_emulator::Entry<name>::call, symopt_emulator::Entry<name>::parameters, \
-      symopt_emulator::Entry<name>::n_parameters, __bss_start, _end};
+      symopt_emulator::Entry<name>::n_parameters, __bss_start, _end, &symopt_runtime};

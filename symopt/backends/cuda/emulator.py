@@ -24,7 +24,7 @@ ERROR_BYTES = 1000
 KINDS = {"p": ("u", "a pointer"), "i": ("iu", "an integer"), "f": ("f", "a float"), "s": ("V", "a struct")}
 
 _lock = threading.RLock()  # of the runtime, which runs one launch at a time, and of the loaded kernels
-_loaded: dict[Source, Code] = {}
+_loaded: dict[tuple[Source, bool], Code] = {}
 _emulated: set[tuple[str, str]] = set()
 
 # The child would inherit a launch half done.
@@ -48,7 +48,18 @@ class _Kernel(ctypes.Structure):
             ("parameters", ctypes.POINTER(_Parameter)),
             ("n_parameters", ctypes.c_uint64),
         ),
-        *(("shared", ctypes.c_void_p), ("shared_end", ctypes.c_void_p)),
+        *(("shared", ctypes.c_void_p), ("shared_end", ctypes.c_void_p), ("runtime", ctypes.c_void_p)),
+    )
+
+
+class _Launch(ctypes.Structure):
+    """As emulator.cpp has it."""
+
+    _fields_ = (
+        *(("kernel", ctypes.POINTER(_Kernel)), ("name", ctypes.c_char_p), ("arguments", ctypes.c_void_p)),
+        *(("grid", ctypes.c_uint64), ("threads", ctypes.c_uint64), ("seed", ctypes.c_uint64)),
+        *(("regions", ctypes.c_void_p), ("n_regions", ctypes.c_uint64)),
+        *(("error", ctypes.c_void_p), ("error_bytes", ctypes.c_uint64), ("fault", ctypes.c_uint64)),
     )
 
 
@@ -71,15 +82,23 @@ class Emulator:
     multiprocessors: how many it claims to have.
     guard: whether `zeros` surrounds arrays with memory that may not be written to, which every launch checks.
     begin_at_page: whether guarded arrays begin at a page that nobody may touch; else they end at one.
+    watch_memory: whether every access to memory is looked at. Errors then are also races between threads (found in any
+        order of threads), reads of shared memory that has not been written, and reads beside guarded arrays.
     """
 
     def __init__(
-        self, seed: int = 0, multiprocessors: int = 2, guard: bool = True, begin_at_page: bool = False
+        self,
+        seed: int = 0,
+        multiprocessors: int = 2,
+        guard: bool = True,
+        begin_at_page: bool = False,
+        watch_memory: bool = True,
     ) -> None:
         self.seed = seed
         self.multiprocessors = multiprocessors
         self.guard = guard
         self.begin_at_page = begin_at_page
+        self.watch_memory = watch_memory
         self._recorded: list[tuple[_Function, int, list[HostArray], int]] | None = None  # while it captures
 
     def current(self) -> AbstractContextManager[Any]:
@@ -148,12 +167,14 @@ class Emulator:
 
         DependencyError without a C++ compiler; CompilationError with the compiler's first lines.
         """
+        watch = self.watch_memory
         with _lock:
-            new = [source for source in dict.fromkeys(sources) if source not in _loaded]
-            libraries = hostcompiler.load([_library_text(source) for source in new])
+            new = [source for source in dict.fromkeys(sources) if (source, watch) not in _loaded]
+            flags = hostcompiler.REPORT_ACCESSES if watch else ()
+            libraries = hostcompiler.load([_library_text(source) for source in new], flags)
             for source, library in zip(new, libraries, strict=True):
-                _loaded[source] = _code(source, library)
-            return [_loaded[source] for source in sources]
+                _loaded[source, watch] = _code(source, library)
+            return [_loaded[source, watch] for source in sources]
 
     def launch(
         self, function: _Function, grid: int, arguments: Sequence[Argument], threads: int = THREADS
@@ -163,21 +184,30 @@ class Emulator:
         if self._recorded is not None:
             self._recorded.append((function, grid, [value.copy() for value in values], threads))
             return
-        pointers = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
-        error = ctypes.create_string_buffer(ERROR_BYTES)
         if grid < 1 or not 1 <= threads <= 1024:
             raise EmulationError(f"kernel {function.name}: no launch has {grid} blocks of {threads} threads")
         with _lock:
             _emulated.add((function.text, function.name))
-            name = function.name.encode()
-            _runtime().symopt_emulator_launch(
-                *(ctypes.byref(function.kernel), name, pointers, grid, threads, self.seed, error, ERROR_BYTES)
-            )
+            said = _run(function, grid, threads, self.seed, values)
             damage = guarded.damage() if self.guard else None
-        if error.value:
-            raise EmulationError(error.value.decode())
+        if said:
+            raise EmulationError(said)
         if damage:
             raise EmulationError(f"kernel {function.name}: writes {damage}")
+
+
+def _run(function: _Function, grid: int, threads: int, seed: int, values: Sequence[HostArray]) -> str:
+    """What is wrong with the launch, or nothing."""
+    pointers = np.array([value.ctypes.data for value in values], np.uint64)
+    regions = guarded.regions()
+    error = ctypes.create_string_buffer(ERROR_BYTES)
+    launch = _Launch(
+        *(ctypes.pointer(function.kernel), function.name.encode(), pointers.ctypes.data, grid, threads, seed),
+        *(regions.ctypes.data, len(regions), ctypes.addressof(error), ERROR_BYTES),
+    )
+    _runtime().symopt_emulator_launch(ctypes.byref(launch))
+    place = guarded.place_of(launch.fault)
+    return error.value.decode() + (f"; that is {place}" if place else "")
 
 
 def emulated_kernels() -> int:
@@ -220,11 +250,7 @@ def _code(source: Source, library: ctypes.CDLL) -> Code:
 @cache
 def _runtime() -> ctypes.CDLL:
     """emulator.cpp, compiled and loaded."""
-    (library,) = hostcompiler.load([(hostcompiler.HERE / "emulator.cpp").read_text()])
+    (library,) = hostcompiler.load([(hostcompiler.HERE / "emulator.cpp").read_text()], ["-O2"])
     library.symopt_emulator_runtime.restype = ctypes.c_void_p
-    pointer, u32, u64 = ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64
-    library.symopt_emulator_launch.argtypes = (
-        *(pointer, ctypes.c_char_p, pointer, u32, u32, u64, ctypes.c_char_p, u64),
-    )
     library.symopt_emulator_launch.restype = None
     return library

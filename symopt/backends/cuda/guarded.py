@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .device import DeviceArray
+from .device import DeviceArray, HostArray
 
 ALIGNMENT = 16  # of an array's start: what a vector access needs
 CANARY = b"\xa5" * (mmap.PAGESIZE + 2 * ALIGNMENT)
@@ -19,13 +19,20 @@ PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS}  # a forked child has
 
 
 class _Guard(NamedTuple):
-    """Where an array lies in its memory: bytes [start, stop) of those between the pages that cannot be touched, which
-    are the first one and that at `wall`."""
+    """Where an array lies in the memory at `address`: bytes [start, stop) of those between the pages that cannot be
+    touched, which are the first one and that at `wall`."""
 
+    address: int
     start: int
     stop: int
     wall: int
     described: str
+
+    def beside(self, at: int) -> str:
+        """Where a byte lies that is not the array's."""
+        if at < self.start:
+            return f"{self.start - at} bytes before {self.described}"
+        return f"{at - self.stop} bytes after the end of {self.described}"
 
 
 _guards: weakref.WeakKeyDictionary[mmap.mmap, _Guard] = weakref.WeakKeyDictionary()
@@ -44,10 +51,13 @@ def zeros(
     start = page + offset if begins_at_page else (wall - size - offset) // ALIGNMENT * ALIGNMENT + offset
     memory[page:start] = CANARY[: start - page]
     memory[start + size : wall] = CANARY[: wall - start - size]
-    _forbid(memory, 0)
-    _forbid(memory, wall)
+    address = _address(memory)
+    _forbid(address)
+    _forbid(address + wall)
     array = np.frombuffer(memory, np.uint8, size, start).view(dtype).reshape(shape)
-    _guards[memory] = _Guard(start, start + size, wall, f"the {array.dtype} array of shape {array.shape}")
+    _guards[memory] = _Guard(
+        address, start, start + size, wall, f"the {array.dtype} array of shape {array.shape}"
+    )
     return array
 
 
@@ -59,17 +69,38 @@ def damage() -> str | None:
             if found != whole:
                 memory[first:last] = whole
                 at = first + next(i for i, byte in enumerate(found) if byte != CANARY[0])
-                after = f"{at - guard.stop} bytes after the end of {guard.described}"
-                return after if at >= guard.stop else f"{guard.start - at} bytes before {guard.described}"
+                return guard.beside(at)
     return None
 
 
-def _forbid(memory: mmap.mmap, start: int) -> None:
-    """No access to the page at `start`."""
+def regions() -> HostArray:
+    """Where the arrays lie, by ascending addresses: (n, 4) numbers, bytes [start, stop) of the memory [from, to)."""
+    guards = list(_guards.values())
+    places = [(0, guard.start, guard.stop, guard.wall + mmap.PAGESIZE) for guard in guards]
+    starts = [[guard.address] for guard in guards]
+    found = np.array(places, np.uint64).reshape(-1, 4) + np.array(starts, np.uint64).reshape(-1, 1)
+    return found[np.argsort(found[:, 0])]
+
+
+def place_of(address: int) -> str:
+    """Which byte of which array lies there; nothing for memory that is not guarded."""
+    for guard in list(_guards.values()):
+        at = address - guard.address
+        if guard.start <= at < guard.stop:
+            return f"byte {at - guard.start} of {guard.described}"
+        if 0 <= at < guard.wall + mmap.PAGESIZE:
+            return guard.beside(at)
+    return ""
+
+
+def _address(memory: mmap.mmap) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+
+def _forbid(page: int) -> None:
+    """No access to the page at this address."""
     libc = ctypes.CDLL(None, use_errno=True)
-    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
-    page = (ctypes.c_void_p(address + start), ctypes.c_size_t(mmap.PAGESIZE))
-    if libc.mprotect(*page, 0):
+    if libc.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(mmap.PAGESIZE), 0):
         raise MemoryError(
             f"cannot protect a page of memory: error {ctypes.get_errno()} of the operating system"
         )

@@ -25,6 +25,8 @@ FLAGS = (
     *("-Wall", "-Wno-unused", "-Wno-unknown-pragmas", "-Wno-sequence-point"),
     *("-Werror=return-type", "-Werror=uninitialized", "-Werror=shift-count-overflow"),
 )
+# A call before each access to memory, of functions that emulator.h has: the compiler's own library is not linked.
+REPORT_ACCESSES = ("-fsanitize=thread", "-nodefaultlibs", "-DSYMOPT_REPORTS_ACCESSES")
 LINES_SHOWN = 30  # of what the compiler says
 
 
@@ -40,12 +42,12 @@ def compiled_count() -> int:
     return len(_compiled)
 
 
-def load(texts: Sequence[str]) -> list[ctypes.CDLL]:
+def load(texts: Sequence[str], more_flags: Sequence[str] = ()) -> list[ctypes.CDLL]:
     """A library for each text, compiled in parallel where it is not on disk.
 
     DependencyError without a compiler, CompilationError with what it says about a text.
     """
-    command = compiler()
+    command = (*compiler(), *FLAGS, *more_flags)
     with ThreadPoolExecutor(config.num_threads()) as pool:
         return list(pool.map(lambda text: _library(command, text), texts))
 
@@ -63,7 +65,7 @@ def _library(command: Sequence[str], text: str) -> ctypes.CDLL:
 
 def _key(command: Sequence[str], text: str) -> str:
     """Everything that the library depends on but the C library, which is linked when it is loaded."""
-    parts = (text, _headers(), " ".join((*command, *FLAGS)), _version(tuple(command)))
+    parts = (text, _headers(), " ".join(command), _version(command[0]))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
@@ -71,7 +73,7 @@ def _compile(command: Sequence[str], text: str, path: Path) -> None:
     _compiled.append(path)
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         made = Path(scratch) / "library.so"
-        whole = [*command, *FLAGS, f"-I{HERE}", "-x", "c++", "-", "-o", str(made), "-lm"]
+        whole = [*command, f"-I{HERE}", "-x", "c++", "-", "-o", str(made), "-lm", "-lc"]
         done = subprocess.run(whole, input=text.encode(), capture_output=True)
         if done.returncode:
             said = done.stderr.decode(errors="replace").splitlines()[:LINES_SHOWN]
@@ -103,8 +105,8 @@ def compiler() -> tuple[str, ...]:
 
 
 @cache
-def _version(command: tuple[str, ...]) -> str:
-    return subprocess.run([*command, "--version"], capture_output=True, text=True).stdout
+def _version(compiler: str) -> str:
+    return subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
 
 
 @cache

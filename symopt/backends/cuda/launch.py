@@ -10,7 +10,7 @@ from ...expr import Extent
 from ...hostmath import Column
 from ...passes.calls import size_of
 from ...passes.ir import LISTED, REDUCE, Launch, Program
-from ..base import Memory, Numbers, places
+from ..base import Memory, Numbers, locations
 from ..scalars import Scalars
 from .device import Code, Device, DeviceArray, HostArray
 from .geometry import PER_MULTIPROCESSOR, Chunks, by_rows, shifts
@@ -57,8 +57,8 @@ class CudaLaunch:
         self._uncut = self._stale = self._uploaded = (
             False  # what the host changed, and the device has not yet
         )
-        for key, place in places(launch, program):
-            self.point(place.tensor, place.buffer, device.address(memory.arrays[key]) + place.offset)
+        for key, location in locations(launch, program):
+            self.point(location.tensor, location.buffer, device.address(memory.arrays[key]) + location.offset)
         self._make_partials()
         self._cut()
 
