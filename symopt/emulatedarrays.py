@@ -65,7 +65,7 @@ class EmulatedArray(np.ndarray[Any, np.dtype[Any]]):
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if not all(issubclass(t, EmulatedArray) for t in types):
             raise TypeError(f"{function.__name__} mixes arrays of the host and of a GPU")
-        return _placed(super().__array_function__(function, types, args, kwargs), self._number)
+        return _placed(function(*_plain_in(args), **_plain_in(kwargs)), self._number)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if isinstance(value, np.ndarray):
@@ -78,6 +78,13 @@ class EmulatedArray(np.ndarray[Any, np.dtype[Any]]):
 
 def _plain(x: Any) -> Any:
     return x.view(np.ndarray) if isinstance(x, EmulatedArray) else x
+
+
+def _plain_in(x: Any) -> Any:
+    """Arguments of a function with every array among them as the host's."""
+    if isinstance(x, dict):
+        return {key: _plain_in(each) for key, each in x.items()}
+    return type(x)(map(_plain_in, x)) if isinstance(x, (tuple, list)) else _plain(x)
 
 
 def _placed(x: Any, number: int | None) -> Any:
