@@ -54,9 +54,11 @@ class CudaLaunch:
         self.numbers = np.zeros(1, dtype_of_fields(scalar_fields(self.kernel)))
         self._rows_of_numbers = Table(device, np.zeros((1, max(len(self.kernel.scalars), 1)), np.uint64))
         self._by_value = True
-        self._uncut = self._stale = self._uploaded = (
-            False  # what the host changed, and the device has not yet
-        )
+        self._table = Table(device, np.zeros(0, dtype_of_fields(chunk_fields(self.kernel))))
+        self._call = (0, -1, 0, 0)  # where the tables are, and how many chunks
+        self._uncut = False  # a tensor has another number of rows
+        self._stale = False  # an array lies elsewhere
+        self._uploaded = False  # the device has what the host has
         for key, location in locations(launch, program):
             self.point(location.tensor, location.buffer, device.address(memory.arrays[key]) + location.offset)
         self._make_partials()
@@ -112,7 +114,7 @@ class CudaLaunch:
         rows["cols"] = self.cols[chunks.tensor]
         if by_rows(self.kernel):
             rows["shift"] = shifts(self.kernel, self.cols)[chunks.tensor]
-        self._table = Table(self.device, rows)
+        self._table.host = rows
         self._fill()
         self._uncut = False
 
@@ -210,8 +212,6 @@ class CudaLaunch:
         self._run = (np.uint64(call[0]), np.int32(call[1]), self.numbers, gate)
         self._finish = (np.uint64(folds), np.int32(len(self.units)), gate)
         return True
-
-    _call = (0, -1, 0, 0)
 
     def run(self) -> None:
         """One call of each kernel, on the current stream."""
