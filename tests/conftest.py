@@ -22,6 +22,7 @@ from symopt.codegen.nodes import BLOCK
 from symopt.emulatedarrays import emulated_gpus
 from symopt.errors import SymoptError
 from symopt.opdef import OPS
+from symopt.places import Place, place_of
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -164,3 +165,28 @@ def where(request: pytest.FixtureRequest) -> Where:
     if not place.is_gpu:
         request.getfixturevalue("emulated")
     return place
+
+
+@pytest.fixture(params=["emulated", pytest.param("cupy", marks=pytest.mark.gpu)])
+def gpu(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """The place of so.gpu(0)."""
+    if request.param == "cupy":
+        yield place_of(so.gpu(0))
+        return
+    with emulated_gpus() as places:
+        yield places[0]
+
+
+@pytest.fixture
+def two() -> Iterator[list[Place]]:
+    """The places of two emulated GPUs."""
+    with emulated_gpus() as places:
+        yield places
+
+
+@pytest.fixture(params=["reference", "auto"])
+def engine(request: pytest.FixtureRequest) -> str:
+    """How steps on a GPU run: by the interpreter on copies, or as CUDA text."""
+    if request.param == "auto":
+        request.getfixturevalue("cxx")
+    return str(request.param)
