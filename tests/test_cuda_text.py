@@ -1,17 +1,22 @@
 """CUDA text compiled for real, without a GPU: no spills, only IEEE arithmetic, 16-byte loads; and as text."""
 
+import re
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cuda_checks import generic, local, misrounded, wide
-from cuda_kernels import all_kernels
+from cuda_kernels import all_kernels, op_kernels
 
+import symopt as so
+from symopt import sym
 from symopt.backends.cuda.nvrtc import compile_cuda
-from symopt.codegen.cuda.text import cuda_text, service_text
+from symopt.codegen.cuda.text import cuda_text, prelude, service_text
 from symopt.expr import toposort
+from symopt.forms import get_op
 from symopt.passes.ir import Kernel
 from symopt.prims import PRIMS
 
@@ -75,3 +80,24 @@ def test_service_kernels_compile(nvrtc: None, architecture: str) -> None:
     machine = compile_cuda(text, architecture)
     assert set(machine.resources) == set(names)
     assert not any(r.stack or r.spill for r in machine.resources.values())
+
+
+@pytest.mark.parametrize("name", ["adam_update-dense-float16-0", "group_adagrad_update-lazy-float32-0"])
+def test_text_of_kernels(name: str, request: pytest.FixtureRequest) -> None:
+    """Golden text, for review as code; what all kernels begin with is left out."""
+    op, storage, dtype, k = name.split("-")
+    kernel = list(op_kernels(get_op(op), storage, dtype))[int(k)]
+    text = re.sub(r"(\.py):\d+", r"\1", cuda_text(kernel)[0][len(prelude()) :])  # lines move
+    path = Path(__file__).parent / "golden" / f"cuda_{op}_{storage}.txt"
+    if request.config.getoption("--update-golden"):
+        path.write_text(text)
+    assert text == path.read_text()
+
+
+def test_names_from_users_do_not_reach_cuda_text() -> None:
+    nasty = 'w"\n}; asm("exit;"); //'
+    w = sym.var(nasty)
+    node = sym.sgd_update(w, sym.var("g"), lr=0.1, out=w, name="*/ evil")
+    shapes: Any = {nasty: (3,)}
+    text = node.simple_bind(so.cpu(), engine="reference", **shapes).source("cuda")
+    assert "asm(" not in text[len(prelude()) :] and "evil" not in text
