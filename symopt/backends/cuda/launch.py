@@ -47,7 +47,7 @@ class CudaLaunch:
         self.n_rows = np.array([d[0] if d else 1 for d in domains], np.int64)
         self.cols = self.sizes if self.kernel.mode == REDUCE else self.sizes // np.maximum(self.n_rows, 1)
         self.units = self._units()
-        self.bases = np.zeros((len(domains), max(len(self.kernel.buffers), 1)), np.uint64)
+        self.bases = np.zeros((len(domains), len(self.kernel.buffers)), np.uint64)
         self.gradients: list[Gradient | None] = [None] * len(domains)
         self._partials: list[DeviceArray] = []
         self._folds: Table | None = None
@@ -62,6 +62,7 @@ class CudaLaunch:
         for key, location in locations(launch, program):
             self.point(location.tensor, location.buffer, device.address(memory.arrays[key]) + location.offset)
         self._make_partials()
+        self._look_at_rows()
         self._cut()
 
     # ---- made once
@@ -115,19 +116,16 @@ class CudaLaunch:
         if by_rows(self.kernel):
             rows["shift"] = shifts(self.kernel, self.cols)[chunks.tensor]
         self._table.host = rows
+        self._offsets = (self._strides()[chunks.tensor] * chunks.start[:, None]).astype(np.uint64)
         self._fill()
         self._uncut = False
 
     def _fill(self) -> None:
         """The addresses of every chunk, from where its tensor's arrays are."""
         rows, chunks = self._table.host, self.chunks
-        rows["p"] = self.bases[chunks.tensor][:, : rows["p"].shape[1]]
-        if self.kernel.mode != LISTED:
-            for b, buffer in enumerate(self.kernel.buffers):
-                if b != self.kernel.sparse:
-                    step = self._step(buffer.extent, buffer.write) * SIZES[buffer.dtype]
-                    rows["p"][:, b] += (chunks.start * step[chunks.tensor]).astype(np.uint64)
-        rows["aligned"] = self._aligned()[chunks.tensor]
+        np.add(self.bases[chunks.tensor], self._offsets, out=rows["p"])
+        bases_fit = (self.bases[:, self._in_bulk] % np.uint64(16) == 0).all(1)
+        rows["aligned"] = (bases_fit & self._rows_fit)[chunks.tensor]
         for k, gradient in enumerate(self.gradients):
             if gradient is not None:
                 of_tensor = chunks.tensor == k
@@ -136,27 +134,34 @@ class CudaLaunch:
         self._table.changed = True
         self._stale = self._uploaded = False
 
-    def _step(self, extent: Extent, written: bool) -> HostArray:
+    def _strides(self) -> HostArray:
+        """Bytes from one unit of a tensor to the next, in each of its arrays; 0 where kernels find their rows alone."""
+        found = np.zeros(self.bases.shape, np.int64)
+        for b, buffer in enumerate(self.kernel.buffers):
+            if b != self.kernel.sparse and self.kernel.mode != LISTED:
+                found[:, b] = self._step(buffer.extent, buffer.write) * SIZES[buffer.dtype]
+        return found
+
+    def _step(self, extent: Extent, written: bool) -> HostArray | int:
         """Elements of an array from one unit of its tensor to the next."""
         if extent == Extent.TENSOR:
-            return np.full(len(self.cols), int(written and self.kernel.mode == REDUCE))
+            return int(written and self.kernel.mode == REDUCE)
         if self.kernel.mode == REDUCE:
-            return np.full(len(self.cols), BLOCK)
-        if extent == Extent.ROW or not by_rows(self.kernel):
-            return np.ones(len(self.cols), np.int64)
-        return self.cols
+            return BLOCK
+        return 1 if extent == Extent.ROW or not by_rows(self.kernel) else self.cols
 
-    def _aligned(self) -> HostArray:
-        """Of which tensors every access may be of 16 bytes: arrays and rows begin at multiples of that."""
-        found = np.ones(len(self.cols), bool)
-        rows_apart = by_rows(self.kernel) and self.kernel.mode != REDUCE
-        for b, buffer in enumerate(self.kernel.buffers):
-            if buffer.extent == Extent.ELEMENT and (buffer.read or buffer.write):
-                found &= self.bases[:, b] % np.uint64(16) == 0
-                if rows_apart:
-                    alone = (self.n_rows <= 1) & (b != self.kernel.sparse)
-                    found &= (self.cols * SIZES[buffer.dtype] % 16 == 0) | alone
-        return found
+    def _look_at_rows(self) -> None:
+        """`_in_bulk`: the arrays whose elements are read or written several at a time. `_rows_fit`: of which tensors
+        each row of them begins at a multiple of 16 bytes if the first one does."""
+        buffers = self.kernel.buffers
+        self._in_bulk = [
+            b for b, x in enumerate(buffers) if x.extent == Extent.ELEMENT and (x.read or x.write)
+        ]
+        self._rows_fit = np.ones(len(self.cols), bool)
+        if by_rows(self.kernel) and self.kernel.mode != REDUCE:
+            for b in self._in_bulk:
+                alone = (self.n_rows <= 1) & (b != self.kernel.sparse)
+                self._rows_fit &= (self.cols * SIZES[buffers[b].dtype] % 16 == 0) | alone
 
     # ---- each step
 
