@@ -178,7 +178,7 @@ class Step:
         for name, b in fresh.items():
             self._replace(name, b)
         self.engine.rebound(set(fresh))
-        if self.strided or self.held or any(b.source is not None or b.shape == () for b in fresh.values()):
+        if self.strided or self.held or any(_is_read_anew(b) for b in fresh.values()):
             self._watch()
 
     def _check_rows(self, name: str, array: RowSparseArray) -> None:
@@ -241,6 +241,11 @@ class Step:
         self.memory.sparse.clear()
         self.outputs = [None] * len(self.outputs)
         self.strided, self.held = [], []
+
+
+def _is_read_anew(b: Bound) -> bool:
+    """Whether an argument may be one that every run reads again: a strided view, or an array that holds a number."""
+    return b.source is not None or (b.shape == () and not b.is_number)
 
 
 @contextmanager
