@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from .backends.base import Memory
 from .backends.jit import assembly
 from .backends.launch import bytes_moved, module_of
+from .canonical import BLOCK
 from .codegen.cuda.text import cuda_text
-from .codegen.nodes import BLOCK, SIZES
+from .codegen.nodes import SIZES
 from .codegen.text import kernel_text
 from .errors import AttributeValueError, DependencyError
 from .expr import Extent, Node, origin

@@ -18,7 +18,7 @@ from symopt.backends.cuda import emulator, hostcompiler
 from symopt.backends.cuda import nvrtc as nvrtc_module
 from symopt.backends.cuda.cupydevice import cupy_device
 from symopt.backends.cuda.nvrtc import load_nvrtc
-from symopt.codegen.nodes import BLOCK
+from symopt.canonical import BLOCK
 from symopt.emulatedarrays import emulated_gpus
 from symopt.errors import SymoptError
 from symopt.opdef import OPS

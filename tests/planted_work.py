@@ -13,8 +13,8 @@ import numpy as np
 from symopt import sym
 from symopt.backends.cuda.device import Source
 from symopt.backends.cuda.emulator import Emulator
+from symopt.canonical import BLOCK
 from symopt.codegen.cuda.text import prelude
-from symopt.codegen.nodes import BLOCK
 from symopt.lang import RowState, Tensor, Updated, updated
 from symopt.opdef import OPS, update_op
 from symopt.prims import PRIMS

@@ -10,7 +10,8 @@ import pytest
 
 from symopt.backends.cuda import cupydevice
 from symopt.backends.cuda.cupydevice import _Copies, cupy_device
-from symopt.backends.cuda.device import THREADS, Device, Source
+from symopt.backends.cuda.device import Device, Source
+from symopt.codegen.cuda.layout import THREADS
 from symopt.errors import CompileError, DependencyError, DeviceError, DeviceMemoryError
 
 KERNELS = Source(

@@ -238,7 +238,7 @@ BUGS: dict[str, dict[str, Bug]] = {
         "the last fault": swap(
             "if (wrong) atomicMin(gate, ", "if (wrong) *gate = (", ("(u64)i);", "(u64)i);")
         ),
-        "the wrong gradient": swap("(u64)(g + 1) << 40", "(u64)(2 - g) << 40"),
+        "the wrong gradient": swap("(u64)(g + 1) << ENTRY_BITS", "(u64)(2 - g) << ENTRY_BITS"),
         "no gate for kernels": swap(
             "Scalars scalars, const u64* gate) {\nif (gate && *gate != OPEN) return;",
             "Scalars scalars, const u64* gate) {",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -86,6 +86,34 @@ def locations(launch: Launch, program: Program) -> Iterator[tuple[str | int, Loc
             if b != launch.kernel.sparse:
                 whole, index = value.base if value.base else (value, 0)
                 yield program.storage[id(whole)], Location(t, b, index * ITEMSIZE[value.dtype])
+
+
+class Pointing(Protocol):
+    """A launch whose tables hold addresses."""
+
+    launch: Launch
+
+    def point(self, tensor: int, buffer: int, address: int) -> None:
+        """Let a buffer of a tensor be the array at `address`."""
+
+
+class Pointers:
+    """Which tables hold the address of which array: looked up when an array is first replaced."""
+
+    def __init__(self, launches: Sequence[Pointing], program: Program) -> None:
+        self._launches = launches
+        self._program = program
+        self._found: dict[str | int, list[tuple[Pointing, Location]]] = {}
+
+    def redirect(self, addresses: Mapping[str | int, int]) -> None:
+        """Point to where the arrays of these storages lie now."""
+        if not self._found:
+            for launch in self._launches:
+                for key, location in locations(launch.launch, self._program):
+                    self._found.setdefault(key, []).append((launch, location))
+        for key, address in addresses.items():
+            for launch, location in self._found.get(key, ()):
+                launch.point(location.tensor, location.buffer, address + location.offset)
 
 
 Monitor = Callable[[str, Array], None]

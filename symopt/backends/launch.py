@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from .. import config
+from ..canonical import BLOCK
 from ..codegen.driver import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH
 from ..codegen.llvm import module_text
-from ..codegen.nodes import BLOCK, SIZES
+from ..codegen.nodes import SIZES
 from ..dtypes import COMPLEX
 from ..expr import Extent
 from ..grids import sizes

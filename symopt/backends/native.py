@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..passes.ir import LIBRARY, Launch, Program
-from .base import Location, Memory, Numbers, locations
+from .base import Memory, Numbers, Pointers
 from .launch import NativeLaunch, address
 from .routinelaunch import RoutineLaunch
 
@@ -17,7 +17,7 @@ class NativeEngine:
         self.numbers = Numbers(program, memory)
         self.launches = [_ready(launch, program, memory) for launch in program.launches]
         self._compiled = [launch for launch in self.launches if isinstance(launch, NativeLaunch)]
-        self._locations: dict[str | int, list[tuple[NativeLaunch, Location]]] | None = None
+        self._pointers = Pointers(self._compiled, program)
         self._has_host_writes = any(v.host for v in program.lowered.writes.values())
         self._fixed = not any(launch.sparse for launch in self._compiled) and not self._has_host_writes
         self._evaluated = False
@@ -25,16 +25,8 @@ class NativeEngine:
 
     def rebound(self, keys: set[str | int]) -> None:
         """Point the tables at the arrays that replaced those of `keys`."""
-        if self._locations is None:
-            self._locations = {}
-            for launch in self._compiled:
-                for key, location in locations(launch.launch, self.program):
-                    self._locations.setdefault(key, []).append((launch, location))
-        for key in keys:
-            for launch, location in self._locations.get(key, ()) if key in self.memory.arrays else ():
-                launch.point(
-                    location.tensor, location.buffer, address(self.memory.arrays[key]) + location.offset
-                )
+        arrays = self.memory.arrays
+        self._pointers.redirect({key: address(arrays[key]) for key in keys if key in arrays})
 
     def prepare(self) -> None:
         if self._fixed and not self.stale:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from ..canonical import BLOCK
 from ..expr import Extent, Node
 from ..passes.ir import REDUCE, Kernel
 from ..prims import REDUCTIONS
 from .emit import TYPES, Emitter, constant
-from .nodes import BLOCK, dtype_of
+from .nodes import dtype_of
 from .row import Variant, combine
 
 # A job is an array of int64: the counter, the number of chunks, addresses of the chunks (tensor, start, stop), of the

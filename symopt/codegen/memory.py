@@ -5,10 +5,11 @@ The parts of a complex number lie side by side: two loads, two stores; of 64 nei
 
 from __future__ import annotations
 
+from ..canonical import LANES
 from ..expr import Node
 from ..prims import PAIR
 from .emit import TYPES, Emitter, vector
-from .nodes import LANES, SIZES, dtype_of
+from .nodes import SIZES, dtype_of
 
 _FLAT = {"half": "f16", "i16": "i16", "float": "f32", "double": "f64"}
 

@@ -13,8 +13,6 @@ from ..expr import Extent, Node
 from ..hostmath import constant_value
 from ..prims import CAST, REDUCTIONS
 
-LANES = 64  # of the canonical sum
-BLOCK = 8192
 SIZES = ITEMSIZE
 
 

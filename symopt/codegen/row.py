@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ..build import is_number, kernel_inputs
+from ..canonical import BLOCK, LANES
 from ..expr import Extent, Node, toposort
 from ..passes.ir import Kernel, puts_back
 from ..prims import LEAVES, REDUCTIONS
 from .emit import TYPES, Emitter, constant, vector
 from .memory import load, load_lanes, store
-from .nodes import BLOCK, LANES, depths, dtype_of, is_shallow, level_of, safe
+from .nodes import depths, dtype_of, is_shallow, level_of, safe
 
 
 class Variant:

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from ...codegen.cuda.layout import THREADS
 from ...cupyarrays import check_present, import_cupy, new_array
 from .cubins import cubins
-from .device import THREADS, Argument, Code, Device, DeviceArray, Function, HostArray, Source
+from .device import Argument, Code, Device, DeviceArray, Function, HostArray, Source
 from .nvrtc import Compiled, architecture_for, load_nvrtc, supported
 
 _lock = threading.Lock()

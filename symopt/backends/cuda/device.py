@@ -17,8 +17,6 @@ HostArray = npt.NDArray[Any]
 # cupy.ndarray, or a NumPy array of the emulator: what is used of it is what both have.
 DeviceArray = Any
 
-THREADS = 256  # of every block of every launch
-
 
 class Source(NamedTuple):
     """CUDA C text and the names of the kernels in it, which are extern "C"."""

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...codegen.cuda.layout import THREADS
 from ...errors import DeviceMemoryError, ShapeError, SymoptError
 from . import guarded, hostcompiler
-from .device import THREADS, Argument, Code, DeviceArray, HostArray, Source
+from .device import Argument, Code, DeviceArray, HostArray, Source
 
 ERROR_BYTES = 1000
 KINDS = {"p": ("u", "a pointer"), "i": ("iu", "an integer"), "f": ("f", "a float"), "s": ("V", "a struct")}

@@ -12,7 +12,7 @@ from ...codegen.cuda.layout import COPY_FIELDS, dtype_of_fields
 from ...codegen.cuda.text import cuda_text, service_text
 from ...errors import AttributeValueError, RowIndexError
 from ...passes.ir import LIBRARY, STANDARD, Kernel, Launch, Program
-from ..base import Location, Memory, Numbers, locations
+from ..base import Memory, Numbers, Pointers
 from .device import Code, Device, Source
 from .gradients import Gradients
 from .launch import CudaLaunch
@@ -34,7 +34,6 @@ class CudaEngine:
         self._launched = False
         self._has_host_writes = any(v.host for v in program.lowered.writes.values())
         self._before: deque[tuple[int, dict[str, float]]] = deque()
-        self._locations: dict[str | int, list[tuple[CudaLaunch, Location]]] | None = None
         if capture and any(launch.kernel.mode == LIBRARY for launch in program.launches):
             raise AttributeValueError(
                 "capture=True: this graph calls routines of libraries, which are not recorded"
@@ -56,6 +55,7 @@ class CudaEngine:
         gate = self.gradients.address if self.gradients else 0
         self.launches = [self._ready(launch, code_of, gate) for launch in self.program.launches]
         self._own = [launch for launch in self.launches if isinstance(launch, CudaLaunch)]
+        self._pointers = Pointers(self._own, self.program)
         self._readers = [
             (launch, t, name)
             for launch in self._own
@@ -87,15 +87,8 @@ class CudaEngine:
 
     def rebound(self, keys: set[str | int]) -> None:
         """Point the tables at the arrays that replaced those of `keys`."""
-        if self._locations is None:
-            self._locations = {}
-            for launch in self._own:
-                for key, location in locations(launch.launch, self.program):
-                    self._locations.setdefault(key, []).append((launch, location))
-        for key in keys:
-            for launch, location in self._locations.get(key, ()) if key in self.memory.arrays else ():
-                at = self.device.address(self.memory.arrays[key]) + location.offset
-                launch.point(location.tensor, location.buffer, at)
+        arrays = self.memory.arrays
+        self._pointers.redirect({key: self.device.address(arrays[key]) for key in keys if key in arrays})
         self._point_copies()
 
     def _point_copies(self) -> None:

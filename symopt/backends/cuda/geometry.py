@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...canonical import BLOCK, LANES
+from ...codegen.cuda.layout import THREADS
 from ...codegen.cuda.piece import width_of
-from ...codegen.nodes import BLOCK, LANES
 from ...passes.ir import LISTED, REDUCE, STANDARD, Kernel
-from .device import THREADS, HostArray
+from .device import HostArray
 
 CHUNK = 16384  # elements: enough to hide a block's start, and with less of them one block more would not help
 PER_MULTIPROCESSOR = 8  # blocks in flight: as many threads as fit

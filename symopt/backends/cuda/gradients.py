@@ -11,15 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...codegen.cuda.layout import LISTING_FIELDS, dtype_of_fields
+from ...codegen.cuda.layout import ENTRY_BITS, LISTING_FIELDS, OPEN, THREADS, dtype_of_fields
 from ...errors import RowIndexError, StorageError
 from ...sparse import RowSparseArray
-from .device import THREADS, Code, Device, DeviceArray
+from .device import Code, Device, DeviceArray
 from .geometry import PER_MULTIPROCESSOR
 from .tables import Table
-
-OPEN = np.uint64(2**64 - 1)  # no fault; service.cuh
-ENTRY_BITS = 40
 
 
 class Gradient(NamedTuple):
@@ -109,7 +106,7 @@ class Gradients:
     def wait(self) -> None:
         """Raise at once what `check` finds."""
         fault = int(self.device.download(self.gate)[0])
-        if fault != int(OPEN):
+        if fault != OPEN:
             self.passed_before_fault = self.started
             self._open()
             raise self._error(fault)
@@ -125,7 +122,7 @@ class Gradients:
         if self._seen is None:
             return 0
         fault, count = (int(x) for x in self._seen())
-        if fault in (0, int(OPEN)):  # 0: no word of it has come back yet
+        if fault in (0, OPEN):  # 0: no word of it has come back yet
             return count
         fault, self.passed_before_fault = (int(x) for x in self.device.download(self.gate))
         self._open()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...canonical import BLOCK
 from ...codegen.cuda.layout import BY_VALUE, FOLD_FIELDS, chunk_fields, dtype_of_fields, scalar_fields
-from ...codegen.nodes import BLOCK, SIZES, dtype_of
+from ...codegen.nodes import SIZES, dtype_of
 from ...expr import Extent
 from ...hostmath import Column
 from ...passes.calls import size_of

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from ...canonical import BLOCK, LANES
 from ...passes.ir import LISTED, STANDARD, Kernel
 
+THREADS = 256  # of every block of every launch
+OPEN = 2**64 - 1  # what the gate holds while nothing is wrong
+ENTRY_BITS = 40  # of a fault, below the number of the gradient: which entry it is
 BY_VALUE = 256  # numbers that fit in the arguments of a launch; kernels with more read them from a table
 _C = {"u8": "u64", "i8": "i64", "i4": "int"}
 
@@ -75,6 +79,18 @@ def struct(name: str, fields: tuple[Field, ...]) -> str:
     """Fields as a C struct, with assertions that the compiler lays them out as NumPy does."""
     members = " ".join(f"{_C[type_]} {field}{f'[{n}]' if n else ''};" for field, type_, n in fields)
     return f"struct alignas(16) {name} {{ {members} }};\n{struct_checks(name, fields)}"
+
+
+def defines() -> str:
+    """The numbers that the host and the kernels must agree on, for C."""
+    numbers = {
+        "THREADS": THREADS,
+        "LANES": LANES,
+        "BLOCK": BLOCK,
+        "ENTRY_BITS": ENTRY_BITS,
+        "OPEN": f"{OPEN}ull",
+    }
+    return "".join(f"#define {name} {number}\n" for name, number in numbers.items())
 
 
 def struct_checks(name: str, fields: tuple[Field, ...]) -> str:

@@ -1,5 +1,5 @@
 // What every kernel is made of. One text for NVRTC and for the C++ compiler of the emulator, which brings a header of
-// its own and defines SYMOPT_EMULATOR. Nothing is included; 16-bit numbers are u16 and arithmetic on them is float's.
+// its own and defines SYMOPT_EMULATOR. layout.defines() comes before it. Nothing is included; 16-bit numbers are u16 and arithmetic on them is float's.
 
 #ifndef SYMOPT_EMULATOR
 typedef unsigned short u16;
@@ -22,11 +22,6 @@ INLINE u16 float_to_half(float x) { u16 h; asm("cvt.rn.f16.f32 %0, %1;" : "=h"(h
 #define INLINE static inline __attribute__((always_inline))
 #define MEMBER inline __attribute__((always_inline))
 #endif
-
-#define THREADS 256    // of a block
-#define LANES 64       // of the canonical sum
-#define BLOCK 8192     // elements whose sum is one partial result
-#define OPEN (~0ull)   // what the gate holds while nothing is wrong
 
 struct complex64 { float x[2]; };
 struct complex128 { double x[2]; };

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ...canonical import LANES
 from ...dtypes import COMPLEX, component
 from ...expr import Extent, Node
 from ...passes.ir import LISTED, REDUCE
 from ...prims import REDUCTIONS
-from ..nodes import LANES, dtype_of
+from ..nodes import dtype_of
 from .emit import TYPES, WIDEN, Scope, literal
 from .layout import FOLD_FIELDS, struct
 from .loops import FOLDS, Run, fold_loop, indented, store_loop

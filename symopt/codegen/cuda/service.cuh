@@ -6,7 +6,7 @@
 // ascending: whether the indices were promised to be so, each once.
 struct alignas(16) Listing { u64 indices; u64 rows; u64 slots; i64 n; i64 n_rows; i64 ascending; };
 
-// gate[0]: the first fault, the number of the gradient from 1 (24 bits) and of the entry from 0 (40 bits), or OPEN;
+// gate[0]: the first fault, the number of the gradient from 1 and below it ENTRY_BITS of the entry from 0, or OPEN;
 // gate[1]: steps that had none since the host opened it.
 extern "C" __global__ void __launch_bounds__(THREADS)
 check(const Listing* listings, int count, u64* gate) {
@@ -17,7 +17,7 @@ check(const Listing* listings, int count, u64* gate) {
     for (i64 i = first; i < s.n; i += step) {
       const i64 row = load_one(indices + i);
       const bool wrong = row < 0 || row >= s.n_rows || (s.ascending && i > 0 && load_one(indices + i - 1) >= row);
-      if (wrong) atomicMin(gate, ((u64)(g + 1) << 40) | (u64)i);
+      if (wrong) atomicMin(gate, ((u64)(g + 1) << ENTRY_BITS) | (u64)i);
     }
     if (s.slots)
       for (i64 row = first; row < s.n_rows; row += step) store_one((int*)s.slots + row, -1);

@@ -8,7 +8,7 @@ from importlib import resources
 from ...expr import Extent
 from ...passes.ir import LISTED, REDUCE, STANDARD, Kernel
 from .elements import Elements
-from .layout import COPY_FIELDS, LISTING_FIELDS, struct_checks
+from .layout import COPY_FIELDS, LISTING_FIELDS, defines, struct_checks
 from .rows import GradientRows, Rows, finish
 from .template import Template
 
@@ -31,7 +31,7 @@ def cuda_text(kernel: Kernel) -> tuple[str, tuple[str, ...]]:
 @cache
 def prelude() -> str:
     """What every kernel's text begins with."""
-    return _file("prelude.cuh")
+    return defines() + _file("prelude.cuh")
 
 
 SERVICES = ("check", "mark", "copy", "column_sum_float32", "column_sum_float64")
