@@ -75,6 +75,23 @@ def test_synchronize_raises_what_the_last_step_ran_into() -> None:
     executor.synchronize()
 
 
+def test_a_fault_that_is_heard_of_late_names_no_index_of_a_later_gradient() -> None:
+    """On a GPU the host may be several steps ahead; here word of the first is held back."""
+    listed = np.array([3, 40, 7, 7])
+    executor, arrays = lazy_adam(listed)
+    before = copies(arrays)
+    listed[1] = ROWS
+    executor.forward()
+    executor._step.engine.gradients._seen = lambda: np.zeros(2, np.uint64)
+    listed[1] = 40
+    executor.forward()
+    with pytest.raises(
+        so.errors.RowIndexError, match=rf"indices\[1\] of an earlier step was not a row of {ROWS}"
+    ):
+        executor.synchronize()
+    assert same(before, arrays) and executor.arg_dict["t"] == 0
+
+
 @pytest.mark.parametrize("lazy", [True, False])
 def test_promised_order_gives_the_same_bits(lazy: bool) -> None:
     results = []

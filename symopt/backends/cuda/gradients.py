@@ -49,6 +49,7 @@ class Gradients:
         self._checked: dict[str, DeviceArray] = {}
         self._seen: Callable[[], Any] | None = None
         self.started = 0  # steps since the gate was opened
+        self._call = (0, 0)  # the grid of `check`, and where its table is
         self._open()
 
     def _open(self) -> None:
@@ -93,8 +94,6 @@ class Gradients:
         changed, self._call = call != self._call, call
         return changed
 
-    _call = (0, 0)
-
     def check(self) -> None:
         """Check the indices on the device; kernels launched after this write nothing if one is wrong."""
         grid, listings = self._call
@@ -131,19 +130,19 @@ class Gradients:
         raise self._error(fault)
 
     def _error(self, fault: int) -> RowIndexError:
+        """What to tell of a fault. Another gradient may have come since: then which index it was is not known."""
         k, position = (fault >> ENTRY_BITS) - 1, fault & ((1 << ENTRY_BITS) - 1)
-        name = self.names[k]
-        n_rows, ascending = (int(self._listings.host[k][field]) for field in ("n_rows", "ascending"))
-        indices = self._checked[name]
-        found = (
-            int(self.device.download(indices[position : position + 1])[0]) if position < len(indices) else 0
-        )
-        later = "; neither that step nor one after it has written anything"
-        if 0 <= found < n_rows and ascending:
-            return RowIndexError(
+        name, n_rows = self.names[k], int(self._listings.host[k]["n_rows"])
+        entries = self.device.download(self._checked[name][max(position - 1, 0) : position + 1]).tolist()
+        before, found = (entries[0], entries[-1]) if entries else (0, 0)
+        place = f"argument {name!r}: indices[{position}]"
+        if not 0 <= found < n_rows:
+            what = f"{place} = {found} is not a row of {n_rows}"
+        elif self._listings.host[k]["ascending"] and len(entries) == 2 and before >= found:
+            what = (
                 f"argument {name!r}: canonical=True promises ascending indices, each once, and "
-                f"indices[{position}] = {found} is not above the one before{later}"
+                f"indices[{position}] = {found} is not above the one before"
             )
-        return RowIndexError(
-            f"argument {name!r}: indices[{position}] = {found} is not a row of {n_rows}{later}"
-        )
+        else:
+            what = f"{place} of an earlier step was not a row of {n_rows}, or broke the promise of canonical=True"
+        return RowIndexError(f"{what}; neither that step nor one after it has written anything")
