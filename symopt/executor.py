@@ -6,7 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from . import report
 from .arrays import Array
@@ -19,14 +19,13 @@ from .errors import DTypeError, MissingArgumentError, near
 from .expr import children, toposort
 from .infer import infer
 from .listing import Variables, list_variables
+from .looking import LookAtExecutor
 from .namedarrays import NamedArrays
 from .places import HOST, place_of
 from .rebuild import changed, parse_changes, switches
 from .step import Step
 
 if TYPE_CHECKING:
-    import networkx
-
     from .symbol import Symbol
 
 
@@ -66,7 +65,7 @@ def simple_bind(
     return Executor(symbol, context, given, engine, variables, capture)
 
 
-class Executor:
+class Executor(LookAtExecutor):
     """A step ready to run. Safe to call from several threads; each call is one whole step.
 
     Attributes: `arg_dict` and `aux_dict`, the bound arrays by name.
@@ -253,20 +252,6 @@ class Executor:
     def debug_str(self) -> str:
         """The symbol in MXNet's form, then the program."""
         return f"{self._current().debug_str()}\n{report.program_text(self._step.program)}"
-
-    def summary(self) -> str:
-        """Nodes, kernels, bytes moved in a step, buffers and scratch, as text."""
-        step = self._step
-        n_strided = len(step.strided)
-        return f"{report.summary(step.types.order, step.program, step.memory, n_strided)}\non {self._ctx!r}"
-
-    def source(self, form: Literal["text", "llvm", "asm", "cuda"] = "text") -> str:
-        """The code of every kernel: readable text, LLVM IR, this processor's assembly, or CUDA C."""
-        return report.source(self._step.program, form)
-
-    def to_networkx(self) -> networkx.MultiDiGraph[Any]:
-        """The symbol's graph: nodes have op, name, shape, dtype and where; edges the input's position."""
-        return report.to_networkx(self._step.types)
 
 
 _executors: weakref.WeakSet[Executor] = weakref.WeakSet()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .backends.base import Memory
 from .backends.jit import assembly
@@ -12,13 +12,9 @@ from .canonical import BLOCK
 from .codegen.cuda.text import cuda_text
 from .codegen.nodes import SIZES
 from .codegen.text import kernel_text
-from .errors import AttributeValueError, DependencyError
-from .expr import Extent, Node, origin
-from .infer import Types
+from .errors import AttributeValueError
+from .expr import Extent, Node
 from .passes.ir import LIBRARY, LISTED, REDUCE, Instance, Kernel, Launch, Program
-
-if TYPE_CHECKING:
-    import networkx
 
 
 def program_text(program: Program) -> str:
@@ -115,34 +111,6 @@ def _cuda(kernel: Kernel) -> str:
 def _commented(kernel: Kernel, sign: str) -> str:
     """What a call of a library does, among code."""
     return "\n".join(f"{sign} {line}" for line in kernel_text(kernel).splitlines()) + "\n"
-
-
-def to_networkx(types: Types) -> networkx.MultiDiGraph[Any]:
-    """Nodes are numbers in topological order with op, name, shape, dtype, stype and where; an edge's `port` is the
-    position of the input it feeds, `output` the output it takes."""
-    try:
-        import networkx
-    except ImportError as error:
-        raise DependencyError("to_networkx needs networkx: pip install networkx") from error
-    graph: networkx.MultiDiGraph[Any] = networkx.MultiDiGraph()
-    numbers: dict[int, int] = {}
-    for node in types.order:
-        if node.op == "_pick":
-            continue
-        number = numbers[id(node)] = len(numbers)
-        graph.add_node(
-            number,
-            op=node.op,
-            name=node.name,
-            shape=types.shape(node),
-            dtype=types.dtype(node),
-            stype=types.stype(node),
-            where=str(node.where) if node.where else "",
-        )
-        for port, x in enumerate(node.inputs):
-            made, output = origin(x)
-            graph.add_edge(numbers[id(made)], number, port=port, output=output)
-    return graph
 
 
 def _elements(domain: tuple[int, ...]) -> int:

@@ -24,6 +24,7 @@ from .listing import (
     summary,
     text_attrs,
 )
+from .looking import LookAtSymbol
 from .names import checked_attrs
 from .operators import Operators
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from .infer import Types
 
 
-class Symbol(Operators):
+class Symbol(Operators, LookAtSymbol):
     """Outputs of a graph of ops: of one node, or of several (a group).
 
     >>> from symopt import sym

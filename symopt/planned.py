@@ -1,0 +1,79 @@
+"""A typed graph and its program, bound to arrays or not: what can be looked at, counted and drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .binding import as_shape, check_known
+from .dtypes import canonical
+from .errors import MissingArgumentError
+from .expr import Node
+from .infer import Types, infer
+from .listing import list_variables
+from .passes import compile_graph
+from .passes.ir import LISTED, Instance, Kernel, Program, Shape
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """`program` is None where some shape is not known. `listed`: how many rows each row_sparse variable holds."""
+
+    roots: Sequence[Node]
+    types: Types
+    program: Program | None
+    listed: Mapping[str, int]
+
+    def rows_listed(self, kernel: Kernel, instance: Instance) -> int:
+        """Rows that the sparse gradient of an instance holds; 0 if there is none."""
+        name = instance.values[kernel.sparse].variable if kernel.sparse >= 0 else None
+        return self.listed.get(name, 0) if name is not None else 0
+
+    def domain(self, kernel: Kernel, instance: Instance) -> Shape:
+        """The shape that an instance runs over: of a LISTED kernel, the rows there are."""
+        if kernel.mode != LISTED:
+            return instance.domain
+        return (self.rows_listed(kernel, instance), *instance.domain[1:])
+
+    def needed(self) -> Program:
+        """The program; MissingArgumentError that names the variables whose shapes do not follow, if there is none."""
+        if self.program is not None:
+            return self.program
+        names = ", ".join(unknown(self.types))
+        raise MissingArgumentError(f"the shapes of {names} do not follow from those given: give more")
+
+
+def plan_graph(
+    roots: Sequence[Node],
+    shapes: Mapping[str, Any],
+    type_dict: Mapping[str, Any] | None = None,
+    stype_dict: Mapping[str, str] | None = None,
+    rows: Mapping[str, int] | None = None,
+) -> Planned:
+    """Plan a graph for variables of these shapes, without arrays. `rows`: how many rows a row_sparse variable lists, in
+    place of all it has."""
+    variables = list_variables(roots)
+    known = [node.name for node in variables.inputs]
+    check_known("shapes", (*shapes, *(type_dict or {}), *(stype_dict or {}), *(rows or {})), known)
+    dtypes = {name: canonical(dtype) for name, dtype in (type_dict or {}).items()}
+    sizes = {name: as_shape(name, shape) for name, shape in shapes.items()}
+    types = infer(roots, sizes, dtypes, stype_dict, order=variables.order)
+    if unknown(types):
+        return Planned(roots, types, None, {})
+    listed = {
+        node.name: (rows or {}).get(node.name, (types.shape(node) or (0,))[0])
+        for node in variables.inputs
+        if types.stype(node) == "row_sparse"
+    }
+    return Planned(roots, types, compile_graph(roots, types), listed)
+
+
+def unknown(types: Types) -> list[str]:
+    """The variables whose shapes are not known."""
+    names = []
+    for node in types.order:
+        shape = types.shape(node)
+        if node.is_variable and (shape is None or -1 in shape):
+            names.append(node.name)
+    return names

@@ -1,0 +1,1 @@
+"""Graphs as people look at them: text, tables, networkx, drawings, one page of HTML."""
