@@ -2,6 +2,7 @@
 
 import copy
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ def adam(name: str = "fc1", **attrs: object) -> so.Symbol:
     return sym.adam_update(w, g, lr=attrs.pop("lr", 0.1), out=w, name=name, **attrs)
 
 
-def planned(symbol: so.Symbol, stypes: dict[str, str] | None = None, **shapes: tuple[int, ...]) -> Planned:
+def planned(symbol: so.Symbol, stypes: dict[str, str] | None = None, **shapes: Any) -> Planned:
     return plan_graph(symbol._outputs, shapes, None, stypes)
 
 
@@ -101,10 +102,11 @@ def test_primitives_belong_to_nodes_and_kernels() -> None:
 
 def test_what_is_alike_is_one_item_with_a_count() -> None:
     group = sym.Group([adam(f"u{k}") for k in range(50)])
-    found = planned(group, **{f"u{k}_w": (k + 1, 4) for k in range(50)})
+    found = planned(group, None, **{f"u{k}_w": (k + 1, 4) for k in range(50)})
     for level in ("primitive", "program"):
         folded, full = view_of(found, level), view_of(found, level, each=True)
-        check(folded), check(full)
+        check(folded)
+        check(full)
         assert {i.count for i in folded.items if i.kind in ("variable", "state", "array", "kernel")} == {50}
         numbers = sum(1 for i in full.items if i.kind == "kernel")
         assert len(full.items) - numbers == 50 * (len(folded.items) - numbers)
