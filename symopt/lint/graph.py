@@ -12,7 +12,8 @@ from ..forms import op_of
 from ..opdef import OpDef, Part
 from ..planned import Planned
 from ..shapes import has_one_element, structural
-from .unit import Facts, Unit
+from .probe import Settings
+from .unit import Facts, Unit, special
 
 
 class Graph:
@@ -90,9 +91,25 @@ class Graph:
         key = (op, flags, switches, tuple(numbers.items()), frozenset(given), names | arrays)
         found = self._facts.get(key)
         if found is None:
-            found = Facts(op, flags, switches, numbers, frozenset(given), names | arrays)
+            sketch = self._sketch(op, flags, switches, numbers, frozenset(given), names | arrays)
+            found = Facts(op, flags, switches, numbers, frozenset(given), names | arrays, sketch)
             self._facts[key] = found
         return found
+
+    def _sketch(
+        self,
+        op: OpDef,
+        flags: Settings,
+        switches: Settings,
+        numbers: Mapping[str, float],
+        given: frozenset[str],
+        symbols: frozenset[str],
+    ) -> Facts:
+        plain = {n: v for n, v in numbers.items() if special(op, n, v)}
+        key = (op, flags, switches, tuple(plain.items()), given, symbols, "sketch")
+        if key not in self._facts:
+            self._facts[key] = Facts(op, flags, switches, plain, given, symbols)
+        return self._facts[key]
 
     def _number(self, node: Node, op: OpDef, name: str, part: Part | None) -> tuple[float | None, bool]:
         """A numeric attribute as it is now, and whether the user wrote it."""

@@ -58,7 +58,7 @@ def decay_twice(case: Case) -> Iterator[Hit]:
     """The weight is shrunk in two places."""
     for unit in case.graph.updates:
         facts = unit.facts
-        own = [n for n in case.alike(decays, facts) if n in facts.numbers]
+        own = [n for n in facts.sketch.ask(decays) if n in facts.numbers]
         if not own:
             continue
         said = [n for n in own if n in facts.given]
@@ -109,7 +109,8 @@ def decay_in_and_out_of_the_clip(case: Case) -> Iterator[Hit]:
     inside: list[Unit] = []
     outside = False
     for unit in case.graph.updates:
-        kind = case.alike(_decay_and_clip, unit.facts)
+        shrinks = any(n in unit.facts.numbers for n in unit.sketch.ask(decays))
+        kind = unit.sketch.ask(_decay_and_clip) if shrinks else ""
         if kind == "inside":
             inside.append(unit)
         outside = outside or kind == "outside"
@@ -120,7 +121,7 @@ def decay_in_and_out_of_the_clip(case: Case) -> Iterator[Hit]:
 
 def _decay_and_clip(facts: Facts) -> str:
     """Where the decay is added to the gradient: "inside" the clip, "outside", or "" if there are not both."""
-    if facts.formula is None or not any(n in facts.numbers for n in decays(facts)):
+    if facts.formula is None:
         return ""
     for t in in_order(facts.formula.outputs.values()):
         if t.op == "clip" and facts.weight in leaves(t) and leaves(t) & set(facts.grads):
@@ -143,11 +144,11 @@ def two_clips(case: Case) -> Iterator[Hit]:
     """A gradient is scaled by its norm, and clipped element by element as well."""
     norms: dict[int, frozenset[int]] = {}
     for unit in case.graph.updates:
-        if not case.alike(_has_clip, unit.facts):
+        if not unit.sketch.ask(_has_clip):
             continue
         grads = [unit.inputs[name] for name in unit.facts.grads]
         sources = {id(v) for g in grads for v in _variables(case, g)}
-        numbers = [unit.symbols[n] for n in case.alike(_factors, unit.facts) if n in unit.symbols]
+        numbers = [unit.symbols[n] for n in unit.sketch.ask(_factors) if n in unit.symbols]
         numbers += [x for name, x in unit.inputs.items() if name not in unit.facts.grads and _made(x)]
         made = [x for x in grads if _made(x)]
         for node in (*numbers, *made):
@@ -172,7 +173,7 @@ def _variables(case: Case, node: Node) -> list[Node]:
 
 def _has_clip(facts: Facts) -> bool:
     """Whether the formula bounds a gradient element by element, with a clip that is known to be on."""
-    on = {n for n, a in facts.op.attrs.items() if a.switch and facts.numbers.get(n, -1) >= 0}
+    on = {n for n, is_on in facts.switches if is_on}
     if not on or facts.formula is None:
         return False
     return any(
@@ -194,7 +195,7 @@ def _normed(case: Case, node: Node) -> frozenset[int]:
     found: set[int] = set()
     for made in case.graph.cone(node):
         op = op_of(made)
-        if not op.is_update and case.alike(_is_norm, case.graph.facts(made, op.parts[0].op if op.parts else op)):
+        if not op.is_update and case.graph.facts(made, op.parts[0].op if op.parts else op).sketch.ask(_is_norm):
             found.update(id(v) for x in made.inputs for v in _variables(case, x))
     return frozenset(found)
 
@@ -218,7 +219,7 @@ def bias_corrected_twice(case: Case) -> Iterator[Hit]:
     """A number given to the op already holds 1 - beta**t, which the op's formula divides by as well."""
     corrected: dict[int, bool] = {}
     for unit in case.graph.updates:
-        if not unit.symbols or not case.alike(_corrects_bias, unit.facts):
+        if not unit.symbols or not unit.sketch.ask(_corrects_bias):
             continue
         for name, node in unit.symbols.items():
             if id(node) not in corrected:

@@ -23,7 +23,7 @@ def reads_every_row(case: Case) -> Iterator[Hit]:
     told: dict[tuple[object, ...], tuple[int, int]] = {}
     for unit in case.graph.updates:
         grad = _sparse(case, unit)
-        if grad is None or not case.alike(_could_be_lazy, unit.facts) or unit.facts.structural["lazy_update"]:
+        if grad is None or not unit.sketch.ask(_could_be_lazy) or unit.facts.structural["lazy_update"]:
             continue
         shapes = tuple(case.graph.types.shape(x) for x in unit.inputs.values())
         dtypes = tuple(case.graph.dtype(x) for x in unit.inputs.values())
@@ -48,7 +48,7 @@ def _sparse(case: Case, unit: Unit) -> str | None:
 def _could_be_lazy(facts: Facts) -> bool:
     """Whether the formula can run on the listed rows alone: it looks at no more than a row, and nothing is said to
     follow the dense formula."""
-    return not facts.op.standard and reach(facts.op, tuple(facts.structural.items())) != Extent.TENSOR
+    return not facts.op.standard and reach(facts.op, facts.settings) != Extent.TENSOR
 
 
 def _listed(case: Case, grad: Node) -> int:
@@ -92,7 +92,7 @@ def _size(n: int) -> str:
 def old_states_in_other_rows(case: Case) -> Iterator[Hit]:
     """Rows that no gradient lists keep their states, which a step without gradient would change."""
     for unit, facts in _lazy_unsaid(case):
-        states = case.alike(_stale, facts)
+        states = facts.sketch.ask(_stale)
         if states:
             text = f"{', '.join(states)} of rows that the gradient does not list stay as they are, and would decay in a "
             yield at(unit, text + "dense step: lazy_update is on by default", states=states)
@@ -104,7 +104,7 @@ def _lazy_unsaid(case: Case) -> Iterator[tuple[Unit, Facts]]:
         facts = unit.facts
         if "lazy_update" in facts.given or not facts.structural.get("lazy_update") or facts.op.standard:
             continue
-        if _sparse(case, unit) is not None and case.alike(_could_be_lazy, facts):
+        if _sparse(case, unit) is not None and facts.sketch.ask(_could_be_lazy):
             yield unit, facts
 
 
@@ -123,7 +123,7 @@ def _stale(facts: Facts) -> tuple[str, ...]:
 def no_decay_in_other_rows(case: Case) -> Iterator[Hit]:
     """Weight decay acts in the rows that a gradient lists, and in no others."""
     for unit, facts in _lazy_unsaid(case):
-        names = [n for n in case.alike(decays, facts) if n in facts.numbers and n in facts.given]
+        names = [n for n in facts.sketch.ask(decays) if n in facts.numbers and n in facts.given]
         if names:
             shown = ", ".join(f"{n} = {facts.numbers[n]:g}" for n in names)
             text = f"{shown} acts only in the rows that the gradient lists: lazy_update is on by default"

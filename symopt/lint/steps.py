@@ -98,7 +98,7 @@ def average_of_the_old(case: Case) -> Iterator[Hit]:
 def constant_step(case: Case) -> Iterator[Hit]:
     """The number of the step is a constant, so the formula takes every step for that one."""
     for unit in case.graph.updates:
-        for name in case.alike(_step_numbers, unit.facts):
+        for name in unit.sketch.ask(_step_numbers):
             if name in unit.facts.numbers and not case.graph.is_set(unit, name):
                 text = f"{name} = {unit.facts.numbers[name]:g} at every step: give a Symbol that counts them"
                 yield at(unit, text, value=unit.facts.numbers[name])
@@ -117,7 +117,7 @@ def step_zero(case: Case) -> Iterator[Hit]:
     """The bias correction of step 0 divides by zero."""
     known: dict[int, float | None] = {}
     for unit in case.graph.updates:
-        for name in case.alike(_corrects_by, unit.facts):
+        for name in unit.sketch.ask(_corrects_by):
             value = unit.facts.numbers.get(name)
             if name in unit.symbols:
                 value = number(case, unit.symbols[name], known)
