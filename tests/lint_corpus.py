@@ -639,3 +639,22 @@ def own_rule_decays_listed_rows() -> Symbol:
 def own_rule() -> Symbol:
     w, g = v("wg")
     return sym.lint_test_clipped_sum(w, g, lr=0.1, out=w)
+
+
+@good()
+def warm_up_that_looks_like_a_correction() -> Symbol:
+    w, g = v("wg")
+    t = counted()
+    return sym.torch_adam_update(w, g, lr=number("lr") * (1 - 0.999**t), step=t, out=w)
+
+
+@good()
+def pulled_to_another_weight() -> Symbol:
+    w, g, x = v("wgx")
+    return sym.sgd_update(w, g + 0.1 * (w - x), lr=0.1, wd=0.01, out=w)
+
+
+@good()
+def halfway_to_the_slow_weights() -> Symbol:
+    w, g, x = v("wgx")
+    return sym.elemwise_add(0.9 * sym.sgd_update(w, g, lr=0.1, wd=0.01), 0.1 * x, out=w)

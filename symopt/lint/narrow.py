@@ -36,9 +36,10 @@ def epsilon_underflows(case: Case) -> Iterator[Hit]:
 
 
 def _added(facts: Facts) -> list[tuple[str, tuple[str, ...]]]:
-    """Numbers that the formula adds to a value made of states, as they are, and those states."""
+    """Numbers that the formula adds to a value made of states, as they are, before it divides by that; those states."""
     found: dict[str, tuple[str, ...]] = {}
-    for t in in_order(facts.formula.outputs.values()) if facts.formula else []:
+    divisors = [t.args[1] for t in in_order(facts.formula.outputs.values() if facts.formula else ()) if t.op == "div"]
+    for t in in_order(divisors):
         for x, y in (t.args, t.args[::-1]) if t.op == "add" else ():
             states = tuple(s for s in facts.states if s in leaves(y))
             if x.op == "attr" and states:

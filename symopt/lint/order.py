@@ -8,6 +8,7 @@ from ..expr import PICK, Node, origin
 from ..forms import op_of
 from ..show.terms import Term, in_order, number_of
 from .decay import attributes, decays, leaves
+from .flow import Part
 from .rule import Case, Hit, at
 from .unit import Facts, Unit
 
@@ -71,27 +72,28 @@ def decay_twice(case: Case) -> Iterator[Hit]:
 
 def _decay_by_hand(case: Case, unit: Unit) -> Iterator[str]:
     """Where else in the graph a multiple of the weight is added to it or to its gradient."""
-    weight, variable = unit.weight, _variable(case, unit.weight)
+    variable = _variable(case, unit.weight)
     if variable is None:
         return
     for name in unit.facts.grads:
-        parts = case.flow.parts(unit.inputs[name])
-        if len(parts) > 1 and any(p.node is variable and p.factor != 0 for p in parts):
+        if _pulls_to_zero(case.flow.parts(unit.inputs[name]), variable):
             yield f"a multiple of the weight is added to {name}"
-    if weight is not variable:
+    if any(p.factor != 1 for p in case.flow.parts(unit.weight)):
         yield "the weight it is given was scaled before"
     for reader in case.graph.read.get((id(unit.node), unit.result), ()):
         if op_of(reader).is_update or not any(v is variable for v in reader.attrs.get("__out__", ())):
             continue
         after = case.flow.parts(reader)
-        new = [p for p in after if origin(p.node) == (unit.node, unit.result)]
-        if len(new) == 1 and (_less(new[0].factor) or any(p.node is variable and _less(p.factor) for p in after)):
+        known = all(p.node is variable or origin(p.node) == (unit.node, unit.result) for p in after)
+        if known and 0.5 < sum(p.factor for p in after) < 1:
             yield "the new weight is shrunk once more"
 
 
-def _less(factor: float) -> bool:
-    """Whether a factor known makes smaller: of a new weight, below 1; of an old one that is added, below 0."""
-    return factor < 0 or (0.9 <= factor < 1)
+def _pulls_to_zero(parts: tuple[Part, ...], weight: Node) -> bool:
+    """Whether a multiple of the weight is among what makes a gradient, and not its distance from something else."""
+    own = [p.factor for p in parts if p.node is weight]
+    others = [p.factor for p in parts if p.node is not weight]
+    return bool(others) and any(f > 0 and -f not in others for f in own)
 
 
 def _variable(case: Case, weight: Node) -> Node | None:
@@ -223,7 +225,7 @@ def bias_corrected_twice(case: Case) -> Iterator[Hit]:
             continue
         for name, node in unit.symbols.items():
             if id(node) not in corrected:
-                corrected[id(node)] = any(_is_correction(case, n) for n in case.graph.cone(node))
+                corrected[id(node)] = any(_divides_by_correction(case, n) for n in case.graph.cone(node))
             if corrected[id(node)]:
                 yield at(unit, f"{name} holds a bias correction, 1 - beta**t, and the op corrects the bias itself")
 
@@ -237,6 +239,25 @@ def _corrects_bias(facts: Facts) -> bool:
             if power.op == "pow" and attributes(power.args[1]):
                 return True
     return False
+
+
+def _divides_by_correction(case: Case, node: Node) -> bool:
+    """Whether a node divides by 1 - b**t, or by its root."""
+    divisor = _operand(case, node, "div", 1)
+    root = divisor and _operand(case, divisor, "sqrt", 0)
+    return any(x is not None and not x.is_variable and _is_correction(case, x) for x in (divisor, root))
+
+
+def _operand(case: Case, node: Node, function: str, index: int) -> Node | None:
+    """The input that is operand `index` of an ordinary op that is nothing but this function."""
+    op = op_of(node) if not node.is_variable and node.op != PICK else None
+    if op is None or op.is_update or op.parts:
+        return None
+    formula = case.graph.facts(node, op).formula
+    t = formula.outputs["output"] if formula else None
+    if t is None or t.op != function or t.args[index].op != "input":
+        return None
+    return dict(zip((i.name for i in op.inputs), node.inputs, strict=False))[str(t.args[index].value)]
 
 
 def _is_correction(case: Case, node: Node) -> bool:
@@ -258,14 +279,10 @@ def _is_correction(case: Case, node: Node) -> bool:
 
 def _operand_of_one_minus(case: Case, node: Node) -> Node | None:
     """The x of a node that is 1 - x."""
-    op = op_of(node)
-    facts = case.graph.facts(node, op)
-    if op.is_update or op.parts or facts.formula is None:
+    below = _operand(case, node, "sub", 1)
+    facts = case.graph.facts(node, op_of(node)) if below is not None else None
+    if facts is None or facts.formula is None:
         return None
-    t = facts.formula.outputs["output"]
-    if t.op != "sub" or t.args[1].op != "input":
-        return None
-    first = facts.numbers.get(str(t.args[0].value)) if t.args[0].op == "attr" else number_of(t.args[0])
-    index = next(k for k, i in enumerate(op.inputs) if i.name == t.args[1].value)
-    return node.inputs[index] if first == 1 else None
-
+    first = facts.formula.outputs["output"].args[0]
+    value = facts.numbers.get(str(first.value)) if first.op == "attr" else number_of(first)
+    return below if value == 1 else None

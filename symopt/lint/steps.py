@@ -117,24 +117,24 @@ def step_zero(case: Case) -> Iterator[Hit]:
     """The bias correction of step 0 divides by zero."""
     known: dict[int, float | None] = {}
     for unit in case.graph.updates:
-        for name in unit.sketch.ask(_corrects_by):
+        for name in unit.sketch.ask(_counts_from_one):
             value = unit.facts.numbers.get(name)
             if name in unit.symbols:
                 value = number(case, unit.symbols[name], known)
             if value == 0:
-                yield at(unit, f"{name} is 0: the bias correction, 1 - beta**0, is zero: steps count from 1")
+                yield at(unit, f"{name} is 0, where the formula divides by zero, as by 1 - beta**0: steps count from 1")
 
 
-def _corrects_by(facts: Facts) -> tuple[str, ...]:
-    """The attributes whose power is taken from 1: the number of the step."""
+def _counts_from_one(facts: Facts) -> tuple[str, ...]:
+    """The attributes that must not be 0: numbers of steps, by which or by whose powers the formula divides."""
     found: dict[str, None] = {}
     for name, attr in facts.op.attrs.items():
-        if attr.kind == "integer" and _is_power(facts, name):
+        if attr.kind == "integer" and _fails_at_zero(facts, name):
             found[name] = None
     return tuple(found)
 
 
-def _is_power(facts: Facts, name: str) -> bool:
+def _fails_at_zero(facts: Facts, name: str) -> bool:
     """Whether something is not finite at step 0, and finite at step 1, where nothing else is out of order."""
     now = facts.at({name: np.array([0.0, 1.0])})
     if now is None:
