@@ -1,0 +1,82 @@
+"""Every rule has a page whose example it finds and whose remedy it is content with; graphs of the documentation are clean."""
+
+import contextlib
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from test_docs import run_blocks
+
+from symopt import symbol
+from symopt.errors import SymoptError
+from symopt.lint import RULES, Finding, Rule
+from symopt.symbol import Symbol
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "lint"
+OVERVIEW = ROOT / "docs" / "inspection" / "lint.md"
+INDEX = FOLDER / "index.md"
+HEADINGS = ("## Why", "## Example", "## Remedy")
+# What pages show on purpose.
+MEANT = {"semantics.md": {"SO302", "SO402", "SO403"}}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda r: r.code)
+def test_a_rule_has_a_page_that_runs(rule: Rule, tmp_path: Path) -> None:
+    page = FOLDER / f"{rule.code}.md"
+    text = page.read_text()
+    assert text.startswith(f"# {rule.code}: {rule.reason}\n\n{rule.severity}\n")
+    assert [line for line in text.splitlines() if line.startswith("##")] == list(HEADINGS)
+    assert f"# -> ['{rule.code}']" in text and "# -> []" in text
+    run_blocks(page, tmp_path, lambda gpu, block: not gpu)
+
+
+def test_the_index_lists_every_rule(request: pytest.FixtureRequest) -> None:
+    lines = ["# What the linter says", "", "See [the overview](../inspection/lint.md).", ""]
+    lines += ["| code | | what is wrong |", "|---|---|---|"]
+    lines += [f"| [{rule.code}]({rule.code}.md) | {rule.severity} | {rule.reason} |" for rule in RULES]
+    text = "\n".join(lines) + "\n"
+    if request.config.getoption("--update-golden"):
+        INDEX.write_text(text)
+    assert INDEX.read_text() == text, "run pytest tests/test_lint_docs.py --update-golden"
+    assert {page.stem for page in FOLDER.glob("SO*.md")} == {rule.code for rule in RULES}
+
+
+def test_the_overview_runs(tmp_path: Path) -> None:
+    run_blocks(OVERVIEW, tmp_path, lambda gpu, block: not gpu)
+
+
+@contextlib.contextmanager
+def linted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Finding]]:
+    """What the linter says of every graph that is bound meanwhile."""
+    found: list[Finding] = []
+
+    def watch(name: str) -> None:
+        make = getattr(Symbol, name)
+
+        def bound(self: Symbol, *args: Any, **kwargs: Any) -> Any:
+            executor = make(self, *args, **kwargs)
+            found.extend(executor.lint())
+            found.extend(self.lint())
+            return executor
+
+        monkeypatch.setattr(Symbol, name, bound)
+
+    watch("bind")
+    watch("simple_bind")
+    yield found
+
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", DOCUMENTS, ids=lambda p: p.name)
+def test_graphs_of_the_documentation_are_clean(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with linted(monkeypatch) as found, contextlib.redirect_stdout(io.StringIO()):
+        run_blocks(page, tmp_path, lambda gpu, block: not gpu)
+    codes = {one.code for one in found} - MEANT.get(page.name, set())
+    assert not codes, "\n".join(map(str, found))
