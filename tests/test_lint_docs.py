@@ -2,15 +2,16 @@
 
 import contextlib
 import io
+import runpy
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from test_docs import run_blocks
 
-from symopt import symbol
-from symopt.errors import SymoptError
 from symopt.lint import RULES, Finding, Rule
 from symopt.symbol import Symbol
 
@@ -19,8 +20,6 @@ FOLDER = ROOT / "docs" / "lint"
 OVERVIEW = ROOT / "docs" / "inspection" / "lint.md"
 INDEX = FOLDER / "index.md"
 HEADINGS = ("## Why", "## Example", "## Remedy")
-# What pages show on purpose.
-MEANT = {"semantics.md": {"SO302", "SO402", "SO403"}}
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda r: r.code)
@@ -48,9 +47,15 @@ def test_the_overview_runs(tmp_path: Path) -> None:
     run_blocks(OVERVIEW, tmp_path, lambda gpu, block: not gpu)
 
 
+class Stop(Exception):
+    """What an example was wanted for has happened."""
+
+
 @contextlib.contextmanager
-def linted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Finding]]:
-    """What the linter says of every graph that is bound meanwhile."""
+def linted(
+    monkeypatch: pytest.MonkeyPatch, wanted: str = "example", stop: bool = False
+) -> Iterator[list[Finding]]:
+    """What the linter says of every graph that code called `wanted` binds meanwhile; or of the first."""
     found: list[Finding] = []
 
     def watch(name: str) -> None:
@@ -58,8 +63,11 @@ def linted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Finding]]:
 
         def bound(self: Symbol, *args: Any, **kwargs: Any) -> Any:
             executor = make(self, *args, **kwargs)
-            found.extend(executor.lint())
-            found.extend(self.lint())
+            if sys._getframe(1).f_globals["__name__"] == wanted:
+                found.extend(self.lint())
+                found.extend(executor.lint())
+                if stop:
+                    raise Stop
             return executor
 
         monkeypatch.setattr(Symbol, name, bound)
@@ -78,5 +86,23 @@ def test_graphs_of_the_documentation_are_clean(
 ) -> None:
     with linted(monkeypatch) as found, contextlib.redirect_stdout(io.StringIO()):
         run_blocks(page, tmp_path, lambda gpu, block: not gpu)
-    codes = {one.code for one in found} - MEANT.get(page.name, set())
-    assert not codes, "\n".join(map(str, found))
+    assert not found, "\n".join(map(str, found))
+
+
+@pytest.mark.parametrize("name", ["digits", "my_rule", "phase_retrieval"])
+def test_graphs_of_the_examples_are_clean(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name != "my_rule":
+        pytest.importorskip("sklearn")
+    main = runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="shown")["main"]
+    with linted(monkeypatch, "shown", stop=True) as found, pytest.raises(Stop):
+        main()
+    assert not found, "\n".join(map(str, found))
+
+
+def test_the_graph_of_the_word_vectors_is_clean() -> None:
+    shown = runpy.run_path(str(ROOT / "examples" / "word_vectors.py"))
+    tables = {name: np.zeros((100_000, 64), np.float32) for name in ("center", "context")}
+    executor = shown["bind"](
+        tables, {n: np.zeros_like(t) for n, t in tables.items()}, shown["Gradients"](100_000)
+    )
+    assert not executor.lint()

@@ -15,7 +15,12 @@ from .rule import Case, Hit, at
 from .unit import Facts, Unit, attributes_of
 
 BITS = {"float16": 11, "bfloat16": 8}  # of the significand, the hidden one included
-SMALLEST = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}  # normal numbers
+SMALLEST = {
+    "float16": 2.0**-14,
+    "bfloat16": 2.0**-126,
+    "float32": 2.0**-126,
+    "float64": 2.0**-1022,
+}  # normal numbers
 ORDINARY = 2.0**-7  # a weight that a step should be able to change
 STEPS = 300  # with the same gradient, until the length of a step has settled
 
@@ -38,7 +43,9 @@ def epsilon_underflows(case: Case) -> Iterator[Hit]:
 def _added(facts: Facts) -> list[tuple[str, tuple[str, ...]]]:
     """Numbers that the formula adds to a value made of states, as they are, before it divides by that; those states."""
     found: dict[str, tuple[str, ...]] = {}
-    divisors = [t.args[1] for t in in_order(facts.formula.outputs.values() if facts.formula else ()) if t.op == "div"]
+    divisors = [
+        t.args[1] for t in in_order(facts.formula.outputs.values() if facts.formula else ()) if t.op == "div"
+    ]
     for t in in_order(divisors):
         for x, y in (t.args, t.args[::-1]) if t.op == "add" else ():
             states = tuple(s for s in facts.states if s in leaves(y))
@@ -159,7 +166,7 @@ def _length_per_rate(facts: Facts, turn: int) -> float | None:
     sizes, rates = np.array([1e-2, 1.0, 1e-2, 1.0]), np.array([1e-3, 1e-3, 2e-3, 2e-3])
     steps = [n for n, a in facts.op.attrs.items() if a.kind == "integer" and n not in facts.numbers]
     now = {name: np.zeros(4) for name in facts.states}
-    grads = {name: sizes for name in facts.grads}
+    grads = dict.fromkeys(facts.grads, sizes)
     length = np.zeros(4)
     for step in range(1, STEPS + 1):
         change = {RATE: rates, **dict.fromkeys(steps, float(step))}
@@ -176,4 +183,6 @@ def constant_seed(case: Case) -> Iterator[Hit]:
     for unit in case.graph.updates:
         seed = unit.facts.numbers.get("seed")
         if unit.facts.stochastic and seed is not None and not case.graph.is_set(unit, "seed"):
-            yield at(unit, f"seed = {seed:g} at every step: rounding is not random from step to step", seed=seed)
+            yield at(
+                unit, f"seed = {seed:g} at every step: rounding is not random from step to step", seed=seed
+            )

@@ -29,7 +29,9 @@ def clip_before_sum(case: Case) -> Iterator[Hit]:
             # A step that is clipped has a negative factor, or one that is not known.
             if old and any(p.clipped and p.node is not variable and p.factor > 0 for p in parts):
                 told.add(id(node))
-                yield Hit(node, node.name, "what is added up was clipped before the sum, which may exceed the bound")
+                yield Hit(
+                    node, node.name, "what is added up was clipped before the sum, which may exceed the bound"
+                )
     for unit in case.graph.updates:
         for name in unit.facts.grads:
             made = unit.inputs[name]
@@ -197,7 +199,9 @@ def _normed(case: Case, node: Node) -> frozenset[int]:
     found: set[int] = set()
     for made in case.graph.cone(node):
         op = op_of(made)
-        if not op.is_update and case.graph.facts(made, op.parts[0].op if op.parts else op).sketch.ask(_is_norm):
+        if not op.is_update and case.graph.facts(made, op.parts[0].op if op.parts else op).sketch.ask(
+            _is_norm
+        ):
             found.update(id(v) for x in made.inputs for v in _variables(case, x))
     return frozenset(found)
 
@@ -227,7 +231,9 @@ def bias_corrected_twice(case: Case) -> Iterator[Hit]:
             if id(node) not in corrected:
                 corrected[id(node)] = any(_divides_by_correction(case, n) for n in case.graph.cone(node))
             if corrected[id(node)]:
-                yield at(unit, f"{name} holds a bias correction, 1 - beta**t, and the op corrects the bias itself")
+                yield at(
+                    unit, f"{name} holds a bias correction, 1 - beta**t, and the op corrects the bias itself"
+                )
 
 
 def _corrects_bias(facts: Facts) -> bool:

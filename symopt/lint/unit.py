@@ -129,7 +129,7 @@ class Facts:
         self, change: Mapping[str, Any] | None = None, turn: int = 0, /, **inputs: Any
     ) -> dict[str, Numbers] | None:
         """`at` with no gradient and all states zero."""
-        zero = {name: 0.0 for name in (*self.grads, *self.states)}
+        zero = dict.fromkeys((*self.grads, *self.states), 0.0)
         return self.at(change, turn, **{**zero, **inputs})
 
 
