@@ -18,7 +18,8 @@ from .passes.ir import LISTED, Instance, Kernel, Program, Shape
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """`program` is None where some shape is not known, or where it was not asked for. `listed`: how many rows each row_sparse variable holds."""
+    """`program` is None where some shape is not known, or where it was not asked for. `listed`: how many rows each
+    row_sparse variable holds."""
 
     roots: Sequence[Node]
     types: Types

@@ -1,4 +1,4 @@
-"""Every rule has a page whose example it finds and whose remedy it is content with; graphs of the documentation are clean."""
+"""Every rule has a page whose example it finds and whose remedy contents it; what documentation shows is clean."""
 
 import contextlib
 import io

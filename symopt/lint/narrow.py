@@ -142,8 +142,10 @@ def step_rounds_away(case: Case) -> Iterator[Hit]:
             continue
         least = 2.0 ** (math.floor(math.log2(length)) + 1 + BITS[dtype])
         if least <= ORDINARY:
-            text = f"a step is {length:.2g} long, whatever the gradient: {dtype} weights of {least:.2g} or more round back"
-            yield at(unit, text, length=length, dtype=dtype, least=least)
+            text = (
+                f"a step is {length:.2g} long, whatever the gradient: {dtype} weights of {least:.2g} or more "
+            )
+            yield at(unit, text + "round back", length=length, dtype=dtype, least=least)
 
 
 def _length_of_step(facts: Facts) -> float | None:

@@ -34,8 +34,9 @@ def reads_every_row(case: Case) -> Iterator[Hit]:
         if key not in told:
             told[key] = (_traffic(case, unit, grad, listed, False), _traffic(case, unit, grad, listed, True))
         whole, some = told[key]
+        n_rows = shapes[0][0] if shapes[0] else 1
         if whole >= HUGE and whole >= TIMES * some:
-            text = f"the gradient lists {listed:,} of {shapes[0][0]:,} rows, and the step moves {whole / some:,.0f} times "
+            text = f"the gradient lists {listed:,} of {n_rows:,} rows, and the step moves {whole / some:,.0f} times "
             text += f"the bytes that those need ({_size(whole)}, not {_size(some)})"
             yield at(unit, text, ratio=whole / some, bytes=whole, bytes_lazy=some, rows=listed)
 
@@ -94,8 +95,8 @@ def old_states_in_other_rows(case: Case) -> Iterator[Hit]:
     for unit, facts in _lazy_unsaid(case):
         states = facts.sketch.ask(_stale)
         if states:
-            text = f"{', '.join(states)} of rows that the gradient does not list stay as they are, and would decay in a "
-            yield at(unit, text + "dense step: lazy_update is on by default", states=states)
+            text = f"{', '.join(states)} of rows that the gradient does not list stay as they are, and would change "
+            yield at(unit, text + "in a dense step: lazy_update is on by default", states=states)
 
 
 def _lazy_unsaid(case: Case) -> Iterator[tuple[Unit, Facts]]:
@@ -145,10 +146,9 @@ def made_dense(case: Case) -> Iterator[Hit]:
                 size *= n
             if size >= HUGE and shape[0] >= TIMES * listed:
                 told.add(id(x))
-                text = f"reads a gradient of {listed:,} rows as a dense array of {shape[0]:,}: {_size(size)} of zeros are "
-                yield Hit(
-                    node, node.name, text + "written and read at every step", {"bytes": size, "rows": listed}
-                )
+                text = f"reads a gradient of {listed:,} rows as a dense array of {shape[0]:,}: {_size(size)} are "
+                text += "written and read at every step"
+                yield Hit(node, node.name, text, {"bytes": size, "rows": listed})
 
 
 def _spreads(node: Node) -> bool:

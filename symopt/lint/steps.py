@@ -74,12 +74,11 @@ def _is_stored_elsewhere(case: Case, unit: Unit, state: str) -> bool:
 
 def one_array_twice(case: Case) -> Iterator[Hit]:
     """One variable is given for two inputs of an update op."""
+    shapes = case.graph.types.shape
     for unit in case.graph.updates:
         names: dict[int, str] = {}
         for name, node in unit.inputs.items():
-            if case.graph.is_scalar(node) and not case.graph.types.shape(
-                unit.weight
-            ) == case.graph.types.shape(node):
+            if case.graph.is_scalar(node) and shapes(node) != shapes(unit.weight):
                 continue
             first = names.setdefault(id(origin(node)[0]) if node.op != PICK else id(node), name)
             if first != name:
