@@ -1,15 +1,18 @@
 """What the linter says of set-ups that are wrong, and that it says nothing of good ones."""
 
 import json
+import random
 from typing import Any
 
 import numpy as np
 import pytest
 from lint_corpus import GOOD, WRONG, Setup
+from random_graphs import Drawing
 
 import symopt as so
 from symopt import sym
 from symopt.attrs import REQUIRED
+from symopt.dtypes import FLOATS
 from symopt.errors import UnknownArgumentError
 from symopt.forms import get_op
 from symopt.lint import RULES, Finding
@@ -221,3 +224,16 @@ def test_graphs_that_mxnet_wrote_are_good(version: int) -> None:
     }
     step = sym.load_json(json.dumps(graph))
     assert not step.lint() and not step.simple_bind(w=(4, 3)).lint()
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_graphs_are_read(seed: int) -> None:
+    """What is known of a graph bound holds of all of it, so rules find there what they find without."""
+    chosen = random.Random(seed)
+    dtype = chosen.choice(FLOATS)
+    drawing = Drawing(lambda found: chosen.choice(list(found)), (5, 3), dtype, np.random.default_rng(0))
+    for _ in range(12):
+        drawing.step()
+    step = drawing.symbol()
+    known = step.bind(args=drawing.bound, aux_states=drawing.bound, engine="reference").lint()
+    assert set(codes(step.lint())) <= set(codes(known))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..attrs import REQUIRED
@@ -85,8 +85,7 @@ class Graph:
             if said:
                 given.add(name)
         given.update(name for name in op.structural if name in node.attrs)
-        shape = self.types.shape(node.inputs[0]) if node.inputs else None
-        flags = structural(op, node, len(shape) if shape else None)
+        flags = self._flags(node, op)
         switches = tuple((n, numbers[n] >= 0) for n, a in op.attrs.items() if a.switch and n in numbers)
         key = (op, flags, switches, tuple(numbers.items()), frozenset(given), names | arrays)
         found = self._facts.get(key)
@@ -95,6 +94,15 @@ class Graph:
             found = Facts(op, flags, switches, numbers, frozenset(given), names | arrays, sketch)
             self._facts[key] = found
         return found
+
+    def _flags(self, node: Node, op: OpDef) -> Settings:
+        """The attributes that decide what is computed. Where it is not known how many axes there are, those named leave
+        the first alone or they are all."""
+        shape = self.types.shape(node.inputs[0]) if node.inputs else None
+        if shape is not None or not any(op.attrs[n].kind == "axis" for n in op.structural):
+            return structural(op, node, len(shape) if shape else None)
+        given = {n: node.attrs.get(n, op.attrs[n].default) for n in op.structural}
+        return tuple((n, _over_rows(v) if op.attrs[n].kind == "axis" else v) for n, v in given.items())
 
     def _sketch(
         self,
@@ -137,3 +145,8 @@ class Graph:
         """The ops that a value is made by, up to those that `stop` says."""
         found = toposort([node], lambda n: () if stop(n) else n.inputs)
         return [n for n in found if not n.is_variable and n.op != PICK]
+
+
+def _over_rows(axis: Sequence[int] | int | None) -> bool:
+    axes = () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    return bool(axes) and 0 not in axes

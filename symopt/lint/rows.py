@@ -54,7 +54,7 @@ def _could_be_lazy(facts: Facts) -> bool:
 
 def _listed(case: Case, grad: Node) -> int:
     """How many rows a gradient lists; 0 if that is not known."""
-    return case.graph.planned.listed.get(grad.name, 0)
+    return max(case.graph.planned.listed.get(grad.name, 0), 0)
 
 
 def _traffic(case: Case, unit: Unit, grad: str, listed: int, lazy: bool) -> int:

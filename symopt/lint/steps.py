@@ -23,12 +23,9 @@ def result_lost(case: Case) -> Iterator[Hit]:
             and key not in case.graph.read
             and key not in case.graph.heads
         ):
-            text = f"the new {unit.facts.op.gives} is not stored, not read and no output, and {_states(unit)} go on"
+            states = ", ".join(unit.facts.states)
+            text = f"the new {unit.facts.op.gives} is not stored, not read and no output, while the op advances {states}"
             yield at(unit, text)
-
-
-def _states(unit: Unit) -> str:
-    return ", ".join(unit.facts.states)
 
 
 def _out(unit: Unit) -> Node | None:
@@ -47,7 +44,7 @@ def states_not_skipped(case: Case) -> Iterator[Hit]:
                 continue
             loose = [s for s in unit.facts.states if not _is_stored_elsewhere(case, unit, s)]
             if loose:
-                text = f"the new weight is kept or dropped on a condition, and {', '.join(loose)} advance all the same"
+                text = f"the new weight is kept or dropped on a condition, and the op advances {', '.join(loose)} all the same"
                 yield at(unit, text, states=tuple(loose))
                 break
 
