@@ -56,16 +56,18 @@ def _runs(view: View) -> list[int]:
 
 
 def _neighbours(view: View, runs: Sequence[int]) -> tuple[Neighbours, Neighbours]:
-    """What each item, or run, reads and feeds. Among many inputs the position says nothing."""
+    """What each item, or run, reads and feeds. Among many inputs or outputs the position says nothing."""
     reads: list[list[tuple[int, int]]] = [[] for _ in view.items]
     feeds: list[list[tuple[int, int]]] = [[] for _ in view.items]
-    n_inputs = [0] * len(view.items)
+    n_inputs, last_output = [0] * len(view.items), [0] * len(view.items)
     for link in view.links:
         n_inputs[runs[link.target]] += 1
+        last_output[link.source] = max(last_output[link.source], link.output)
     for link in view.links:
         source, target = runs[link.source], runs[link.target]
         if source != target:
-            how = (link.port if n_inputs[target] <= FEW else -1) * 64 + link.output
+            port = link.port if n_inputs[target] <= FEW else FEW
+            how = port * 64 + (link.output if last_output[link.source] <= FEW else FEW)
             reads[target].append((source, how))
             feeds[source].append((target, how))
     return reads, feeds
