@@ -93,12 +93,23 @@ def _formula(op: OpDef, values: tuple[tuple[str, Any], ...], tall: bool) -> Form
     given = dict(values)
     structural = {a.name: _flag(a, given) for a in op.attrs.values() if not a.is_numeric}
     switches = {a.name: given.get(a.name, 0) >= 0 for a in op.attrs.values() if a.switch}
+    return traced(op, structural, switches, {n: x for n, x in given.items() if n in op.numeric}, tall)
+
+
+def traced(
+    op: OpDef,
+    structural: Mapping[str, Any],
+    switches: Mapping[str, bool],
+    numbers: Mapping[str, float],
+    tall: bool = False,
+) -> Formula:
+    """The formula under these flags, with these numbers put in; of switches not given nobody knows if they are on."""
     inputs = [(i.name, "float64", EXTENTS.get(i.kind, Extent.ELEMENT)) for i in op.inputs]
     _, outputs = trace(op, inputs, structural, switches, {}, tall)
     order = toposort(outputs.values())
     terms = _terms(order)
-    names = {terms[id(n)]: name for n, name in _names(order).items()}
-    made = {term("attr", value=n): number(x) for n, x in given.items() if n in op.numeric}
+    names = {terms[id(n)]: name for n, name in author_names(order).items()}
+    made = {term("attr", value=n): number(x) for n, x in numbers.items()}
     roots = rebuilt([terms[id(n)] for n in outputs.values()], made, read)
     new_names = {made[t]: name for t, name in names.items() if t in made and made[t].args}
     leaves = frozenset((t.op, str(t.value)) for t in in_order(roots) if t.op in ("input", "attr"))
@@ -153,7 +164,7 @@ def _is_exact(node: Node) -> bool:
     return node.op not in PRIMS or PRIMS[node.op].exact
 
 
-def _names(order: Iterable[Node]) -> dict[Node, str]:
+def author_names(order: Iterable[Node]) -> dict[Node, str]:
     """Nodes that are the whole value of a line `name = ...` of the formula, which only calls the language.
 
     Whatever else a line makes is read by what it makes last, so the value is what no node of the line reads.
