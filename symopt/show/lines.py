@@ -51,9 +51,7 @@ def cut_lines(
         if t in targets:
             lines.append(Line(targets[t], _written(t, cut), targets[t] in changing))
             cut[t] = term("new" if lines[-1].is_new else "named", value=targets[t])
-        elif t.args and (
-            t in author or (uses[t] > 1 and work[t] > 1) or (t in nested and work[t] > 3)
-        ):
+        elif t.args and (t in author or (uses[t] > 1 and work[t] > 1) or (t in nested and work[t] > 3)):
             name = names.make(author.get(t, ""))
             lines.append(Line(name, _written(t, cut), False))
             cut[t] = term("named", value=name)

@@ -127,7 +127,9 @@ def blocks_of(pieces: Sequence[tuple[Node, Placed]], naming: Naming) -> list[Blo
     for piece, members in groups.items():
         labels = [labels_of(node, placed, naming) for node, placed in members]
         if len(members) < ALIKE:
-            blocks += [block_of(_about(n, p, single), p.piece.lines, own) for (n, p), own in zip(members, labels)]
+            blocks += [
+                block_of(_about(n, p, single), p.piece.lines, own) for (n, p), own in zip(members, labels)
+            ]
         else:
             blocks.append(_alike(piece, labels))
     return blocks

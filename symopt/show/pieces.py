@@ -93,7 +93,9 @@ def _pieces(
             placed.append(Placed(piece, inputs, f"{'.each' * (op.then is not None)}[{t}]"))
     if op.then is not None:
         whole = then_op(op)
-        placed += [Placed(p, {whole.inputs[0].name: (-1, -1)}) for p in _formulas(whole, {}, set(), loose, None)]
+        placed += [
+            Placed(p, {whole.inputs[0].name: (-1, -1)}) for p in _formulas(whole, {}, set(), loose, None)
+        ]
     return tuple(placed)
 
 
@@ -102,8 +104,12 @@ def _formulas(
 ) -> list[Piece]:
     """The formula of one op; two of them where it depends on a shape that is not known."""
     values = {n: attrs.get(n, a.default) for n, a in op.attrs.items() if n not in symbols}
-    structural = tuple((a.name, _flag(a.kind, values.get(a.name), shape)) for a in op.attrs.values() if not a.is_numeric)
-    switches = tuple((a.name, values[a.name] >= 0) for a in op.attrs.values() if a.switch and a.name in values)
+    structural = tuple(
+        (a.name, _flag(a.kind, values.get(a.name), shape)) for a in op.attrs.values() if not a.is_numeric
+    )
+    switches = tuple(
+        (a.name, values[a.name] >= 0) for a in op.attrs.values() if a.switch and a.name in values
+    )
     numbers = tuple((n, float(values[n])) for n in op.numeric if n in values and n not in loose)
     if not op.is_matrix or shape is not None:
         is_tall = shape is not None and len(shape) > 1 and shape[-2] > shape[-1]
@@ -124,7 +130,11 @@ def _flag(kind: str, value: Any, shape: Shape | None) -> Any:
 
 @cache
 def _piece(
-    op: OpDef, structural: tuple[tuple[str, Any], ...], switches: tuple[tuple[str, bool], ...], numbers: Numbers, tall: bool
+    op: OpDef,
+    structural: tuple[tuple[str, Any], ...],
+    switches: tuple[tuple[str, bool], ...],
+    numbers: Numbers,
+    tall: bool,
 ) -> Piece:
     formula = traced(op, dict(structural), dict(switches), dict(numbers), tall)
     outputs = dict(formula.outputs)
@@ -134,5 +144,11 @@ def _piece(
         outputs[weight] = term("rounded", exact)
         outputs[op.residual] = term("sub", exact, outputs[weight])
     changing = frozenset(n for n in op.input_names() if n in outputs) if op.is_update else frozenset()
-    note = "" if not op.is_matrix else "with more rows than columns" if tall else "with no more rows than columns"
+    note = (
+        ""
+        if not op.is_matrix
+        else "with more rows than columns"
+        if tall
+        else "with no more rows than columns"
+    )
     return Piece(op, outputs, formula.names, changing, note)

@@ -15,12 +15,15 @@ from ..prims import PRIMS
 from .terms import Rules, Term, by_operator, number, number_of, rewritten
 
 
-
 def _rounded_at_random(dtype: str) -> tuple[Any, Any]:
     """What passes.rounding makes of a value that is rounded at random: one of its two neighbours."""
     nearest = (dtype, "x")
     other = ("toward", nearest, "error")
-    chosen = ("lt", ("mul", ("noise", "i", "seed", "salt"), ("abs", ("sub", other, nearest))), ("abs", "error"))
+    chosen = (
+        "lt",
+        ("mul", ("noise", "i", "seed", "salt"), ("abs", ("sub", other, nearest))),
+        ("abs", "error"),
+    )
     return ("where", chosen, other, nearest), (f"random_{dtype}", "x")
 
 
