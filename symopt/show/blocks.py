@@ -12,7 +12,8 @@ from .terms import Term
 
 
 class Block(NamedTuple):
-    """Lines under a heading ("": none). `labels`: what each slot, and each value in between, is called."""
+    """Lines under a heading ("": none). `labels`: what each slot, and each value in between, is called; under `slot'`
+    what its new value is called, if not the same with one update more."""
 
     about: str
     lines: tuple[Line, ...]
@@ -27,14 +28,18 @@ def block_of(about: str, lines: Sequence[Line], labels: Mapping[str, Label]) -> 
 
 def target(line: Line, labels: Labels) -> Label:
     """What the left side of a line is called."""
-    label = labels[line.name]
-    return label.updated() if line.is_new else label
+    return new_of(line.name, labels) if line.is_new else labels[line.name]
 
 
 def label_of(t: Term, labels: Labels) -> Label:
     """What a name in a formula is called."""
-    label = labels[str(t.value)]
-    return label.updated() if t.op == "new" else label
+    slot = str(t.value)
+    return new_of(slot, labels) if t.op == "new" else labels[slot]
+
+
+def new_of(slot: str, labels: Labels) -> Label:
+    """What the new value of a slot is called."""
+    return labels.get(f"{slot}'") or labels[slot].updated()
 
 
 def text_rows(block: Block) -> list[str]:

@@ -10,13 +10,11 @@ from ..expr import Node, toposort
 from ..passes.ir import LISTED, Kernel, puts_back
 from ..prims import CAST, PAIR
 from .blocks import Block, block_of, text
-from .formula import COUNTS, author_names
-from .labels import NONE, STATE, Label
+from .formula import COUNTS, author_names, loaded, parts_of
+from .labels import NONE, STATE, Label, with_part
 from .lines import cut_lines
 from .reading import read
 from .terms import Term, number, term
-
-PARTS = ("re", "im")
 
 
 def kernel_lines(kernel: Kernel) -> tuple[str, ...]:
@@ -50,11 +48,10 @@ def _block(kernel: Kernel, stores: Sequence[tuple[Node, int]], about: str) -> Bl
     labels |= {name: Label(name) for name in scalars.values()}
     for root, b in stores:
         name = kernel.buffers[b].name
-        parts = root.inputs if root.op == PAIR else (root,)
-        for k, part in enumerate(parts):
-            slot = name if len(parts) == 1 else f"{PARTS[k]}({name})"
-            outputs[slot] = terms[id(part)]
-            labels.setdefault(slot, labels[name]._replace(part=PARTS[k]))
+        for part, x in parts_of(root):
+            slot = with_part(name, part)
+            outputs[slot] = terms[id(x)]
+            labels.setdefault(slot, labels[name]._replace(part=part))
     names = {terms[id(n)]: name for n, name in author_names(order).items() if id(n) in terms}
     changing = {slot for slot in outputs if labels[slot].time == STATE}
     lines = cut_lines(outputs, names, labels, changing)
@@ -87,9 +84,7 @@ def _terms(order: Iterable[Node], scalars: dict[object, str]) -> dict[int, Term]
             continue
         args = tuple(found[id(x)] for x in node.inputs)
         if node.op == "load":
-            leaf = term("input", value=str(node.attrs["name"]))
-            part = node.attrs.get("part")
-            found[id(node)] = leaf if part is None else term(PARTS[part], leaf)
+            found[id(node)] = loaded(node)
         elif node.op == "const":
             found[id(node)] = number(node.attrs["value"])
         elif node.op == "scalar":

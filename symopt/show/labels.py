@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 STATE, STEP, NONE = "state", "step", ""
+PARTS = ("re", "im")
 _PLAIN = re.compile(r"[^\W\d][\w.]*(\[\d+\])*")
 _PRIMES = ("", "'", "''", "'''")
 
@@ -63,3 +64,16 @@ def with_between(labels: Labels, between: Collection[str]) -> dict[str, Label]:
         taken.add(free)
         found[name] = Label(free)
     return found
+
+
+# ---- parts of complex values
+
+
+def with_part(slot: str, part: str) -> str:
+    """The slot of one part, "re" or "im", of a complex value; of a real one ("") its own."""
+    return f"{part}({slot})" if part else slot
+
+
+def part_of(slot: str) -> tuple[str, str]:
+    """The slot of the whole value, and which part is meant."""
+    return (slot[3:-1], slot[:2]) if slot.startswith(("re(", "im(")) else (slot, "")

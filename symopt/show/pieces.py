@@ -1,22 +1,32 @@
-"""What a node computes, as formulas of the ops it consists of with its own attributes put in; made once per signature."""
+"""What a node computes, as formulas with its own attributes put in; made once for all nodes of a signature."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..attrs import Attr
 from ..expr import Node
 from ..forms import op_of, then_op
 from ..opdef import OpDef
 from ..shapes import over_rows
 from .formula import traced
+from .labels import part_of, with_part
 from .lines import Line, cut_lines
 from .terms import Term, in_order, term
 
-Shape = tuple[int, ...]
 Numbers = tuple[tuple[str, float], ...]
+
+
+class Known(NamedTuple):
+    """What is known of a node beside its attributes: of its first input how many axes there are, and whether matrices
+    have more rows than columns; which inputs, by position, are complex."""
+
+    ndim: int
+    tall: bool
+    complex: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +34,16 @@ class Piece:
     """A formula on slots: names of inputs and attributes, to be replaced by what they are where it stands.
 
     `outputs` by slot, with the `names` that the author of the formula gave to values in between; `changing`: the slots
-    whose new value is among the outputs. `note`: when it holds.
+    whose new value is among the outputs. `kind`: equal for formulas that differ in the `numbers` put in only. `note`:
+    when it holds.
     """
 
     op: OpDef
     outputs: Mapping[str, Term]
     names: Mapping[Term, str]
     changing: frozenset[str]
+    kind: object = None
+    numbers: Numbers = ()
     note: str = ""
 
     @cached_property
@@ -61,13 +74,12 @@ class Placed:
 
 
 def pieces_of(
-    node: Node, loose: frozenset[str] = frozenset(), shape: Shape | None = None
+    node: Node, loose: frozenset[str] = frozenset(), known: Known | None = None
 ) -> tuple[Placed, ...]:
-    """The pieces of a node, the same objects for all nodes of its signature. Numbers in `loose` stay names. `shape` of
-    the first input, if it is known, decides what depends on it."""
+    """The pieces of a node, the same objects for all nodes of its signature. Numbers in `loose` stay names."""
     attrs = node.attrs
     given = tuple([(k, attrs[k]) for k in attrs if not k.startswith("__") or k == "__scalars__"])
-    return _pieces(node.op, len(node.inputs), given, loose, shape)
+    return _pieces(node.op, len(node.inputs), given, loose, known)
 
 
 @cache
@@ -76,20 +88,20 @@ def _pieces(
     count: int,
     given: tuple[tuple[str, Any], ...],
     loose: frozenset[str],
-    shape: Shape | None,
+    known: Known | None,
 ) -> tuple[Placed, ...]:
     attrs = dict(given)
     op = op_of(Node(op_name, (Node("null"),) * count, attrs))
     scalars = {n: (len(op.inputs) + k, -1) for k, n in enumerate(attrs.get("__scalars__", ()))}
     if not op.parts:
         own = {i.name: (k, -1) for k, i in enumerate(op.inputs)}
-        return tuple(Placed(p, {**own, **scalars}) for p in _formulas(op, attrs, set(scalars), loose, shape))
+        return tuple(Placed(p, {**own, **scalars}) for p in _formulas(op, attrs, set(scalars), loose, known))
     placed = []
     for t, part in enumerate(op.parts):
         numbers = {a: attrs[plural][k] for a, (plural, k) in part.attrs.items() if plural in attrs}
         inputs = {i.name: (part.inputs[k], -1) for k, i in enumerate(part.op.inputs)}
         inputs |= {**scalars, **part.arrays}
-        for piece in _formulas(part.op, {**attrs, **numbers}, {*scalars, *part.arrays}, loose, shape):
+        for piece in _formulas(part.op, {**attrs, **numbers}, {*scalars, *part.arrays}, loose, known):
             placed.append(Placed(piece, inputs, f"{'.each' * (op.then is not None)}[{t}]"))
     if op.then is not None:
         whole = then_op(op)
@@ -100,30 +112,30 @@ def _pieces(
 
 
 def _formulas(
-    op: OpDef, attrs: Mapping[str, Any], symbols: set[str], loose: frozenset[str], shape: Shape | None
+    op: OpDef, attrs: Mapping[str, Any], symbols: set[str], loose: frozenset[str], known: Known | None
 ) -> list[Piece]:
     """The formula of one op; two of them where it depends on a shape that is not known."""
-    values = {n: attrs.get(n, a.default) for n, a in op.attrs.items() if n not in symbols}
-    structural = tuple(
-        (a.name, _flag(a.kind, values.get(a.name), shape)) for a in op.attrs.values() if not a.is_numeric
-    )
-    switches = tuple(
-        (a.name, values[a.name] >= 0) for a in op.attrs.values() if a.switch and a.name in values
-    )
-    numbers = tuple((n, float(values[n])) for n in op.numeric if n in values and n not in loose)
-    if not op.is_matrix or shape is not None:
-        is_tall = shape is not None and len(shape) > 1 and shape[-2] > shape[-1]
-        return [_piece(op, structural, switches, numbers, op.is_matrix and is_tall)]
-    wide, tall = (_piece(op, structural, switches, numbers, tall) for tall in (False, True))
-    return [wide] if wide.outputs == tall.outputs else [wide, tall]
+    own = [a for a in op.attrs.values() if a.name in op.keywords and a.name not in symbols]
+    values = {a.name: attrs.get(a.name, a.default) for a in own}
+    structural = tuple((a.name, _flag(a, values[a.name], known)) for a in own if not a.is_numeric)
+    switches = tuple((a.name, values[a.name] >= 0) for a in own if a.switch)
+    numbers = tuple((a.name, float(values[a.name])) for a in own if a.is_numeric and a.name not in loose)
+    parts = frozenset(i.name for k, i in enumerate(op.inputs) if known is not None and k in known.complex)
+    if not op.is_matrix or known is not None:
+        tall = op.is_matrix and known is not None and known.tall
+        return [_piece(op, structural, switches, numbers, tall, parts)]
+    both = [_piece(op, structural, switches, numbers, tall, parts) for tall in (False, True)]
+    if both[0].outputs == both[1].outputs:
+        return both[:1]
+    return [replace(p, note=f"with {more} rows than columns") for p, more in zip(both, ("no more", "more"))]
 
 
-def _flag(kind: str, value: Any, shape: Shape | None) -> Any:
+def _flag(attr: Attr, value: Any, known: Known | None) -> Any:
     """An axis as formulas take it: whether it is each row. Only all axes include the first."""
-    if kind != "axis":
+    if attr.kind != "axis":
         return value
-    if shape is not None:
-        return over_rows(value, len(shape))
+    if known is not None:
+        return over_rows(value, known.ndim)
     axes = (value,) if isinstance(value, int) else value
     return bool(axes) and 0 not in axes
 
@@ -135,20 +147,15 @@ def _piece(
     switches: tuple[tuple[str, bool], ...],
     numbers: Numbers,
     tall: bool,
+    parts: frozenset[str],
 ) -> Piece:
-    formula = traced(op, dict(structural), dict(switches), dict(numbers), tall)
+    formula = traced(op, dict(structural), dict(switches), dict(numbers), tall, parts)
     outputs = dict(formula.outputs)
-    if op.residual:
-        weight = op.inputs[0].name
-        exact = outputs[weight]
-        outputs[weight] = term("rounded", exact)
-        outputs[op.residual] = term("sub", exact, outputs[weight])
-    changing = frozenset(n for n in op.input_names() if n in outputs) if op.is_update else frozenset()
-    note = (
-        ""
-        if not op.is_matrix
-        else "with more rows than columns"
-        if tall
-        else "with no more rows than columns"
-    )
-    return Piece(op, outputs, formula.names, changing, note)
+    for slot, t in formula.outputs.items():
+        if op.residual and part_of(slot)[0] == op.residual:
+            weight = with_part(op.inputs[0].name, part_of(slot)[1])
+            outputs[weight] = term("rounded", t)
+            outputs[slot] = term("sub", t, outputs[weight])
+    names = op.input_names() if op.is_update else ()
+    changing = frozenset(s for s in outputs if part_of(s)[0] in names)
+    return Piece(op, outputs, formula.names, changing, (op, structural, switches, tall, parts), numbers)
