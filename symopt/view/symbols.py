@@ -74,7 +74,7 @@ def _item(
 
 @cache
 def _lines(op: OpDef) -> tuple[str, ...]:
-    return tuple(formula_text(op))
+    return tuple(formula_text(op.parts[0].op if op.parts else op))
 
 
 def variable_kinds(planned: Planned) -> dict[str, Kind]:
