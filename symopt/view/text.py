@@ -9,6 +9,9 @@ from typing import Any, NamedTuple, Self
 from .plain import columns, padded
 
 RIGHT = frozenset(("bytes", "elements", "tensors", "count"))  # columns of numbers
+WIDE = frozenset(
+    ("name", "op", "inputs", "line", "computes", "for")
+)  # these give up room on a narrow terminal
 
 
 class Text(str):
@@ -77,15 +80,14 @@ class Table:
         from rich.table import Table as RichTable
 
         title = _rich_text(self.title, "bold") if self.title else None
-        table = RichTable(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-        for name, *cells in zip(self.columns, *self._whole(), strict=True):
-            least = max(
-                map(columns, (name, *cells))
-            )  # of a narrow terminal, give up room in wide columns only
+        table = RichTable(
+            title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0)
+        )
+        for name in self.columns:
             justify: Any = "right" if name in RIGHT else "left"
-            table.add_column(
-                _rich_text(name), justify=justify, no_wrap=True, overflow="ellipsis", min_width=min(least, 12)
-            )
+            wide = name in WIDE
+            overflow: Any = "ellipsis" if wide and name != "name" else "fold"
+            table.add_column(_rich_text(name), justify=justify, no_wrap=not wide, overflow=overflow)
         for row in self.rows:
             table.add_row(*map(_rich_text, row), style="" if len(row) == len(self.columns) else "dim")
         return Group(table, *map(_rich_text, self.notes))
