@@ -62,6 +62,20 @@ class LookAtSymbol:
 
         return node_table(self._planned(shapes, type_dict, stype_dict, rows), full)
 
+    def explain(
+        self,
+        *nodes: str,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> Text:
+        """The graph after each pass, for variables of these shapes. Of one node, by name: what it becomes; of two: why
+        they run in one kernel, or do not."""
+        from .view.explain import explain
+
+        return explain(self._planned(shapes, type_dict, stype_dict, rows), *nodes)
+
     # ---- graphs
 
     def to_networkx(
@@ -106,6 +120,20 @@ class LookAtExecutor:
         from .view.tables import node_table
 
         return node_table(self._planned(), full)
+
+    def explain(self, *nodes: str) -> Text:
+        """The graph after each pass. Of one node, by name: what it becomes; of two: why they run in one kernel, or do
+        not.
+
+        >>> from symopt import sym
+        >>> w, g = sym.var("w"), sym.var("g")
+        >>> step = sym.sgd_update(w, g / sym.norm(g, name="size"), lr=0.1, name="step", out=w)
+        >>> print(step.simple_bind(w=(40, 8)).explain("size", "step"))  # doctest: +ELLIPSIS
+        size and step do not run as one kernel: ...
+        """
+        from .view.explain import explain
+
+        return explain(self._planned(), *nodes)
 
     def source(self, form: Literal["text", "llvm", "asm", "cuda"] = "text") -> str:
         """The code of every kernel: readable text, LLVM IR, this processor's assembly, or CUDA C."""
