@@ -6,6 +6,7 @@ Those modules lie above, and are imported when called.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from .expr import Node
@@ -92,6 +93,37 @@ class LookAtSymbol:
 
         return to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level)
 
+    def to_dot(
+        self,
+        level: Level = "symbol",
+        full: bool = False,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> str:
+        """The graph in the language of Graphviz; see view.dot. Levels below "symbol" need shapes."""
+        from .view.dot import to_dot
+        from .view.levels import view_of
+
+        return to_dot(view_of(self._planned(shapes, type_dict, stype_dict, rows), level), full)
+
+    def to_graphml(
+        self,
+        path: str | PathLike[str],
+        level: Level = "symbol",
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> None:
+        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
+        from .view.networks import to_networkx, write_graphml
+
+        write_graphml(to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level), path)
+
 
 class LookAtExecutor:
     """A base class of Executor."""
@@ -148,3 +180,16 @@ class LookAtExecutor:
         from .view.networks import to_networkx
 
         return to_networkx(self._planned(), level)
+
+    def to_dot(self, level: Level = "symbol", full: bool = False) -> str:
+        """The graph in the language of Graphviz, kernels as clusters; see view.dot."""
+        from .view.dot import to_dot
+        from .view.levels import view_of
+
+        return to_dot(view_of(self._planned(), level), full)
+
+    def to_graphml(self, path: str | PathLike[str], level: Level = "symbol") -> None:
+        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
+        from .view.networks import to_networkx, write_graphml
+
+        write_graphml(to_networkx(self._planned(), level), path)
