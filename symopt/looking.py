@@ -5,7 +5,7 @@ Those modules lie above, and are imported when called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import networkx
 
     from .context import Context
+    from .lint import Finding
     from .planned import Planned
     from .step import Step
     from .view.model import Level
@@ -120,6 +121,7 @@ class LookAtSymbol:
         from .show.doors import write_symbol
 
         return write_symbol(self._outputs, "mathml", simplified)
+
     def to_dot(
         self,
         level: Level = "symbol",
@@ -150,6 +152,26 @@ class LookAtSymbol:
         from .view.networks import to_networkx, write_graphml
 
         write_graphml(to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level), path)
+
+    # ---- warnings
+
+    def lint(
+        self,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        select: Collection[str] | str | None = None,
+        ignore: Collection[str] | str = (),
+        **shapes: Any,
+    ) -> list[Finding]:
+        """What is legal in this graph and usually wrong; see docs/lint. Shapes, dtypes, storage and how many rows a
+        gradient lists let more rules decide; none is needed. `select`, `ignore`: codes, or what they begin with."""
+        from .lint import lint
+        from .planned import plan_graph
+
+        planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
+        return lint(planned, select=select, ignore=ignore)
 
 
 class LookAtExecutor:
@@ -219,6 +241,7 @@ class LookAtExecutor:
         if kernel is not None:
             return write_kernel(self._planned().needed(), kernel, form)
         return write_executor(self._planned(), getattr(self, "_changes", {}), form)
+
     def to_dot(self, level: Level = "symbol", full: bool = False) -> str:
         """The graph in the language of Graphviz, kernels as clusters; see view.dot."""
         from .view.dot import to_dot
@@ -231,3 +254,13 @@ class LookAtExecutor:
         from .view.networks import to_networkx, write_graphml
 
         write_graphml(to_networkx(self._planned(), level), path)
+
+    # ---- warnings
+
+    def lint(
+        self, *, select: Collection[str] | str | None = None, ignore: Collection[str] | str = ()
+    ) -> list[Finding]:
+        """As Symbol.lint, with the dtypes, listed rows, attributes and step counts that there are now."""
+        from .lint import lint
+
+        return lint(self._planned(), self._step.memory, select=select, ignore=ignore)
