@@ -9,7 +9,9 @@ import tempfile
 def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
     """Write a file so that readers see the old one or the new one, never a part, whatever goes wrong on the way."""
     target = os.path.realpath(path)  # through a link, to what it names
-    handle, temporary = tempfile.mkstemp(prefix=f".{os.path.basename(target)[:40]}.", dir=os.path.dirname(target))
+    handle, temporary = tempfile.mkstemp(
+        prefix=f".{os.path.basename(target)[:40]}.", dir=os.path.dirname(target)
+    )
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
