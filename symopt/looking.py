@@ -153,6 +153,34 @@ class LookAtSymbol:
 
         write_graphml(to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level), path)
 
+    # ---- drawings
+
+    def draw(
+        self,
+        path: str | PathLike[str],
+        level: Level = "symbol",
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> None:
+        """Draw the graph to a file, by the ending of its name: .html, a page to explore; .svg, .png, .pdf, by
+        Graphviz; .dot, .gv, its text. Levels below "symbol" need shapes, as simple_bind does; see view.draw."""
+        from .view.draw import draw
+
+        draw(self._planned(shapes, type_dict, stype_dict, rows), path, level)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .errors import SymoptError
+        from .view.draw import in_notebook, refused_in_notebook
+
+        try:
+            return in_notebook(self._planned({}, None, None, None))
+        except SymoptError as error:
+            return refused_in_notebook(error)
+
     # ---- warnings
 
     def lint(
@@ -254,6 +282,21 @@ class LookAtExecutor:
         from .view.networks import to_networkx, write_graphml
 
         write_graphml(to_networkx(self._planned(), level), path)
+
+    # ---- drawings
+
+    def draw(self, path: str | PathLike[str], level: Level = "symbol") -> None:
+        """Draw the graph to a file, by the ending of its name: .html, a page to explore, with every kernel's code;
+        .svg, .png, .pdf, by Graphviz; .dot, .gv, its text; see view.draw."""
+        from .view.draw import draw
+
+        draw(self._planned(), path, level)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .view.draw import in_notebook
+
+        return in_notebook(self._planned())
 
     # ---- warnings
 
