@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 
+from ..forms import find_op
 from .model import Item, Link, View
 
 
@@ -12,8 +13,10 @@ def folded(view: View) -> View:
     """The view with items alike as one, whose `count` is the sum of theirs.
 
     Items are alike if they differ in name, shape and place in the source only, are made of items alike, and items alike
-    are made of them. Which of those alike belong together is no longer seen.
+    are made of them. Which of those alike belong together is no longer seen. The inputs of an op of any number of
+    tensors that play one part have one port.
     """
+    view = replace(view, links=tuple(_by_part(view)))
     classes = _classes(view)
     first: dict[int, int] = {}  # by class: the position of its item in the new view
     items: list[Item] = []
@@ -28,6 +31,27 @@ def folded(view: View) -> View:
     links = {Link(place[x.source], place[x.target], x.port, x.output): None for x in view.links}
     made = [replace(item, count=count) for item, count in zip(items, counts, strict=True)]
     return _in_order(replace(view, items=tuple(made), links=tuple(links)))
+
+
+def _by_part(view: View) -> Iterator[Link]:
+    """The links, with the port of the first tensor for all tensors of one op."""
+    each: dict[str, int] = {}
+    for link in view.links:
+        op = view.items[link.target].op
+        if op not in each:
+            each[op] = _inputs_of_each(op)
+        yield replace(link, port=link.port % each[op]) if each[op] else link
+
+
+def _inputs_of_each(name: str) -> int:
+    """Of an op of any number of tensors, how many inputs each has; 0 if it is none, or has inputs besides."""
+    op = find_op(name)
+    if op is None or not op.is_variadic:
+        return 0
+    if op.base is None:
+        return 1
+    besides = bool(op.preloaded) or any(spec.kind == "scalar" for spec in op.base.inputs)
+    return 0 if besides else len(op.base.inputs)
 
 
 def _classes(view: View) -> list[int]:
