@@ -5,7 +5,7 @@ Those modules lie above, and are imported when called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import networkx
 
     from .context import Context
+    from .lint import Finding
     from .planned import Planned
     from .step import Step
     from .view.model import Level
@@ -93,6 +94,34 @@ class LookAtSymbol:
 
         return to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level)
 
+    # ---- mathematics
+
+    def formula(self, *, simplified: bool = True) -> str:
+        """What the graph computes, as lines of mathematics; x' is the new value of x, x its value before the step.
+
+        Attributes are put in, and what they make neutral is left out; with simplified=False they are called by name.
+        Nodes alike are written once, short formulas where they are read.
+
+        >>> from symopt import sym
+        >>> print(sym.sgd_update(sym.var("w"), sym.var("g"), lr=0.1).formula())
+        w' = w - 0.1 · g
+        """
+        from .show.doors import write_symbol
+
+        return write_symbol(self._outputs, "text", simplified)
+
+    def latex(self, *, simplified: bool = True) -> str:
+        """`formula` in LaTeX: states and weights have subscripts t-1 before and t after the step."""
+        from .show.doors import write_symbol
+
+        return write_symbol(self._outputs, "latex", simplified)
+
+    def mathml(self, *, simplified: bool = True) -> str:
+        """`formula` in MathML, one element for a page of HTML."""
+        from .show.doors import write_symbol
+
+        return write_symbol(self._outputs, "mathml", simplified)
+
     def to_dot(
         self,
         level: Level = "symbol",
@@ -123,6 +152,26 @@ class LookAtSymbol:
         from .view.networks import to_networkx, write_graphml
 
         write_graphml(to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level), path)
+
+    # ---- warnings
+
+    def lint(
+        self,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        select: Collection[str] | str | None = None,
+        ignore: Collection[str] | str = (),
+        **shapes: Any,
+    ) -> list[Finding]:
+        """What is legal in this graph and usually wrong; see docs/lint. Shapes, dtypes, storage and how many rows a
+        gradient lists let more rules decide; none is needed. `select`, `ignore`: codes, or what they begin with."""
+        from .lint import lint
+        from .planned import plan_graph
+
+        planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
+        return lint(planned, select=select, ignore=ignore)
 
 
 class LookAtExecutor:
@@ -181,6 +230,18 @@ class LookAtExecutor:
 
         return to_networkx(self._planned(), level)
 
+    # ---- mathematics
+
+    def formula(self, kernel: int | None = None, *, form: Literal["text", "latex", "mathml"] = "text") -> str:
+        """What a step computes, with the attributes set since: as Symbol.formula, but on matrices and complex numbers
+        as they are bound. `kernel`: instead, what launch `kernel` of the program computes, counted from 0, read off the
+        nodes that its code is made from, in that kernel's own names."""
+        from .show.doors import write_executor, write_kernel
+
+        if kernel is not None:
+            return write_kernel(self._planned().needed(), kernel, form)
+        return write_executor(self._planned(), getattr(self, "_changes", {}), form)
+
     def to_dot(self, level: Level = "symbol", full: bool = False) -> str:
         """The graph in the language of Graphviz, kernels as clusters; see view.dot."""
         from .view.dot import to_dot
@@ -193,3 +254,13 @@ class LookAtExecutor:
         from .view.networks import to_networkx, write_graphml
 
         write_graphml(to_networkx(self._planned(), level), path)
+
+    # ---- warnings
+
+    def lint(
+        self, *, select: Collection[str] | str | None = None, ignore: Collection[str] | str = ()
+    ) -> list[Finding]:
+        """As Symbol.lint, with the dtypes, listed rows, attributes and step counts that there are now."""
+        from .lint import lint
+
+        return lint(self._planned(), self._step.memory, select=select, ignore=ignore)
