@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ..errors import AttributeValueError, DependencyError, SymoptError, near
 from ..forms import find_op
+from .files import write_whole
 from .fold import folded
 from .model import Item, KernelItem, Kind, Link, View
 from .plain import counted, safe, shape_text, shortened, size_text, where_text
@@ -76,7 +77,7 @@ def render(dot: str, path: str | PathLike[str], timeout: float = TIMEOUT) -> Non
     if done.returncode or not done.stdout:
         said = safe(done.stderr.decode(errors="replace").strip(), 500)
         raise SymoptError(f"Graphviz failed with status {done.returncode}: {said}")
-    Path(path).write_bytes(done.stdout)
+    write_whole(path, done.stdout)
 
 
 # ---- the language
