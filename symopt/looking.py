@@ -6,13 +6,17 @@ Those modules lie above, and are imported when called.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from .context import Context
 from .expr import Node
 
 if TYPE_CHECKING:
     import networkx
 
+    from .cost.bandwidth import Calibration
+    from .cost.model import Cost
     from .planned import Planned
     from .step import Step
     from .view.model import Level
@@ -53,17 +57,41 @@ class LookAtSymbol:
         return to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level)
 
 
+    # ---- cost
+
+    def cost(
+        self,
+        *,
+        ctx: Context | str | None = None,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        calibration: Calibration | None = None,
+        **shapes: Any,
+    ) -> Cost:
+        """What a step would cost on device `ctx`, before anything is allocated: bytes of weights, gradients and states,
+        bytes moved, arithmetic, seconds. Shapes as simple_bind takes them; `rows`: how many a row_sparse variable lists.
+        """
+        from .cost.model import cost
+
+        planned = self._planned(shapes, type_dict, stype_dict, rows)
+        return cost(replace(planned, ctx=Context.as_context(ctx)), calibration)
+
+
 class LookAtExecutor:
     """A base class of Executor."""
 
     _step: Step
+    _ctx: Context
+    _measured: Mapping[int, float]
 
     def _planned(self) -> Planned:
         from .planned import Planned
 
         step = self._step
         listed = {name: array.nnr for name, array in step.memory.sparse.items()}
-        return Planned(step.roots, step.types, step.program, listed)
+        strided = sum(b.source.nbytes for b in step.strided if b.source is not None)
+        return Planned(step.roots, step.types, step.program, listed, self._ctx, self._measured, {}, strided)
 
     # ---- text
 
@@ -88,3 +116,13 @@ class LookAtExecutor:
         from .view.networks import to_networkx
 
         return to_networkx(self._planned(), level)
+
+    # ---- cost
+
+    def cost(self, calibration: Calibration | None = None) -> Cost:
+        """What a step costs: bytes of weights, gradients and states, bytes moved, arithmetic, seconds; see cost.model."""
+        from .backends.scratch import listed_in
+        from .cost.model import cost
+
+        gradients = {name: listed_in(array) for name, array in self._step.memory.sparse.items()}
+        return cost(replace(self._planned(), gradients=gradients), calibration)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from . import config
 from .backends.base import Memory
 from .backends.jit import assembly
-from .backends.launch import bytes_moved, module_of
-from .canonical import BLOCK
+from .backends.launch import module_of
+from .backends.scratch import listed_in, scratch_bytes
 from .codegen.cuda.text import cuda_text
 from .codegen.nodes import SIZES
 from .codegen.text import kernel_text
 from .errors import AttributeValueError
-from .expr import Extent, Node
-from .passes.ir import LIBRARY, LISTED, REDUCE, Instance, Kernel, Launch, Program
+from .expr import Node
+from .passes.ir import LIBRARY, LISTED, Instance, Kernel, Program
+from .passes.traffic import NOTHING, Listed, bytes_moved
 
 
 def program_text(program: Program) -> str:
@@ -43,18 +45,20 @@ def summary(order: Sequence[Node], program: Program, memory: Memory, n_strided: 
     ]
     width = max((len(launch.kernel.name) for launch in program.launches), default=6)
     lines.append(f"  {'kernel':<{width}}  {'domain':<10}  tensors    elements       bytes")
-    total = 0
+    total = scratch = 0
     for launch in program.launches:
-        moved = sum(
-            bytes_moved(launch.kernel, i.domain, _listed(launch.kernel, i, memory)) for i in launch.instances
-        )
-        elements = sum(_elements(_domain_of(launch.kernel, i, memory)) for i in launch.instances)
+        kernel, domains = launch.kernel, [i.domain for i in launch.instances]
+        listed = [_listed(kernel, i, memory) for i in launch.instances]
+        pairs = list(zip(domains, listed, strict=True))
+        moved = sum(bytes_moved(kernel, *pair) for pair in pairs)
+        elements = sum(_elements(_domain_of(kernel, *pair)) for pair in pairs)
         total += moved
+        scratch += scratch_bytes(kernel, domains, listed, config.num_threads())
         name, count, domain = launch.kernel.name, len(launch.instances), _domain(launch.kernel)
         lines.append(f"  {name:<{width}}  {domain:<10}  {count:>7}  {elements:>10,}  {_bytes(moved):>10}")
     own = sum(a.nbytes for k, a in memory.arrays.items() if isinstance(k, int))
     lines.append(f"bytes moved per step: {_bytes(total)}")
-    lines.append(f"buffers of the executor: {_bytes(own)}; scratch: {_bytes(_scratch(program.launches))}")
+    lines.append(f"buffers of the executor: {_bytes(own)}; scratch: {_bytes(scratch)}")
     if program.lowered.host_calls:
         lines.append(f"numbers computed on the host: {len(program.lowered.host_calls)}")
     for value, name in program.copies:
@@ -68,16 +72,15 @@ def summary(order: Sequence[Node], program: Program, memory: Memory, n_strided: 
     return "\n".join(lines)
 
 
-def _listed(kernel: Kernel, instance: Instance, memory: Memory) -> int:
-    """Rows that the sparse gradient of an instance holds now."""
+def _listed(kernel: Kernel, instance: Instance, memory: Memory) -> Listed:
+    """What the sparse gradient of an instance lists now."""
     name = instance.values[kernel.sparse].variable if kernel.sparse >= 0 else None
-    return memory.sparse[name].nnr if name in memory.sparse else 0
+    return listed_in(memory.sparse[name]) if name in memory.sparse else NOTHING
 
 
-def _domain_of(kernel: Kernel, instance: Instance, memory: Memory) -> tuple[int, ...]:
+def _domain_of(kernel: Kernel, domain: tuple[int, ...], listed: Listed) -> tuple[int, ...]:
     """The shape an instance runs over: of a LISTED kernel the rows there are."""
-    rows = (_listed(kernel, instance, memory),) if kernel.mode == LISTED else instance.domain[:1]
-    return (*rows, *instance.domain[1:])
+    return (listed.distinct, *domain[1:]) if kernel.mode == LISTED else domain
 
 
 def _domain(kernel: Kernel) -> str:
@@ -122,16 +125,6 @@ def _elements(domain: tuple[int, ...]) -> int:
 
 def _size_bytes(value: Any) -> int:
     return _elements(value.shape) * SIZES[value.dtype]
-
-
-def _scratch(launches: Sequence[Launch]) -> int:
-    total = 0
-    for launch in launches:
-        if launch.kernel.mode == REDUCE:
-            partials = [b for b in launch.kernel.buffers if b.write and b.extent == Extent.TENSOR]
-            for instance in launch.instances:
-                total += -(-_elements(instance.domain) // BLOCK) * sum(SIZES[b.dtype] for b in partials)
-    return total
 
 
 def _count(n: int, what: str, plural: str = "s") -> str:

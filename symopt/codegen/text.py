@@ -30,8 +30,7 @@ DOMAINS = {
 
 def kernel_text(kernel: Kernel) -> str:
     """Buffers, numbers and one line per primitive; a line names the place in the formula it comes from."""
-    over = "each row" if kernel.mode == "dense" and kernel.rows else DOMAINS[kernel.mode]
-    lines = [f"kernel {kernel.name}: for {over}"]
+    lines = [f"kernel {kernel.name}: for {over(kernel)}"]
     for b in kernel.buffers:
         if b.read or b.write:
             use = "in place" if b.read and b.write else "read" if b.read else "written"
@@ -43,6 +42,11 @@ def kernel_text(kernel: Kernel) -> str:
         lines.append("  in rows without gradient:")
         lines += _statements(kernel, kernel.absent, names)
     return "\n".join(lines)
+
+
+def over(kernel: Kernel) -> str:
+    """What a kernel does its formula for."""
+    return "each row" if kernel.mode == "dense" and kernel.rows else DOMAINS[kernel.mode]
 
 
 def _numbers(kernel: Kernel, lines: list[str]) -> dict[int, str]:
