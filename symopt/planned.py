@@ -52,7 +52,7 @@ class Planned:
         """The shape that an instance runs over: of a LISTED kernel, the rows there are."""
         if kernel.mode != LISTED:
             return instance.domain
-        return (self.rows_listed(kernel, instance), *instance.domain[1:])
+        return (self.rows_of(kernel, instance).distinct, *instance.domain[1:])
 
     def needed(self) -> Program:
         """The program; MissingArgumentError that names the variables whose shapes do not follow, if there is none."""
@@ -79,6 +79,11 @@ def plan_graph(
     types = infer(roots, sizes, dtypes, stype_dict, order=variables.order)
     if unknown(types):
         return Planned(roots, types, None, {})
+    open_ = [n.name for n in variables.inputs if types.dtype(n) is None and not types.is_host(n)]
+    if open_:  # float32, as simple_bind allocates them
+        types = infer(
+            roots, sizes, dtypes | dict.fromkeys(open_, "float32"), stype_dict, order=variables.order
+        )
     listed = {
         node.name: (rows or {}).get(node.name, (types.shape(node) or (0,))[0])
         for node in variables.inputs

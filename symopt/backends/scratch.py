@@ -5,7 +5,7 @@ Tables of pointers and numbers are not counted: some hundred bytes for each tens
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -35,6 +35,25 @@ def scratch_bytes(
     parts = 2 if kernel.buffers[kernel.sparse].dtype in COMPLEX else 1
     grouped = sum(INDEX * (2 * x.distinct + 1 + x.entries) for x in listed if not x.ordered)
     return threads * max(width, 1) * parts * ITEMSIZE["float64"] + grouped
+
+
+class Listings(Mapping[str, Listed]):
+    """What row_sparse arrays list, by name: looked at when asked for."""
+
+    def __init__(self, arrays: Mapping[str, RowSparseArray]) -> None:
+        self._arrays = arrays
+        self._found: dict[str, Listed] = {}
+
+    def __getitem__(self, name: str) -> Listed:
+        if name not in self._found:
+            self._found[name] = listed_in(self._arrays[name])
+        return self._found[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
 
 
 def listed_in(array: RowSparseArray) -> Listed:

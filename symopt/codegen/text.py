@@ -30,7 +30,8 @@ DOMAINS = {
 
 def kernel_text(kernel: Kernel) -> str:
     """Buffers, numbers and one line per primitive; a line names the place in the formula it comes from."""
-    lines = [f"kernel {kernel.name}: for {over(kernel)}"]
+    over = "each row" if kernel.mode == "dense" and kernel.rows else DOMAINS[kernel.mode]
+    lines = [f"kernel {kernel.name}: for {over}"]
     for b in kernel.buffers:
         if b.read or b.write:
             use = "in place" if b.read and b.write else "read" if b.read else "written"
@@ -42,11 +43,6 @@ def kernel_text(kernel: Kernel) -> str:
         lines.append("  in rows without gradient:")
         lines += _statements(kernel, kernel.absent, names)
     return "\n".join(lines)
-
-
-def over(kernel: Kernel) -> str:
-    """What a kernel does its formula for."""
-    return "each row" if kernel.mode == "dense" and kernel.rows else DOMAINS[kernel.mode]
 
 
 def _numbers(kernel: Kernel, lines: list[str]) -> dict[int, str]:

@@ -43,7 +43,9 @@ def by_kind(counts: Mapping[Operation, int]) -> dict[str, int]:
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
-def _add(total: Counter[Operation], counted: Mapping[tuple[Extent, Operation], int], rows: int, columns: int) -> None:
+def _add(
+    total: Counter[Operation], counted: Mapping[tuple[Extent, Operation], int], rows: int, columns: int
+) -> None:
     often = {Extent.TENSOR: min(rows, 1), Extent.ROW: rows, Extent.ELEMENT: rows * columns}
     for (extent, operation), count in counted.items():
         total[operation] += count * often[extent]

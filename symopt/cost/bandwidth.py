@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from .arithmetic import Operation
 
-
 # Which operations take turns, where it is not adding, multiplying, comparing, converting.
-GROUPS = {"div": "divide", "sqrt": "divide"} | dict.fromkeys(("exp", "log", "tanh", "pow", "fmod", "matmul"), "call")
+GROUPS = {"div": "divide", "sqrt": "divide"} | dict.fromkeys(
+    ("exp", "log", "tanh", "pow", "fmod", "matmul"), "call"
+)
 
 
 class Stream(NamedTuple):
@@ -28,8 +29,8 @@ class Stream(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What an update of a row of so many bytes takes, of a large table where it lies anywhere: seconds for the gradient's
-    row, and for that of each array. `arithmetic`: how much of the time to compute it comes on top."""
+    """What an update takes of a row of so many bytes that lies anywhere in a large table: seconds for the gradient's row,
+    and for that of each array. `arithmetic`: how much of the time to compute it comes on top."""
 
     size: float
     gradient: float
@@ -131,7 +132,7 @@ class Calibration:
     def seconds(
         self, streams: Sequence[Stream], counts: Mapping[Operation, int], threads: int, tensors: int
     ) -> float:
-        """Seconds of a launch: memory and arithmetic overlap, and the larger counts; in rows here and there, in part."""
+        """Seconds of a launch. Memory and arithmetic overlap, and the larger counts; in rows here and there, in part."""
         speed = self.speed(threads)
         memory, computing = speed.seconds(streams), self.arithmetic(counts, threads)
         together = max(memory, computing, memory + speed.shown(streams) * computing)

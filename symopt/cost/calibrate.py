@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from .. import config
-from ..arrays import Array
 from ..context import Context
 from ..dtypes import ITEMSIZE, NARROW
 from ..places import HOST, Place, place_of
@@ -35,13 +35,13 @@ class Effort(NamedTuple):
     slow_lengths: tuple[int, int] = (1, 2)
 
 
-def calibrate(ctx: Context | str | None = None, effort: Effort = Effort()) -> Calibration:
+def calibrate(ctx: Context | str | None = None, effort: Effort | None = None) -> Calibration:
     """Measure this machine, or GPU `ctx`; keep what was found for later processes, and give it.
 
     Takes half a minute, and four times `effort.size` bytes of memory, half a gigabyte. Do it when nothing else runs.
     """
     context = Context.as_context(ctx)
-    found = measure(place_of(context), effort, device_name(context))
+    found = measure(place_of(context), effort or Effort(), device_name(context))
     save(found)
     return found
 
@@ -59,7 +59,7 @@ def measure(place: Place, effort: Effort, device: str) -> Calibration:
         index, sort = _sorting(place, effort, pool)
         operations = _operations(place, effort)
         rows = {n: _rows(place, effort, pool, n, operations) for n in counts}
-    speeds = {n: Speed(*streams[n], levels[n], rows[n], gains[n]) for n in counts}
+    speeds = {n: replace(streams[n], levels=levels[n], rows=rows[n], gain=gains[n]) for n in counts}
     return Calibration(device, speeds, operations, launch, tensor, step, index, sort)
 
 
@@ -83,8 +83,8 @@ K = TypeVar("K")
 
 
 def quartiles(work: Mapping[K, Callable[[], float]], rounds: int) -> dict[K, float]:
-    """The lower quartile of the seconds that each gives in so many rounds: noise only adds. In each round all take turns,
-    so that it falls on all alike."""
+    """The lower quartile of the seconds that each gives in so many rounds: noise only adds. In each round all take
+    turns, so that it falls on all alike."""
     found: dict[K, list[float]] = {key: [] for key in work}
     for run in work.values():
         run()
@@ -105,9 +105,8 @@ def _with(threads: int, probe: Probe, steps: int = 1) -> Callable[[], float]:
 # ---- memory
 
 
-def _streams(place: Place, effort: Effort, pool: Pool, counts: Sequence[int]) -> dict[int, tuple[float, ...]]:
-    """By number of threads: seconds a byte of an array that is read, updated, written, and those saved by reading beside
-    writing: what fits all mixes best."""
+def _streams(place: Place, effort: Effort, pool: Pool, counts: Sequence[int]) -> dict[int, Speed]:
+    """Speeds from and to memory, by number of threads: what fits all mixes best."""
     probes = {mix: Probe(mix, (effort.size // ITEM,), place, pool=pool) for mix in MIXES}
     work = {(mix, n): _with(n, probe) for mix, probe in probes.items() for n in counts}
     times = quartiles(work, effort.rounds)
@@ -115,8 +114,10 @@ def _streams(place: Place, effort: Effort, pool: Pool, counts: Sequence[int]) ->
     found = {}
     for n in counts:
         seconds = np.array([times[mix, n] for mix in MIXES]) / effort.size
-        *positive, beside = np.linalg.lstsq(np.array(moved) / seconds[:, None], np.ones(len(MIXES)), rcond=None)[0]
-        found[n] = (*(max(float(x), 0.0) for x in positive), float(beside))
+        *positive, beside = np.linalg.lstsq(
+            np.array(moved) / seconds[:, None], np.ones(len(MIXES)), rcond=None
+        )[0]
+        found[n] = Speed(*(max(float(x), 0.0) for x in positive), beside=float(beside))
     return found
 
 
@@ -138,8 +139,8 @@ def _levels(place: Place, effort: Effort, pool: Pool, threads: int) -> tuple[tup
 def _rows(
     place: Place, effort: Effort, pool: Pool, threads: int, operations: Mapping[Operation, float]
 ) -> tuple[Row, ...]:
-    """What rows take that lie anywhere in a large table. Updates of one table and of three tell the gradient's share; one
-    with a root and a quotient for each element, how much of its arithmetic memory does not hide."""
+    """What rows take that lie anywhere in a large table. Updates of one table and of three tell the gradient's share;
+    one with a root and a quotient for each element, how much of its arithmetic memory does not hide."""
     widths = [columns for columns in WIDTHS if columns * ITEM * 64 <= effort.size]
     cases = [(mix, columns) for mix in (update, update_three, normalize) for columns in widths]
     times = quartiles({case: _on_rows(place, effort, pool, threads, *case) for case in cases}, effort.rounds)
@@ -148,7 +149,9 @@ def _rows(
         count = _rows_listed(effort, columns)
         one, three, more = (times[mix, columns] / count for mix in (update, update_three, normalize))
         each = min(max((three - one) / 2, 0.0), three / 3)
-        extra = columns * (_arithmetic(normalize, place, operations) - _arithmetic(update_three, place, operations))
+        extra = columns * (
+            _arithmetic(normalize, place, operations) - _arithmetic(update_three, place, operations)
+        )
         shown = max(more - three, 0.0) / extra if extra > 0 else 0.0
         found.append(Row(columns * ITEM, max(one - each, 0.0), each, shown))
     return tuple(found)
@@ -221,11 +224,15 @@ def _operations(place: Place, effort: Effort) -> dict[Operation, float]:
     found: dict[Operation, float] = {}
     for dtype in ("float32", "float64"):
         pool = Pool(place)
-        work = {(c.op, n): _chain(c, n, place, effort, dtype, pool) for c in CHAINS for n in _lengths(c, effort)}
+        work = {
+            (c.op, n): _chain(c, n, place, effort, dtype, pool) for c in CHAINS for n in _lengths(c, effort)
+        }
         times = quartiles(work, effort.rounds)
         for chain in CHAINS:
             short, long = _lengths(chain, effort)
-            each = (times[chain.op, long] - times[chain.op, short]) / (long - short) / BESIDE / effort.elements
+            each = (
+                (times[chain.op, long] - times[chain.op, short]) / (long - short) / BESIDE / effort.elements
+            )
             each -= sum(found[op, dtype] for op in chain.beside if op != chain.op)
             each = max(each, 0.0) / (1 + (chain.op in chain.beside))
             found.update({(op, dtype): each for op in (chain.op, *chain.alike)})
@@ -233,17 +240,21 @@ def _operations(place: Place, effort: Effort) -> dict[Operation, float]:
 
 
 def _conversions(place: Place, effort: Effort, known: Mapping[Operation, float]) -> dict[Operation, float]:
-    """What is known, and the seconds of widening and of rounding 16-bit numbers: what copies of one array, and sums of two,
-    take longer than those of float32."""
+    """What is known, and the seconds of widening and of rounding 16-bit numbers: what copies of one array, and sums of
+    two, take longer than those of float32."""
     pool, shape = Pool(place), (effort.elements,)
     probes: dict[tuple[object, str], Probe] = {}
     for dtype in (*NARROW, "float32"):
         probes |= {(mix, dtype): Probe(mix, shape, place, dtype, pool=pool) for mix in (copy, add)}
-    probes |= {("at random", d): Probe(copy, shape, place, d, pool=pool, rounding="stochastic") for d in NARROW}
+    probes |= {
+        ("at random", d): Probe(copy, shape, place, d, pool=pool, rounding="stochastic") for d in NARROW
+    }
     times = quartiles({key: _repeated(probe, 50) for key, probe in probes.items()}, effort.rounds)
     found = dict(known)
     for dtype in NARROW:
-        one, two = (max(times[mix, dtype] - times[mix, "float32"], 0.0) / effort.elements for mix in (copy, add))
+        one, two = (
+            max(times[mix, dtype] - times[mix, "float32"], 0.0) / effort.elements for mix in (copy, add)
+        )
         wider = min(max(two - one, 0.0), one)
         found["cast", f"{dtype} to float32"] = wider
         found["cast", f"float32 to {dtype}"] = one - wider
@@ -266,5 +277,7 @@ def _repeated(probe: Probe, steps: int) -> Callable[[], float]:
     return lambda: probe.seconds(steps)
 
 
-def _chain(chain: Chain, length: int, place: Place, effort: Effort, dtype: str, pool: Pool) -> Callable[[], float]:
+def _chain(
+    chain: Chain, length: int, place: Place, effort: Effort, dtype: str, pool: Pool
+) -> Callable[[], float]:
     return _repeated(Probe(chained(chain.step, length), (effort.elements,), place, dtype, pool=pool), 5)

@@ -1,4 +1,4 @@
-"""What a primitive costs where memory costs nothing: chains of it on arrays that stay in a cache, long against short."""
+"""What a primitive costs where memory costs nothing: long chains of it against short ones, on arrays in a cache."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from ..lang import (
     absolute,
     ceil,
     exp,
-    float16,
     floor,
     fmod,
     log,
@@ -28,8 +27,8 @@ LIKE_LT = ("le", "eq", "ne", "and", "or", "where")
 
 
 class Chain(NamedTuple):
-    """A step from x to the next x, given g and another number each time, that computes `op` once, beside primitives that
-    come before it in the list.
+    """A step from x to the next x, given g and another number each time, that computes `op` once, `beside` primitives
+    that come before it in the list.
 
     `alike`: further primitives that are taken to cost the same. `slow`: a call of a library for each element; those do
     not wait for each other.

@@ -27,7 +27,7 @@ ROLES: dict[Role, str] = {
 
 @dataclass(frozen=True, slots=True)
 class VariableCost:
-    """One variable: `bytes` is the nbytes of its array; of a row_sparse one, those of the rows listed and their numbers.
+    """One variable. `bytes`: the nbytes of its array; of a row_sparse one, those of the rows listed and their numbers.
     A number of the host has no array: 0."""
 
     name: str

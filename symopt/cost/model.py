@@ -9,15 +9,15 @@ from typing import Any
 
 from .. import config
 from ..backends.scratch import scratch_bytes
-from ..codegen.text import over
 from ..dtypes import ITEMSIZE
 from ..passes.calls import size_of
 from ..passes.ir import LISTED, Launch
 from ..passes.traffic import Moved, moved
 from ..planned import Planned
+from ..view.kernels import over
 from .arithmetic import Operation, by_kind, operations
 from .bandwidth import Calibration
-from .memory import ROLES, Role, VariableCost, variables
+from .memory import Role, VariableCost, variables
 from .predict import Timeline, step_seconds
 from .store import load
 
@@ -138,7 +138,17 @@ class Cost:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as lists, dicts, texts and numbers: what JSON takes."""
-        totals = ("weights", "gradients", "states", "scratch", "memory", "read", "written", "bytes", "arithmetic")
+        totals = (
+            "weights",
+            "gradients",
+            "states",
+            "scratch",
+            "memory",
+            "read",
+            "written",
+            "bytes",
+            "arithmetic",
+        )
         return {
             **{name: getattr(self, name) for name in totals},
             "buffers": self.buffers,
@@ -147,7 +157,9 @@ class Cost:
             "operations": self.operations,
             "seconds": self.seconds,
             "device": self.device,
-            "launches": [{**asdict(launch), "operations": dict(launch.operations)} for launch in self.launches],
+            "launches": [
+                {**asdict(launch), "operations": dict(launch.operations)} for launch in self.launches
+            ],
             "variables": [{**asdict(v), "shape": list(v.shape)} for v in self.variables],
         }
 
@@ -168,7 +180,8 @@ def cost(planned: Planned, calibration: Calibration | None = None) -> Cost:
     timeline = Timeline(planned)
     on_device = planned.ctx.device_type == "gpu"
     launches = [
-        _launch(k, launch, planned, on_device, calibration, timeline) for k, launch in enumerate(program.launches)
+        _launch(k, launch, planned, on_device, calibration, timeline)
+        for k, launch in enumerate(program.launches)
     ]
     copies = {name: size_of(value.shape) * ITEMSIZE[value.dtype] for value, name in program.copies}
     buffers = sum(size_of(shape) * ITEMSIZE[dtype] for dtype, shape in program.buffers)

@@ -19,8 +19,8 @@ Array = str | int  # a variable's name, the number of a buffer
 
 
 class Timeline:
-    """Which bytes steps touch one after the other: how much lies between two uses of an array decides whether it is still
-    in a cache. Steps are taken to follow each other."""
+    """Which bytes steps touch one after the other: how much lies between two uses of an array decides whether it is
+    still in a cache. Steps are taken to follow each other."""
 
     def __init__(self, planned: Planned) -> None:
         self.planned = planned
@@ -65,9 +65,7 @@ def step_seconds(planned: Planned, calibration: Calibration, copied: int) -> flo
     return seconds
 
 
-def _threads(
-    kernel: Kernel, launch: Launch, found: Sequence[tuple[int, Moved]], planned: Planned
-) -> int:
+def _threads(kernel: Kernel, launch: Launch, found: Sequence[tuple[int, Moved]], planned: Planned) -> int:
     """How many threads share the launch, on the host."""
     n_bytes = sum(m.read + m.written for _, m in found)
     chunks = sum(_chunks(kernel, planned, instance) for instance in launch.instances)

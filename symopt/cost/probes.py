@@ -1,4 +1,4 @@
-"""Kernels of next to no arithmetic, to measure a machine with: made by the passes and run by the engines of any step."""
+"""Kernels of next to no arithmetic, to measure a machine with: made by the passes and run by the engines of steps."""
 
 from __future__ import annotations
 

@@ -48,7 +48,8 @@ def save(calibration: Calibration) -> Path | None:
             raise
     except OSError as error:
         warnings.warn(
-            f"what was measured cannot be kept in {path.parent}: {error.strerror}; set SYMOPT_CACHE_DIR", stacklevel=3
+            f"what was measured cannot be kept in {path.parent}: {error.strerror}; set SYMOPT_CACHE_DIR",
+            stacklevel=3,
         )
         return None
     return path
@@ -61,8 +62,8 @@ def path_of(device: str) -> Path:
 
 
 def device_name(ctx: Context) -> str:
-    """What tells a device from others: the processor's model and how many cores this process may use, or the GPU's model.
-    DependencyError or DeviceError for a GPU that is not there."""
+    """What tells a device from others: the processor's model and how many cores this process may use, or the GPU's
+    model. DependencyError or DeviceError for a GPU that is not there."""
     place = place_of(ctx)
     if ctx.device_type == "cpu":
         return f"{_processor()}, {config.cores()} cores"
@@ -97,7 +98,13 @@ def to_text(calibration: Calibration) -> str:
     }  # fmt: skip
     numbers = {name: getattr(calibration, name) for name in ("launch", "tensor", "step", "index", "sort")}
     operations = [[*operation, seconds] for operation, seconds in calibration.operations.items()]
-    found = {"format": FORMAT, "device": calibration.device, "speeds": speeds, "operations": operations, **numbers}
+    found = {
+        "format": FORMAT,
+        "device": calibration.device,
+        "speeds": speeds,
+        "operations": operations,
+        **numbers,
+    }
     return json.dumps(found, indent=1)
 
 
@@ -119,8 +126,7 @@ def from_text(text: str) -> Calibration | None:
 
 def _speed(found: Any) -> Speed:
     return Speed(
-        *(float(found[name]) for name in ("read", "updated", "written", "beside")),
-        tuple((float(size), float(part)) for size, part in found["levels"]),
-        tuple(Row(*map(float, row)) for row in found["rows"]),
-        float(found["gain"]),
+        **{name: float(found[name]) for name in ("read", "updated", "written", "beside", "gain")},
+        levels=tuple((float(size), float(part)) for size, part in found["levels"]),
+        rows=tuple(Row(*map(float, row)) for row in found["rows"]),
     )

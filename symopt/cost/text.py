@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from ..view.plain import named, safe, size_text
+from ..view.text import Lines, Table, Text
 from .memory import ROLES
 
 if TYPE_CHECKING:
@@ -14,93 +15,64 @@ SHOWN = 6  # kinds of operations in a line
 NOT_MEASURED = "predicted time: not known; run symopt calibrate once to measure this machine"
 
 
-def cost_text(cost: Cost) -> str:
+def cost_text(cost: Cost) -> Text:
     """What `print(exe.cost())` shows."""
-    lines = _launches(cost) + [""] + _memory(cost) + [""]
-    lines.append(f"moved in a step: {size(cost.bytes)} ({size(cost.read)} read, {size(cost.written)} written)")
-    if cost.copies:
-        names = ", ".join(printable(name) for name in list(cost.copies)[:SHOWN])
-        more = f" and {len(cost.copies) - SHOWN} more" if len(cost.copies) > SHOWN else ""
-        total = size(sum(cost.copies.values()))
-        lines.append(f"  of it copied at the end, because others read them during the step: {names}{more} ({total})")
-    if cost.strided:
-        lines.append(f"  of it copied before, because they are strided views: {size(cost.strided)}")
-    kinds = list(cost.operations.items())
-    named = ", ".join(f"{count:,} {kind}" for kind, count in kinds[:SHOWN])
-    more = ", ..." if len(kinds) > SHOWN else ""
-    lines.append(f"computed in a step: {cost.arithmetic:,} operations" + (f" ({named}{more})" if kinds else ""))
-    if cost.seconds is None:
-        lines.append(NOT_MEASURED)
-    else:
-        lines.append(f"predicted time: {duration(cost.seconds)} a step on {printable(cost.device or '')}")
-    return "\n".join(lines)
+    return Text.of(_launches(cost), _memory(cost), Lines(_totals(cost)))
 
 
-def _launches(cost: Cost) -> list[str]:
-    head = ["", "kernel", "over", "tensors", "elements", "read", "written", "operations", "each", "predicted"]
-    rows = [head]
+def _launches(cost: Cost) -> Table:
+    rows = []
     for launch in cost.launches:
         each = launch.arithmetic / launch.elements if launch.elements else 0.0
-        rows.append([
-            str(launch.number), printable(launch.name), launch.over.partition(";")[0], f"{launch.tensors:,}",
-            f"{launch.elements:,}", size(launch.read), size(launch.written), f"{launch.arithmetic:,}",
-            f"{each:.1f}", "" if launch.seconds is None else duration(launch.seconds),
-        ])  # fmt: skip
-    if cost.seconds is None:
-        rows = [row[:-1] for row in rows]
-    return columns(rows, left=(1, 2))
+        time = [] if cost.seconds is None else [duration(launch.seconds)]
+        rows.append((
+            str(launch.number), safe(launch.name), launch.over.partition(";")[0], f"{launch.tensors:,}",
+            f"{launch.elements:,}", size_text(launch.read), size_text(launch.written), f"{each:.1f}", *time,
+        ))  # fmt: skip
+    names = ("", "kernel", "for", "tensors", "elements", "read", "written", "operations each", "predicted")
+    return Table(names if cost.seconds is not None else names[:-1], rows)
 
 
-def _memory(cost: Cost) -> list[str]:
-    rows = [["memory", "arrays", ""]]
+def _memory(cost: Cost) -> Table:
+    rows = []
     for role, text in ROLES.items():
         found = [v for v in cost.variables if v.role == role]
         if found:
-            rows.append([text, f"{len(found):,}", size(cost.total(role))])
-    rows.append(["buffers of the executor", "", size(cost.buffers)])
-    rows.append(["scratch of the engine", "", size(cost.scratch)])
+            rows.append((text, f"{len(found):,}", size_text(cost.total(role))))
+    rows.append(("buffers of the executor", "", size_text(cost.buffers)))
+    rows.append(("scratch of the engine", "", size_text(cost.scratch)))
     if cost.strided:
-        rows.append(["copies of strided views", "", size(cost.strided)])
-    rows.append(["together", "", size(cost.memory)])
-    return columns(rows, left=(0,))
+        rows.append(("copies of strided views", "", size_text(cost.strided)))
+    rows.append(("together", "", size_text(cost.memory)))
+    return Table(("memory", "count", "bytes"), rows)
 
 
-def columns(rows: Sequence[Sequence[str]], left: Sequence[int] = ()) -> list[str]:
-    """Rows of texts as lines, each column as wide as its widest text; numbers to the right but for the columns `left`."""
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = []
-    for row in rows:
-        cells = [x.ljust(w) if k in left else x.rjust(w) for k, (x, w) in enumerate(zip(row, widths, strict=True))]
-        lines.append("  ".join(cells).rstrip())
-    return lines
+def _totals(cost: Cost) -> list[str]:
+    read, written = size_text(cost.read), size_text(cost.written)
+    lines = [f"moved in a step: {size_text(cost.bytes)} ({read} read, {written} written)"]
+    if cost.copies:
+        total = size_text(sum(cost.copies.values()))
+        lines.append(f"  of it copied at the end, not written in place: {named(list(cost.copies))} ({total})")
+    if cost.strided:
+        lines.append(f"  of it copied before, because they are strided views: {size_text(cost.strided)}")
+    kinds = [f"{count:,} {kind}" for kind, count in cost.operations.items()]
+    more = ", ..." if len(kinds) > SHOWN else ""
+    which = f" ({', '.join(kinds[:SHOWN])}{more})" if kinds else ""
+    lines.append(f"computed in a step: {cost.arithmetic:,} operations{which}")
+    if cost.seconds is None:
+        return [*lines, NOT_MEASURED]
+    return [*lines, f"predicted time: {duration(cost.seconds)} a step on {safe(cost.device or '', 80)}"]
 
 
-def size(n_bytes: float) -> str:
-    """Bytes in thousands.
-
-    >>> size(28_000_000)
-    '28.0 MB'
-    """
-    number = float(n_bytes)
-    for unit in ("B", "KB", "MB", "GB", "TB", "PB"):
-        if number < 999.95 or unit == "PB":
-            break
-        number /= 1000
-    return f"{number:.0f} B" if unit == "B" else f"{number:.1f} {unit}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds in the unit that fits.
+def duration(seconds: float | None) -> str:
+    """Seconds in the unit that fits; nothing if they are not known.
 
     >>> duration(0.0072)
     '7.20 ms'
     """
+    if seconds is None:
+        return ""
     for scale, unit in ((1.0, "s"), (1e3, "ms"), (1e6, "us")):
         if seconds * scale >= 0.9995:
             return f"{seconds * scale:.2f} {unit}"
     return f"{seconds * 1e9:.0f} ns"
-
-
-def printable(name: str) -> str:
-    """A name of a user's on one line: what is not printable as an escape."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name)
