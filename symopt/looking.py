@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from .cost.bandwidth import Calibration
     from .cost.model import Cost
+    from .cost.profile import Profile
     from .planned import Planned
     from .step import Step
     from .view.model import Level
@@ -195,3 +196,10 @@ class LookAtExecutor:
         from .cost.model import cost
 
         return cost(self._planned(), calibration)
+
+    def profile(self) -> Profile:
+        """Clocks around every launch of the steps inside `with exe.profile() as p:`; then `print(p)`, `p.trace(path)`,
+        `p.roofline(path)`. GraphError if this executor is profiled already."""
+        from .cost.profile import Profile
+
+        return Profile(self)  # type: ignore[arg-type]  # an Executor, whose base this is
