@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from os import PathLike
+from dataclasses import replace
+from .context import Context
 from typing import TYPE_CHECKING, Any, Literal
 
 from .expr import Node
 
 if TYPE_CHECKING:
+    from .cost.profile import Profile
+    from .cost.model import Cost
+    from .cost.bandwidth import Calibration
     import networkx
 
     from .context import Context
@@ -201,6 +206,26 @@ class LookAtSymbol:
         planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
         return lint(planned, select=select, ignore=ignore)
 
+    # ---- cost
+
+    def cost(
+        self,
+        *,
+        ctx: Context | str | None = None,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        calibration: Calibration | None = None,
+        **shapes: Any,
+    ) -> Cost:
+        """What a step would cost on device `ctx`, before anything is allocated: bytes of weights, gradients and states,
+        bytes moved, arithmetic, seconds. Shapes as simple_bind takes them; `rows`: how many each row_sparse variable
+        lists."""
+        from .cost.model import cost
+
+        planned = self._planned(shapes, type_dict, stype_dict, rows)
+        return cost(replace(planned, ctx=Context.as_context(ctx)), calibration)
+
 
 class LookAtExecutor:
     """A base class of Executor."""
@@ -209,11 +234,14 @@ class LookAtExecutor:
     _ctx: Context
 
     def _planned(self) -> Planned:
+        from .backends.scratch import Listings
         from .planned import Planned
 
-        step = self._step
-        listed = {name: array.nnr for name, array in step.memory.sparse.items()}
-        return Planned(step.roots, step.types, step.program, listed)
+        step, arrays = self._step, dict(self._step.memory.sparse)
+        listed = {name: array.nnr for name, array in arrays.items()}
+        strided = sum(b.source.nbytes for b in step.strided if b.source is not None)
+        facts = (self._ctx, self._measured, Listings(arrays), strided)
+        return Planned(step.roots, step.types, step.program, listed, *facts)
 
     # ---- text
 
@@ -307,3 +335,18 @@ class LookAtExecutor:
         from .lint import lint
 
         return lint(self._planned(), self._step.memory, select=select, ignore=ignore)
+
+    # ---- cost
+
+    def cost(self, calibration: Calibration | None = None) -> Cost:
+        """What a step costs: bytes of weights, gradients and states, bytes moved, arithmetic, seconds."""
+        from .cost.model import cost
+
+        return cost(self._planned(), calibration)
+
+    def profile(self) -> Profile:
+        """Clocks around every launch of the steps inside `with exe.profile() as p:`; then `print(p)`, `p.trace(path)`,
+        `p.roofline(path)`. GraphError if this executor is profiled already."""
+        from .cost.profile import Profile
+
+        return Profile(self)  # type: ignore[arg-type]  # an Executor, whose base this is
