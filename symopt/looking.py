@@ -6,6 +6,7 @@ Those modules lie above, and are imported when called.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
 
 from .expr import Node
@@ -13,6 +14,7 @@ from .expr import Node
 if TYPE_CHECKING:
     import networkx
 
+    from .nonfinite import FiniteReport
     from .planned import Planned
     from .step import Step
     from .view.model import Level
@@ -57,6 +59,7 @@ class LookAtExecutor:
     """A base class of Executor."""
 
     _step: Step
+    _lock: RLock
 
     def _planned(self) -> Planned:
         from .planned import Planned
@@ -80,6 +83,25 @@ class LookAtExecutor:
         from . import report
 
         return report.source(self._step.program, form)
+
+    # ---- values
+
+    def check_finite(self) -> FiniteReport:
+        """What of all bound arrays, numbers and outputs is nan or inf; see values.finite. True if nothing is."""
+        from .values.finite import check_finite
+
+        with self._lock:
+            return check_finite(self._step)
+
+    @property
+    def skipped(self) -> int:
+        """How many steps `nan_guard="skip"` left out, as far as is known by now; `synchronize` knows all."""
+        return self._step.skipped
+
+    @property
+    def last_skip(self) -> FiniteReport | None:
+        """What the last step left out would have stored; None if there was none."""
+        return self._step.last_skip
 
     # ---- graphs
 

@@ -13,6 +13,7 @@ from ...codegen.cuda.text import cuda_text, service_text
 from ...errors import AttributeValueError, RowIndexError
 from ...passes.ir import LIBRARY, STANDARD, Kernel, Launch, Program
 from ..base import Memory, Numbers, Pointers
+from ..watched import Found, NanGuard
 from .device import Code, Device, Source
 from .gradients import Gradients
 from .launch import CudaLaunch
@@ -23,7 +24,17 @@ from .tables import Table
 class CudaEngine:
     """A program's launches, ready to run on a device's arrays. `capture`: record a step once, and replay it."""
 
-    def __init__(self, program: Program, memory: Memory, device: Device, capture: bool = False) -> None:
+    def __init__(
+        self,
+        program: Program,
+        memory: Memory,
+        device: Device,
+        capture: bool = False,
+        guard: NanGuard = None,
+    ) -> None:
+        self.found: list[Found] = []
+        if guard:
+            raise AttributeValueError("nan_guard is for the CPU's engines so far")
         self.program = program
         self.memory = memory
         self.device = device
