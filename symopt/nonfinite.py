@@ -136,20 +136,21 @@ class StepFacts(NamedTuple):
     bound: Mapping[str, Bound]
 
 
-def report_of(found: Sequence[Found], facts: StepFacts, changed: bool) -> FiniteReport:
+def report_of(found: Sequence[Found], facts: StepFacts, changed: bool, late: bool) -> FiniteReport:
     """What a guarded step stored, or would have stored. `changed`: the step was done, so that the inputs it overwrites
-    are no longer what they were."""
+    are no longer what they were; `late`: others may be bound by now."""
     ordered = sorted(found, key=lambda f: f.watched.call)
     known = uses(facts.types)
     made: list[Finding] = []
     for watched, bad in ordered:
         name, role = _name_of(watched.key, watched.value, facts, known)
         made += findings(name, role, bad, watched.node)
-    return FiniteReport(tuple(made), tuple(_causes(ordered[0].watched.node, facts, changed)))
+    causes = () if late else tuple(_causes(ordered[0].watched.node, facts, changed))
+    return FiniteReport(tuple(made), causes)
 
 
-def error_of(report: FiniteReport) -> NonFiniteError:
-    """The error of a guard that raises."""
+def error_of(report: FiniteReport, late: bool) -> NonFiniteError:
+    """The error of a guard that raises. `late`: the step may not have been the last one."""
     first = report[0]
     at = f" at {list(first.first)}" if first.first else ""
     times = f", {first.count:,} times" if first.count > 1 else ""
@@ -160,9 +161,10 @@ def error_of(report: FiniteReport) -> NonFiniteError:
         lines.append(f"also not finite: {', '.join(names[:5])}{more}")
     if report.causes:
         lines += [f"before the step: {cause}" for cause in report.causes[:5]]
-    else:
+    elif not late:
         lines.append("the inputs that the step does not overwrite are finite")
-    lines.append("the step was done to its end: every array holds what it computed")
+    later = ", and no step after it has written anything" if late else ""
+    lines.append(f"that step was done to its end: every array holds what it computed{later}")
     error = NonFiniteError("\n  ".join(lines) + built_at(first.where))
     error.report = report
     return error

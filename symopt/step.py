@@ -149,29 +149,32 @@ class Step:
         for name, b in self.held:
             self._set_number(name, b.read_number())
         self._heeding(self.engine.prepare)
-        self._heed_guard()
+        self._heed_guard(late=True)
         self.engine.run()
         is_skipped = self.guard == "skip" and self.engine.found
         if (self.host_writes or self.host_heads) and not is_skipped:
             self._show_numbers()
-        self._heed_guard()
+        self._heed_guard(late=False)
 
     def synchronize(self) -> None:
         """Wait for every step so far, and raise what one of them ran into."""
         self._heeding(self.engine.synchronize)
-        self._heed_guard()
+        self._heed_guard(late=True)
 
-    def _heed_guard(self) -> None:
-        """Count a step that was left out, or raise, if a step that the engine knows of by now was not finite."""
+    def _heed_guard(self, late: bool) -> None:
+        """Count a step that was left out, or raise, if one that the engine knows of by now was not finite. `late`: it may
+        not have been the last one."""
         if not self.guard or not self.engine.found:
             return
         found, self.engine.found = self.engine.found, []
         facts = StepFacts(self.roots, self.types, self.program, self.memory, self.bound)
-        report = report_of(found, facts, changed=self.guard == "raise")
-        if self.guard == "raise":
-            raise error_of(report)
-        self.skipped += 1
-        self.last_skip = report
+        report = report_of(found, facts, changed=self.guard == "raise", late=late)
+        if self.guard == "skip":
+            self.skipped += self.engine.left_out
+            self.last_skip = report
+            return
+        self._show_written_numbers()
+        raise error_of(report, late)
 
     def _heeding(self, look: Callable[[], None]) -> None:
         """Call what may raise the error of an earlier step: then numbers that it had written are what they were."""

@@ -123,12 +123,13 @@ Monitor = Callable[[str, Array], None]
 
 
 class Engine(Protocol):
-    """Runs a program on a memory. `stale`: whether some number changed since the last step. `found`: what a guard
-    found in the last step, or in one before that it learned of now."""
+    """Runs a program on a memory. `stale`: whether some number changed since the last step. `found`: what a guard found
+    in the last step, or in earlier ones that it learned of now; so many steps were `left_out` for it."""
 
     stale: bool
     numbers: Numbers
     found: list[Found]
+    left_out: int
 
     def prepare(self) -> None:
         """Check what can go wrong; nothing has been written when this raises."""

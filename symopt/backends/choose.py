@@ -56,7 +56,7 @@ def make_engine(
     if place is not HOST or name == "emulator":
         from .cuda.engine import CudaEngine
 
-        return CudaEngine(program, memory, device_of(place), capture, guard)
+        return CudaEngine(program, memory, device_of(place), capture, guard, place)
     from .native import NativeEngine
 
     return NativeEngine(program, memory, guard)

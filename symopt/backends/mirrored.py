@@ -27,6 +27,7 @@ class MirroredReference:
         self.engine = ReferenceEngine(program, self.host, monitor, variables, guard)
         self.numbers = self.engine.numbers
         self.found: list[Found] = []
+        self.left_out = 1  # of a step that has found something
         self.stale = True  # numbers are evaluated at every step
         self.written = {name for name, value in program.lowered.writes.items() if not value.host}
 

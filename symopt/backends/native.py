@@ -27,6 +27,7 @@ class NativeEngine:
         self._compiled = [launch for launch in self.launches if isinstance(launch, NativeLaunch)]
         self._pointers = Pointers(self._compiled, program)
         self.found: list[Found] = []
+        self.left_out = 1  # of a step that has found something
         self._has_host_writes = any(v.host for v in program.lowered.writes.values())
         self._fixed = not any(launch.sparse for launch in self._compiled) and not self._has_host_writes
         self._evaluated = False

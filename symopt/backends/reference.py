@@ -45,6 +45,7 @@ class ReferenceEngine:
         self.shows_variables = variables
         self.guard = guard
         self.found: list[Found] = []
+        self.left_out = 1  # of a step that has found something
         self._watched = watched_values(program) if guard else []
         self.stale = True  # numbers are evaluated at every step
 
