@@ -9,11 +9,13 @@ from collections.abc import Collection, Mapping
 from os import PathLike
 from dataclasses import replace
 from .context import Context
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Literal
 
 from .expr import Node
 
 if TYPE_CHECKING:
+    from .nonfinite import FiniteReport
     from .cost.profile import Profile
     from .cost.model import Cost
     from .cost.bandwidth import Calibration
@@ -350,3 +352,22 @@ class LookAtExecutor:
         from .cost.profile import Profile
 
         return Profile(self)  # type: ignore[arg-type]  # an Executor, whose base this is
+
+    # ---- values
+
+    def check_finite(self) -> FiniteReport:
+        """What of all bound arrays, numbers and outputs is nan or inf; see values.finite. True if nothing is."""
+        from .values.finite import check_finite
+
+        with self._lock:
+            return check_finite(self._step)
+
+    @property
+    def skipped(self) -> int:
+        """How many steps `nan_guard="skip"` left out, as far as is known by now; `synchronize` knows all."""
+        return self._step.skipped
+
+    @property
+    def last_skip(self) -> FiniteReport | None:
+        """What the last step left out would have stored; None if there was none."""
+        return self._step.last_skip
