@@ -88,6 +88,8 @@ class Executor(LookAtExecutor):
         self._lock = threading.RLock()
         self._monitor: tuple[Callable[[str, Array], None] | None, bool] = (None, False)
         self._changes: dict[str, dict[str, Any]] = {}  # attributes set since, by node
+        self._record: Callable[[Step], Any] | None = None  # keeps what a step reads, while steps are recorded
+        self._recorded: Any = None  # of the last step
         self._step = Step(symbol._outputs, given, variables.order, engine, place, capture)
         self._step.guard_outputs()
         self.arg_dict = NamedArrays(self, [node.name for node in variables.arguments])
@@ -133,7 +135,9 @@ class Executor(LookAtExecutor):
         with self._lock:
             if arrays:
                 self._step.take(arrays)
+            recorded = self._record(self._step) if self._record is not None else None
             self._step.run()
+            self._recorded = recorded
             return list(self._step.outputs)
 
     def synchronize(self) -> None:

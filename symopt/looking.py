@@ -6,15 +6,18 @@ Those modules lie above, and are imported when called.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .expr import Node
 
 if TYPE_CHECKING:
     import networkx
 
+    from .executor import Executor
     from .planned import Planned
     from .step import Step
+    from .values.element import ElementExplanation
     from .view.model import Level
 
 
@@ -128,3 +131,30 @@ class LookAtExecutor:
         if kernel is not None:
             return write_kernel(self._planned().needed(), kernel, form)
         return write_executor(self._planned(), getattr(self, "_changes", {}), form)
+
+    # ---- values
+
+    def explain_element(
+        self, name: str, index: int | tuple[int, ...], step: Literal["next", "last"] = "next"
+    ) -> ElementExplanation:
+        """Every value on the way to one element of what the step makes, beside the line of the formula it comes from.
+
+        `name`: a weight, a state, or an output. `step`: "next" is what forward would make of the arrays as they are,
+        and changes nothing; "last" is what the last step made, if it ran inside `recording`. The result prints; its
+        `value` has the bits that are stored.
+
+        ElementIndexError, an IndexError, for an element that is not there; GraphError for a name that is only read.
+        """
+        from .values.doors import explain
+
+        return explain(cast("Executor", self), name, index, step)
+
+    def recording(self, *names: str) -> AbstractContextManager[None]:
+        """Inside it, each `forward` first copies what the step reads, so that its elements can be explained afterwards.
+
+        The copies lie in the host's memory, those of the last step only: as many bytes as all bound arrays, or of those
+        that the new values of `names` depend on. A step outside of it makes an earlier record void.
+        """
+        from .values.doors import recording
+
+        return recording(cast("Executor", self), names)
