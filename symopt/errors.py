@@ -3,7 +3,7 @@
     SymoptError
     ├── ShapeError, DTypeError, StorageError, DeviceError     an array or variable does not fit
     ├── ArrayError                                            read-only, strided, overlapping, ragged
-    ├── RowIndexError                                         a row index out of range
+    ├── RowIndexError, ElementIndexError                      a row or element that an array does not have
     ├── MissingArgumentError, UnknownArgumentError            names given to bind, forward or an op
     ├── UnknownOpError, UnknownAttributeError, AttributeValueError
     ├── GraphError                                            a cycle, one state written twice
@@ -52,6 +52,10 @@ class ArrayError(SymoptError, ValueError):
 
 class RowIndexError(SymoptError, IndexError):
     """A row index that the array does not have."""
+
+
+class ElementIndexError(SymoptError, IndexError):
+    """An index of an element that an array does not have."""
 
 
 class MissingArgumentError(SymoptError, ValueError):

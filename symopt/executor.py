@@ -95,6 +95,8 @@ class Executor(LookAtExecutor):
         self._changes: dict[str, dict[str, Any]] = {}  # attributes set since, by node
         self._measured: Mapping[int, float] = {}  # seconds of launches, of the last profile
         self._profile: object = None  # what times the steps now, if anything does
+        self._record: Callable[[Step], Any] | None = None  # keeps what a step reads, while steps are recorded
+        self._recorded: Any = None  # of the last step
         self._step = Step(symbol._outputs, given, variables.order, engine, place, capture, nan_guard)
         self._step.guard_outputs()
         self.arg_dict = NamedArrays(self, [node.name for node in variables.arguments])
@@ -140,7 +142,9 @@ class Executor(LookAtExecutor):
         with self._lock:
             if arrays:
                 self._step.take(arrays)
+            recorded = self._record(self._step) if self._record is not None else None
             self._step.run()
+            self._recorded = recorded
             return list(self._step.outputs)
 
     def synchronize(self) -> None:

@@ -10,11 +10,14 @@ from os import PathLike
 from dataclasses import replace
 from .context import Context
 from threading import RLock
-from typing import TYPE_CHECKING, Any, Literal
+from contextlib import AbstractContextManager
+from typing import Any, Literal, TYPE_CHECKING, cast
 
 from .expr import Node
 
 if TYPE_CHECKING:
+    from .values.element import ElementExplanation
+    from .executor import Executor
     from .nonfinite import FiniteReport
     from .cost.profile import Profile
     from .cost.model import Cost
@@ -371,3 +374,30 @@ class LookAtExecutor:
     def last_skip(self) -> FiniteReport | None:
         """What the last step left out would have stored; None if there was none."""
         return self._step.last_skip
+
+    # ---- values
+
+    def explain_element(
+        self, name: str, index: int | tuple[int, ...], step: Literal["next", "last"] = "next"
+    ) -> ElementExplanation:
+        """Every value on the way to one element of what the step makes, beside the line of the formula it comes from.
+
+        `name`: a weight, a state, or an output. `step`: "next" is what forward would make of the arrays as they are,
+        and changes nothing; "last" is what the last step made, if it ran inside `recording`. The result prints; its
+        `value` has the bits that are stored.
+
+        ElementIndexError, an IndexError, for an element that is not there; GraphError for a name that is only read.
+        """
+        from .values.doors import explain
+
+        return explain(cast("Executor", self), name, index, step)
+
+    def recording(self, *names: str) -> AbstractContextManager[None]:
+        """Inside it, each `forward` first copies what the step reads, so that its elements can be explained afterwards.
+
+        The copies lie in the host's memory, those of the last step only: as many bytes as all bound arrays, or of those
+        that the new values of `names` depend on. A step outside of it makes an earlier record void.
+        """
+        from .values.doors import recording
+
+        return recording(cast("Executor", self), names)
