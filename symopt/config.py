@@ -45,3 +45,9 @@ def cache_dir() -> Path:
 def cxx() -> str | None:
     """The C++ compiler that the user asks for: CXX, as build tools read it."""
     return os.environ.get("CXX") or None
+
+
+def no_color() -> bool:
+    """Whether the user wants text without colours everywhere (NO_COLOR, https://no-color.org), or has a terminal that
+    shows none."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"

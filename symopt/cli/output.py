@@ -1,0 +1,122 @@
+"""How results leave a command: text without control characters, JSON, errors, files that appear whole."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import shutil
+import stat
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping
+from typing import IO, Any
+
+from .. import config
+
+STREAM = "-"  # the name of standard input and output where a file's is asked for
+
+
+def printable(text: str, keep: str = "\n\t") -> str:
+    r"""Text with every control character but those in `keep` as an escape: a name from a file must not move the cursor,
+    set a colour, end a line, or turn the direction of letters.
+
+    >>> print(printable("a\x1b[31mb"))
+    a\x1b[31mb
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
+
+
+def print_text(text: str) -> None:
+    """Print lines, control characters escaped, with one newline at the end."""
+    print(printable(text.rstrip("\n")))
+
+
+def print_rich(found: str, arguments: Namespace) -> None:
+    """Print a text which, with `rich` and on a terminal, is shown with colours: by its method `__rich__` if it has one."""
+    if hasattr(found, "__rich__") and wants_color(arguments, sys.stdout):
+        with contextlib.suppress(ImportError):
+            from rich.console import Console
+
+            width = None if sys.stdout.isatty() else max((len(x) for x in found.splitlines()), default=80) + 1
+            console = Console(file=sys.stdout, force_terminal=True, width=width, markup=False, highlight=False)
+            console.print(found)
+            return
+    print_text(found)
+
+
+def print_json(value: Any) -> None:
+    """Print plain data as JSON, in ASCII; infinities and NaN as the strings "inf", "-inf" and "nan"."""
+    print(json.dumps(plain(value), indent=2, allow_nan=False))
+
+
+def plain(value: Any) -> Any:
+    """Named tuples, tuples, mappings, NumPy's numbers and floats as what JSON has."""
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, Mapping):
+        return {str(key): plain(x) for key, x in value.items()}
+    if isinstance(value, (tuple, list, set, frozenset)):
+        return [plain(x) for x in value]
+    return plain(value.item()) if hasattr(value, "item") else str(value)
+
+
+def complain(message: str) -> None:
+    """One message on standard error. Its further lines are set in, so that none can be taken for another message."""
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
+    print("symopt: error: " + printable(message).replace("\n", "\n  "), file=sys.stderr)
+
+
+def wants_color(arguments: Namespace, stream: IO[str]) -> bool:
+    """--color, or where that says nothing, whether the stream is a terminal whose user does not object."""
+    choice = getattr(arguments, "color", "auto")
+    if choice != "auto":
+        return bool(choice == "always")
+    return stream.isatty() and not config.no_color()
+
+
+def write_file(path: str, write: Callable[[IO[bytes]], None]) -> None:
+    """Let `write` fill a file that takes the place of the one at `path` when all is written; "-" is standard output."""
+    if path == STREAM:
+        sys.stdout.flush()
+        write(sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    else:
+        with replacing(path) as file:
+            write(file)
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[IO[bytes]]:
+    """A file to write which at the end takes the place of the one at `path`; if anything fails, that one stays as it is.
+
+    What is no regular file, a device or a pipe, is written to.
+    """
+    target = os.path.realpath(path)
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISREG(os.stat(target).st_mode):
+            with open(target, "wb") as file:
+                yield file
+            return
+    folder, name = os.path.split(target)
+    fresh = os.path.join(folder, f".{name[:100]}.{os.getpid()}.part")
+    try:
+        with open(fresh, "xb") as file:
+            yield file
+    except FileNotFoundError as error:
+        raise FileNotFoundError(error.errno, "there is no such folder to write to", path) from None
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(fresh)
+        raise
+    with contextlib.suppress(FileNotFoundError):
+        shutil.copymode(target, fresh)
+    os.replace(fresh, target)
