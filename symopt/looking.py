@@ -13,9 +13,11 @@ from .expr import Node
 if TYPE_CHECKING:
     import networkx
 
+    from .context import Context
     from .planned import Planned
     from .step import Step
     from .view.model import Level
+    from .view.text import Text
 
 
 class LookAtSymbol:
@@ -35,6 +37,30 @@ class LookAtSymbol:
         from .planned import plan_graph
 
         return plan_graph(self._outputs, shapes, type_dict, stype_dict, rows)
+
+    # ---- text
+
+    def tree(self, full: bool = False) -> Text:
+        """The graph as an indented tree: a node's inputs below it, each node once. Siblings alike are folded, and long
+        trees cut off, unless `full`."""
+        from .view.tree import tree
+
+        return tree(self._outputs, full)
+
+    def table(
+        self,
+        full: bool = False,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> Text:
+        """A row for each node: name, op, inputs, shape, dtype, storage, bytes, kernels, the line that built it. What
+        does not follow from the shapes given is ?. Rows alike are folded unless `full`."""
+        from .view.tables import node_table
+
+        return node_table(self._planned(shapes, type_dict, stype_dict, rows), full)
 
     # ---- graphs
 
@@ -57,6 +83,7 @@ class LookAtExecutor:
     """A base class of Executor."""
 
     _step: Step
+    _ctx: Context
 
     def _planned(self) -> Planned:
         from .planned import Planned
@@ -67,13 +94,18 @@ class LookAtExecutor:
 
     # ---- text
 
-    def summary(self) -> str:
+    def summary(self) -> Text:
         """Nodes, kernels, bytes moved in a step, buffers and scratch, as text."""
-        from . import report
+        from .view.tables import summary
 
-        step = self._step
-        text = report.summary(step.types.order, step.program, step.memory, len(step.strided))
-        return f"{text}\non {getattr(self, 'ctx', None)!r}"
+        return summary(self._planned(), len(self._step.strided), f"on {self._ctx!r}")
+
+    def table(self, full: bool = False) -> Text:
+        """A row for each node: name, op, inputs, shape, dtype, storage, bytes, kernels, the line that built it. Rows
+        alike are folded unless `full`."""
+        from .view.tables import node_table
+
+        return node_table(self._planned(), full)
 
     def source(self, form: Literal["text", "llvm", "asm", "cuda"] = "text") -> str:
         """The code of every kernel: readable text, LLVM IR, this processor's assembly, or CUDA C."""
