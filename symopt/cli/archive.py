@@ -1,7 +1,7 @@
 """Arrays by name in a file, as numpy.savez writes them: .npz.
 
-Beyond what NumPy says: 2-byte void (V2) is bfloat16, which is how NumPy stores ml_dtypes' arrays; a row_sparse array `g` is
-the three arrays `g.data`, `g.indices` and `g.shape`. Pickles are neither read nor written.
+Beyond what NumPy says: 2-byte void (V2) is bfloat16, which is how NumPy stores ml_dtypes' arrays; a row_sparse array
+`g` is the three arrays `g.data`, `g.indices` and `g.shape`. Pickles are neither read nor written.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ SUFFIX = ".npy"
 PARTS = ("data", "indices", "shape")
 # What broken archives and arrays make zipfile and NumPy raise.
 BROKEN = (
-    ValueError, EOFError, RuntimeError, NotImplementedError, SyntaxError, tokenize.TokenError, zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+    *(ValueError, EOFError, RuntimeError, NotImplementedError, SyntaxError, tokenize.TokenError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 Value = Any  # an array, or a RowSparseArray
 
 
@@ -108,7 +109,9 @@ def check_names(values: Mapping[str, Value]) -> None:
             raise FormatError(f"an .npz file cannot hold an array called {name!r}")
         found = [f"{name}.{part}" for part in PARTS] if isinstance(value, RowSparseArray) else [name]
         if members.intersection(found):
-            raise FormatError(f"two arrays would be called {members.intersection(found).pop()!r} in the .npz file")
+            raise FormatError(
+                f"two arrays would be called {members.intersection(found).pop()!r} in the .npz file"
+            )
         members.update(found)
 
 

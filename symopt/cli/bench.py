@@ -10,7 +10,7 @@ from ..errors import near
 from ..view.levels import view_of
 from .commands import UsageError
 from .contests import CONTESTS, Contest, measure
-from .graphs import positive
+from .options import positive
 from .output import print_json, print_text
 from .progress import Progress
 
@@ -21,8 +21,8 @@ ROUNDS = 11
 
 
 class Line(NamedTuple):
-    """Seconds of a step; `ratio`: how many times faster than NumPy; `bytes` that a step reads and writes; `of_limit`: the
-    part of the speed that calibration says memory has, None if the machine was not calibrated."""
+    """Seconds of a step; `ratio`: how many times faster than NumPy; `bytes` that a step reads and writes;
+    `of_limit`: the part of the speed that calibration says memory has, None if the machine was not calibrated."""
 
     case: str
     about: str
@@ -36,8 +36,8 @@ class Line(NamedTuple):
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
-        f"{parser.description}\n\nThe median of steps with symopt and of the same with NumPy, in turn, on the same arrays."
-        "\nThe largest case needs half a gigabyte; with --quick all are small, and say little."
+        f"{parser.description}\n\nThe median of steps with symopt and of the same with NumPy, in turn, on the same\n"
+        "arrays. The largest case needs half a gigabyte; with --quick all are small, and\nsay little."
     )
     parser.add_argument("case", nargs="*", metavar="CASE", help=f"default: all of {', '.join(CONTESTS)}")
     parser.add_argument("--rounds", type=positive, default=ROUNDS, metavar="N", help=f"default: {ROUNDS}")
@@ -94,7 +94,10 @@ def _table(lines: list[Line]) -> str:
         for line in lines
     ]
     widths = [max(len(row[k]) for row in (heads, *cells)) for k in range(len(heads))]
-    rows = [[cell.rjust(w) if k else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths))] for row in (heads, *cells)]
+    rows = [
+        [cell.rjust(w) if k else cell.ljust(w) for k, (cell, w) in enumerate(zip(row, widths))]
+        for row in (heads, *cells)
+    ]
     notes = [f"{config.num_threads()} threads; medians"]
     if any(line.of_limit is None for line in lines):
         notes.append("of limit: needs `symopt calibrate`")

@@ -6,10 +6,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, NoReturn, Protocol, cast
 
 from .. import __version__
 from ..errors import SymoptError, near
+from .output import complain
 
 # What each does, as --help says it. The module symopt.cli.<name> does it.
 COMMANDS = {
@@ -80,6 +81,7 @@ def _top_parser() -> argparse.ArgumentParser:
     about = "Optimizer update ops as graphs: look at them, compare them, run them."
     more = f"commands, each with a --help of its own:\n{_indented(listed)}\n\n{EXIT}"
     top = _parser("symopt", about, more)
+    top.usage = "symopt COMMAND [...]"
     top.add_argument("--version", action="version", version=f"symopt {__version__}")
     top.add_argument("command", nargs="?", metavar="COMMAND", help=argparse.SUPPRESS)
     top.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help=argparse.SUPPRESS)
@@ -87,9 +89,18 @@ def _top_parser() -> argparse.ArgumentParser:
     return top
 
 
+class _Parser(argparse.ArgumentParser):
+    """Complains as all of symopt does."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        complain(message)
+        raise SystemExit(2)
+
+
 def _parser(name: str, about: str, more: str) -> argparse.ArgumentParser:
     options: dict[str, Any] = {"allow_abbrev": False, "formatter_class": argparse.RawDescriptionHelpFormatter}
-    return argparse.ArgumentParser(prog=name, description=about, epilog=more, **options)
+    return _Parser(prog=name, description=about, epilog=more, **options)
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:

@@ -83,7 +83,12 @@ def rows(quick: bool) -> Contest:
     return Contest(about, _bound(_adam(1), arrays), numpy)
 
 
-CONTESTS: Mapping[str, Callable[[bool], Contest]] = {"large": large, "many": many, "latency": latency, "rows": rows}
+CONTESTS: Mapping[str, Callable[[bool], Contest]] = {
+    "large": large,
+    "many": many,
+    "latency": latency,
+    "rows": rows,
+}
 
 
 def _tensors(count: int, size: int) -> Arrays:

@@ -11,7 +11,8 @@ from ..forms import find_op
 from ..rules import Difference
 from ..view.diff import graph_difference
 from .commands import UsageError
-from .graphs import once, pair, positive, read_shown
+from .graphs import read_shown
+from .options import add_pairs, once, positive
 from .output import STREAM, print_json, print_text
 
 EXAMPLE = """\
@@ -22,10 +23,14 @@ TROUBLE = 2
 
 def add_arguments(parser: ArgumentParser) -> None:
     for which in ("first", "second"):
-        parser.add_argument(which, metavar=which.upper(), help="a graph in a file, - for standard input; or an op's name")
-    parser.add_argument("--steps", type=positive, metavar="N", help="of ops: steps on random gradients; default: 100")
+        parser.add_argument(
+            which, metavar=which.upper(), help="a graph in a file, - for standard input; or an op's name"
+        )
+    parser.add_argument(
+        "--steps", type=positive, metavar="N", help="of ops: steps on random gradients; default: 100"
+    )
     parser.add_argument("--seed", type=int, metavar="N", help="of ops: of the gradients; default: 0")
-    parser.add_argument("--set", action="append", default=[], type=pair(str), metavar="NAME=VALUE", help="of ops: an attribute of both, by its name in the first")  # fmt: skip
+    add_pairs(parser, "--set", str, "NAME=VALUE", "of ops: an attribute of both, by its name in the first")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 

@@ -28,14 +28,17 @@ CHILD = "import sys; sys.path[:] = {path!r}; from symopt.cli.trials import *; pr
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.description = (
-        f"{parser.description}\n\nEach thing is tried: engines run steps, whose results must be those of the reference "
-        "engine\nbit for bit. The exit status is 0 if the native engine works."
+        f"{parser.description}\n\nEngines run steps whose results must be those of the reference engine, bit for bit.\n"
+        "The exit status is 0 if the native engine works."
     )
     parser.add_argument("--json", action="store_true", help="as JSON, with more facts")
 
 
 def run(arguments: Namespace) -> int:
-    with Progress("trials", len(TRIALS), arguments) as progress, ThreadPoolExecutor(config.num_threads()) as pool:
+    with (
+        Progress("trials", len(TRIALS), arguments) as progress,
+        ThreadPoolExecutor(config.num_threads()) as pool,
+    ):
         found = []
         for result in pool.map(try_apart, TRIALS):
             found.append(result)

@@ -1,21 +1,20 @@
-"""Graphs from files, and what command lines say of their variables."""
+"""Graphs from files, with the types that a command line gives their variables."""
 
 from __future__ import annotations
 
+import fnmatch
 import sys
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Iterable, Mapping
+from argparse import Namespace
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..errors import FormatError
+from ..errors import FormatError, UnknownArgumentError, near
 from ..expr import PICK, Node, children, toposort
 from ..planned import Planned
 from ..serial import load, load_json
 from ..symbol import Symbol
-from .commands import UsageError
+from .options import once
 from .output import STREAM, printable
-
-FILE = "a graph as symbol.save and MXNet write it; - is standard input"
 
 
 def read_graph(path: str) -> Symbol:
@@ -46,7 +45,9 @@ def shown(symbol: Symbol) -> Symbol:
     made: dict[int, Node] = {}
     for node in order:
         attrs = {_name(key): _value(value, made) for key, value in node.attrs.items()}
-        made[id(node)] = Node(node.op, tuple(made[id(x)] for x in node.inputs), attrs, _name(node.name), node.where)
+        made[id(node)] = Node(
+            node.op, tuple(made[id(x)] for x in node.inputs), attrs, _name(node.name), node.where
+        )
     return Symbol(tuple(made[id(root)] for root in symbol._outputs))
 
 
@@ -67,68 +68,29 @@ def _value(value: Any, made: Mapping[int, Node]) -> Any:
     return _name(value) if isinstance(value, str) else value
 
 
-# ---- what command lines say of variables
-
-
-def add_types(parser: ArgumentParser, rows: bool = False) -> None:
-    """The options that say what a graph's variables are."""
-    group = parser.add_argument_group("variables; each option can be given several times")
-    add = group.add_argument
-    add("--shape", action="append", default=[], type=pair(parse_shape), metavar="NAME=4096,4096", help="what follows from others can be left out")  # fmt: skip
-    add("--dtype", action="append", default=[], type=pair(str), metavar="NAME=float16", help="default: float32")
-    add("--stype", action="append", default=[], type=pair(str), metavar="NAME=row_sparse", help="default: dense")
-    if rows:
-        add("--rows", action="append", default=[], type=pair(_count), metavar="NAME=20000", help="how many rows a row_sparse gradient lists; default: all")  # fmt: skip
-
-
 def plan(symbol: Symbol, arguments: Namespace) -> Planned:
     """The graph with the types that the command line gives. UnknownArgumentError for a name that it does not have."""
-    given = {key: once(f"--{key}", getattr(arguments, key, ())) for key in ("shape", "dtype", "stype", "rows")}
-    return symbol._planned(given["shape"], given["dtype"], given["stype"], given["rows"])
+    known = symbol.list_inputs()
+    types = [
+        spread(f"--{key}", getattr(arguments, key), known) for key in ("shape", "dtype", "stype", "rows")
+    ]
+    return symbol._planned(*types)
 
 
-def once(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """The values of an option by name. UsageError for a name that has two different ones."""
+def spread(option: str, pairs: Iterable[tuple[str, Any]], known: Sequence[str]) -> dict[str, Any]:
+    """The values of an option by variable. A name that no variable has is a pattern if it has a * or ?; a variable's
+    own name counts more. UnknownArgumentError if no variable is meant."""
+    given = once(option, pairs)
     found: dict[str, Any] = {}
-    for name, value in pairs:
-        if found.setdefault(name, value) != value:
-            raise UsageError(f"{option} is given twice for {name!r}")
+    for name, value in given.items():
+        meant = [name] if name in known else _matching(name, known)
+        if not meant:
+            raise UnknownArgumentError(f"{option}: the graph has no variable {name!r}{near(name, known)}")
+        found.update({one: value for one in meant if one == name or one not in given})
     return found
 
 
-def pair(parse: Callable[[str], Any]) -> Callable[[str], tuple[str, Any]]:
-    """A type of arguments: NAME=VALUE, cut at the last = since names may have one too."""
-
-    def parsed(text: str) -> tuple[str, Any]:
-        name, sign, value = text.rpartition("=")
-        if not sign or not name:
-            raise ArgumentTypeError(f"{text!r} is not of the form NAME=VALUE")
-        return _name(name), parse(value)
-
-    return parsed
-
-
-def parse_shape(text: str) -> tuple[int, ...]:
-    """A shape: `4096,4096`, `4096x4096`, `(3,)`, `7`; `()` is a number.
-
-    >>> parse_shape("4,5"), parse_shape("(3,)"), parse_shape("()")
-    ((4, 5), (3,), ())
-    """
-    inner = text.strip().removeprefix("(").removesuffix(")").replace("x", ",")
-    parts = [part.strip() for part in inner.split(",") if part.strip()]
-    if not all(part.isdecimal() for part in parts) or (not parts and text.strip() != "()"):
-        raise ArgumentTypeError(f"{text!r} is no shape: write 4096,4096 or () for a number")
-    return tuple(map(int, parts))
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal():
-        raise ArgumentTypeError(f"{text!r} is no number of rows")
-    return int(text)
-
-
-def positive(text: str) -> int:
-    """A type of arguments: an integer above zero."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} must be an integer above 0")
-    return int(text)
+def _matching(pattern: str, known: Iterable[str]) -> list[str]:
+    if "*" not in pattern and "?" not in pattern:
+        return []
+    return [name for name in known if fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))]

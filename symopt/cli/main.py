@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -11,7 +12,12 @@ from ..errors import SymoptError
 from .commands import UsageError, parse
 from .output import complain
 
-FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 1, 2, 130, 141  # the last two: 128 and the signal, as shells have it
+FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = (
+    1,
+    2,
+    130,
+    141,
+)  # the last two: 128 and the signal, as shells have it
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -71,7 +77,5 @@ def _let_all_be_printed() -> None:
 
 def _give_up_stdout() -> None:
     """Nobody reads it: what is left in its buffer must not fail once more when the interpreter ends."""
-    try:
+    with contextlib.suppress(OSError, ValueError):  # a stream in memory has no number
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):  # a stream in memory
-        pass

@@ -12,7 +12,7 @@ from ..opdef import OpDef, all_ops
 from ..show import sheet
 from ..show.agree import agreements
 from .commands import UsageError
-from .graphs import once, pair
+from .options import add_pairs, once
 from .output import print_json, print_text
 
 EXAMPLE = """\
@@ -21,10 +21,14 @@ symopt ops adam_update --simplified --set wd=0.01"""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("name", nargs="?", metavar="NAME", help="an op, an alias, or a form as mp_adam_update")
-    parser.add_argument("--simplified", action="store_true", help="only the formula, without what does nothing by default")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="an op, an alias, or a form as mp_adam_update"
+    )
+    parser.add_argument(
+        "--simplified", action="store_true", help="only the formula, without what does nothing by default"
+    )
     parser.add_argument("--latex", action="store_true", help="only the formula, in LaTeX")
-    parser.add_argument("--set", action="append", default=[], type=pair(str), metavar="NAME=VALUE", help="put an attribute into the formula; several times for several")  # fmt: skip
+    add_pairs(parser, "--set", str, "NAME=VALUE", "put an attribute into the formula; once for each")
     parser.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -50,7 +54,9 @@ def _print_all(as_json: bool) -> None:
     for op in all_ops():
         families.setdefault(PurePath(op.where.file).stem, []).append(op)
     if as_json:
-        print_json([{"family": family, **_line(op)} for family in sorted(families) for op in families[family]])
+        print_json(
+            [{"family": family, **_line(op)} for family in sorted(families) for op in families[family]]
+        )
         return
     for is_update, title in ((True, "update ops"), (False, "ordinary ops")):
         chosen = {f: [op for op in ops if op.is_update == is_update] for f, ops in sorted(families.items())}
@@ -85,7 +91,7 @@ def _facts(op: OpDef, simplified: bool, values: dict[str, Any]) -> dict[str, Any
         "forms": sheet.forms_of(op),
         "formula": rules.formula(name, simplified=simplified, **values).splitlines(),
         "latex": rules.latex(name, simplified=simplified, **values),
-        "with": {label: lines for label, lines in sheet.flag_changes(op)},
+        "with": dict(sheet.flag_changes(op)),
         "sparse_rows": sheet.storage_text(op),
         "complex": sheet.complex_text(op),
         "bits": sheet.exactness_text(op),

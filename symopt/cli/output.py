@@ -36,13 +36,17 @@ def print_text(text: str) -> None:
 
 
 def print_rich(found: str, arguments: Namespace) -> None:
-    """Print a text which, with `rich` and on a terminal, is shown with colours: by its method `__rich__` if it has one."""
+    """Print a text; on a terminal, and with `rich` installed, as its method `__rich__` has it."""
     if hasattr(found, "__rich__") and wants_color(arguments, sys.stdout):
         with contextlib.suppress(ImportError):
             from rich.console import Console
 
-            width = None if sys.stdout.isatty() else max((len(x) for x in found.splitlines()), default=80) + 1
-            console = Console(file=sys.stdout, force_terminal=True, width=width, markup=False, highlight=False)
+            width = (
+                None if sys.stdout.isatty() else max((len(x) for x in found.splitlines()), default=80) + 20
+            )
+            console = Console(
+                file=sys.stdout, force_terminal=True, width=width, markup=False, highlight=False
+            )
             console.print(found)
             return
     print_text(found)
@@ -96,7 +100,7 @@ def write_file(path: str, write: Callable[[IO[bytes]], None]) -> None:
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[IO[bytes]]:
-    """A file to write which at the end takes the place of the one at `path`; if anything fails, that one stays as it is.
+    """A file to write which in the end takes the place of the one at `path`; if anything fails, that one stays.
 
     What is no regular file, a device or a pipe, is written to.
     """

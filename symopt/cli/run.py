@@ -16,17 +16,21 @@ from ..sparse import RowSparseArray
 from ..symbol import Symbol
 from .archive import Archive, Value, check_names, read_archive, write_archive
 from .commands import UsageError
-from .graphs import FILE, once, pair, positive, read_graph
+from .graphs import read_graph, spread
+from .options import FILE, add_pairs, number, positive
 from .output import STREAM, write_file
 from .progress import Progress
 
 EXAMPLE = """\
 symopt run step.json before.npz -o after.npz --steps 100"""
+SHOWN = 8  # names of variables without an array
 ENGINES = ("auto", "native", "reference", "emulator")
 ABOUT = """\
-INPUTS.npz holds an array for each variable, by its name, as numpy.savez writes them. A row_sparse array g is three of them:
-g.data, g.indices and g.shape. A bfloat16 array is stored as 2-byte void (V2), as numpy.savez does. OUT.npz holds every
-variable after the last step, and every output by its name, in the same form. Pickles are refused."""
+INPUTS.npz holds an array for each variable, by its name, as numpy.savez writes
+it. A row_sparse array g is three of them: g.data, g.indices and g.shape. A
+bfloat16 array is 2-byte void (V2), which is what numpy.savez makes of it.
+OUT.npz holds every variable after the last step, and every output by its name,
+in the same form. Pickles are refused."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,8 +40,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("-o", "--output", metavar="OUT.npz", required=True, help="- is standard output")
     parser.add_argument("--steps", type=positive, default=1, metavar="N", help="default: 1")
     parser.add_argument("--engine", choices=ENGINES, default="auto", help="default: auto")
-    parser.add_argument("--set", action="append", default=[], type=pair(_number), metavar="NAME=VALUE", help="a number for a variable, in place of what INPUTS has")  # fmt: skip
-    parser.add_argument("--dtype", action="append", default=[], type=pair(_dtype), metavar="NAME=DTYPE", help="convert an input; uint16 to bfloat16 takes the bits as they are")  # fmt: skip
+    add_pairs(parser, "--set", number, "NAME=VALUE", "a number for a variable, in place of what INPUTS has")
+    add_pairs(parser, "--dtype", _dtype, "NAME=DTYPE", "convert an input; uint16 to bfloat16 keeps the bits")
 
 
 def run(arguments: Namespace) -> int:
@@ -45,7 +49,7 @@ def run(arguments: Namespace) -> int:
         raise UsageError("only one of FILE.json and INPUTS.npz can be standard input")
     symbol = read_graph(arguments.file)
     with read_archive(arguments.inputs) as archive:
-        given = _inputs(symbol, archive, once("--set", arguments.set), once("--dtype", arguments.dtype))
+        given = _inputs(symbol, archive, arguments)
     outputs = _output_names(symbol)
     check_names({**given, **dict.fromkeys(outputs)})
     executor = _bound(symbol, given, arguments.engine)
@@ -59,28 +63,28 @@ def run(arguments: Namespace) -> int:
     return 0
 
 
-def _inputs(
-    symbol: Symbol, archive: Archive, numbers: Mapping[str, float], dtypes: Mapping[str, str]
-) -> dict[str, Value]:
+def _inputs(symbol: Symbol, archive: Archive, arguments: Namespace) -> dict[str, Value]:
     """A value for each variable. Errors for variables without, and for what no variable asks for."""
     known = symbol.list_inputs()
-    for name in (*numbers, *dtypes):
-        if name not in known:
-            raise UnknownArgumentError(f"the graph has no variable {name!r}{near(name, known)}")
+    numbers = spread("--set", arguments.set, known)
+    dtypes = spread("--dtype", arguments.dtype, known)
     members = {name: archive.parts(name) for name in known}
     unused = archive.names.keys() - {part for parts in members.values() for part in parts}
     missing = [name for name in known if not members[name] and name not in numbers]
     if missing:
-        hint = near(missing[0], unused)
-        raise MissingArgumentError(f"{archive.path} has no array for the variable {missing[0]!r}{hint}"
-                                   + (f"; nor for {', '.join(missing[1:])}" if missing[1:] else ""))  # fmt: skip
+        more = f"; nor for {', '.join(missing[1:SHOWN])}" if missing[1:] else ""
+        rest = f" and {len(missing) - SHOWN:,} more" if len(missing) > SHOWN else ""
+        raise MissingArgumentError(
+            f"{archive.path} has no array for the variable {missing[0]!r}{near(missing[0], unused)}{more}{rest}"
+        )
     if unused:
         name = min(unused)
         raise UnknownArgumentError(
             f"{archive.path} has an array {name!r}, and the graph no such variable{near(name, known)}"
         )
     return {
-        name: numbers[name] if name in numbers else _converted(name, archive.value(name), dtypes) for name in known
+        name: numbers[name] if name in numbers else _converted(name, archive.value(name), dtypes)
+        for name in known
     }
 
 
@@ -93,12 +97,19 @@ def _converted(name: str, value: Value, dtypes: Mapping[str, str]) -> Value:
         return float(value) if value.ndim == 0 and value.dtype.kind in "iu" else value
     if dtypes[name] == "bfloat16" and value.dtype == np.uint16:
         return value.view(to_numpy("bfloat16"))
+    kind = value.dtype.kind
+    if (
+        kind not in "biuf"
+        and value.dtype != to_numpy("bfloat16")
+        and (kind, dtypes[name][:7]) != ("c", "complex")
+    ):
+        raise DTypeError(f"{name!r} holds {value.dtype}, which does not become {dtypes[name]}")
     with np.errstate(over="ignore"):
         return value.astype(to_numpy(dtypes[name]))
 
 
 def _output_names(symbol: Symbol) -> list[str]:
-    """The names of the outputs. GraphError if one is that of a variable or of another output, and is not the same array."""
+    """The names of the outputs. GraphError if one is also the name of another array."""
     names = symbol.list_outputs()
     made: dict[str, Node] = {node.name: node for node in list_variables(symbol._outputs).inputs}
     for name, node in zip(names, symbol._outputs):
@@ -114,13 +125,6 @@ def _bound(symbol: Symbol, given: Mapping[str, Value], engine: str) -> Executor:
         aux_states={name: value for name, value in given.items() if name in states},
         engine=engine,
     )
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ArgumentTypeError(f"{text!r} is no number") from None
 
 
 def _dtype(text: str) -> str:

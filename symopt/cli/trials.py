@@ -1,8 +1,8 @@
-"""What symopt needs and what it can use, each tried out. `doctor` runs each trial in a process of its own, since what is
-broken may end the process.
+"""What symopt needs and what it can use, each tried out.
 
-A trial returns what is there, in words. It raises DependencyError or DeviceError if something is not there, and the message
-says what to install; any other error means that what is there does not work.
+A trial returns what is there, in words and as facts. DependencyError or DeviceError: it is not there, and the message
+says what to install; any other error: what is there does not work. That may end the process, so `doctor` runs each in
+one of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,16 @@ from typing import Any, NamedTuple
 from ..errors import DependencyError, DeviceError, SymoptError
 
 WORKS, MISSING, BROKEN = "works", "missing", "broken"
-SIMD = ("avx512f", "avx2", "avx", "sse4.2", "sve2", "sve", "neon", "vsx")  # of a processor's features, those shown
+SIMD = (
+    "avx512f",
+    "avx2",
+    "avx",
+    "sse4.2",
+    "sve2",
+    "sve",
+    "neon",
+    "vsx",
+)  # of a processor's features, those shown
 
 
 class Result(NamedTuple):
@@ -93,7 +102,10 @@ def nvrtc() -> tuple[str, dict[str, Any]]:
     for launch in plan_graph(_graph("float32")._outputs, {"w": (8,), "e": (3, 2)}).needed().launches:
         library.compile_cuda(cuda_text(launch.kernel)[0], f"sm_{known[-1]}")
     facts = {"version": list(version), "architectures": list(known)}
-    return f"{version[0]}.{version[1]}, for compute capability {_dotted(known[0])} to {_dotted(known[-1])}", facts
+    return (
+        f"{version[0]}.{version[1]}, for compute capability {_dotted(known[0])} to {_dotted(known[-1])}",
+        facts,
+    )
 
 
 def gpu() -> tuple[str, dict[str, Any]]:
@@ -136,9 +148,15 @@ def graphviz() -> tuple[str, dict[str, Any]]:
 
     path = shutil.which("dot")
     if path is None:
-        raise DependencyError("lays out drawings: install graphviz (apt install graphviz, brew install graphviz)")
-    done = subprocess.run([path, "-Tsvg"], input="digraph { a -> b }", capture_output=True, text=True, timeout=60)
-    _check(done.returncode == 0 and "</svg>" in done.stdout, f"dot -Tsvg draws nothing: {done.stderr.strip()}")
+        raise DependencyError(
+            "lays out drawings: install graphviz (apt install graphviz, brew install graphviz)"
+        )
+    done = subprocess.run(
+        [path, "-Tsvg"], input="digraph { a -> b }", capture_output=True, text=True, timeout=60
+    )
+    _check(
+        done.returncode == 0 and "</svg>" in done.stdout, f"dot -Tsvg draws nothing: {done.stderr.strip()}"
+    )
     version = subprocess.run([path, "-V"], capture_output=True, text=True).stderr.strip()
     return version.removeprefix("dot - graphviz version ").partition(" ")[0], {"path": path}
 
@@ -231,7 +249,9 @@ def _equals_reference(engine: str, dtype: str = "float32") -> None:
     """Run three steps on an engine and on the reference; Broken if one bit differs."""
     found, wanted = (_after_steps(which, dtype) for which in (engine, "reference"))
     for name, array in wanted.items():
-        _check(array.tobytes() == found[name].tobytes(), f"{name} does not come out as on the reference engine")
+        _check(
+            array.tobytes() == found[name].tobytes(), f"{name} does not come out as on the reference engine"
+        )
 
 
 def _after_steps(engine: str, dtype: str) -> dict[str, Any]:
@@ -256,7 +276,9 @@ def _after_steps(engine: str, dtype: str) -> dict[str, Any]:
     for _ in range(3):
         executor.forward()
     executor.synchronize()
-    found = {name: executor.arg_dict[name] for name in "we"} | {name: executor.aux_dict[name] for name in "mvh"}
+    found = {name: executor.arg_dict[name] for name in "we"} | {
+        name: executor.aux_dict[name] for name in "mvh"
+    }
     return {name: x.get() if engine == "gpu" else x for name, x in found.items()}
 
 

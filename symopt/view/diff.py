@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from ..attrs import REQUIRED
-from ..expr import Node, origin
+from ..expr import Node
 from ..forms import op_of
 from ..listing import output_name, reference, summary_line
 from ..opdef import OpDef
@@ -47,9 +47,9 @@ class FormulaChange(NamedTuple):
 class GraphDifference:
     """What `graph_difference` found; `str` says it for people.
 
-    `removed`, `added`: nodes that only the first or the second graph has, as one line of text each; `changed`: nodes that
-    both have; `formulas`: what that means; `outputs`: the names of both graphs' outputs, None if they are the same
-    values in the same order. `same`: how many nodes do not differ.
+    `removed`, `added`: nodes that only the first or the second graph has, as one line of text each; `changed`: nodes
+    that both have; `formulas`: what that means; `outputs`: the names of both graphs' outputs, None if they are the same
+    values in the same order; `same`: how many nodes do not differ.
     """
 
     removed: tuple[str, ...] = ()
@@ -117,9 +117,7 @@ def _is_default(a: Node, b: Node, key: str) -> bool:
     return key not in a.attrs and key not in b.attrs
 
 
-def _input_changes(
-    ours: Mapping[str, Node], theirs: Mapping[str, Node], match: Matching
-) -> Iterator[Change]:
+def _input_changes(ours: Mapping[str, Node], theirs: Mapping[str, Node], match: Matching) -> Iterator[Change]:
     for name in dict.fromkeys((*ours, *theirs)):
         x, y = ours.get(name), theirs.get(name)
         if x is None or y is None or not match.are_same(x, y):

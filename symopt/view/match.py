@@ -17,8 +17,8 @@ Key = tuple[Any, ...]
 class Matching:
     """Pairs of nodes of two graphs. `first`, `second`: the nodes of each, inputs first.
 
-    Names that nobody gave ("adam_update7") say little: with one node more before them, each is another's. They count only
-    where ops, attributes and inputs do not tell.
+    Names that nobody gave ("adam_update7") say little: with one node more before them, each is another's. They
+    count only where ops, attributes and inputs do not tell.
     """
 
     def __init__(self, first: Sequence[Node], second: Sequence[Node]) -> None:
@@ -102,7 +102,7 @@ def _inputs(node: Node) -> Key:
 
 
 def _ends(node: Node, back: Mapping[int, Node]) -> Iterator[Key]:
-    """What a node reads, and what `out=` writes, as nodes of the first graph; nodes without a partner are themselves."""
+    """What a node reads, and what `out=` writes, as nodes of the first graph; one without a partner is itself."""
     for x in children(node):
         end, k = origin(x)
         yield id(back.get(id(end), end)), k
@@ -123,7 +123,9 @@ def own_attributes(node: Node) -> dict[str, str]:
 
 def is_made_up(node: Node) -> bool:
     """Whether a name is one that a NameManager makes: the op's and a number."""
-    return not node.is_variable and re.fullmatch(rf".*{re.escape(hint_of(node.op))}\d+", node.name) is not None
+    return (
+        not node.is_variable and re.fullmatch(rf".*{re.escape(hint_of(node.op))}\d+", node.name) is not None
+    )
 
 
 def _text(value: Any) -> str:
