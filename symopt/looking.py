@@ -78,6 +78,34 @@ class LookAtSymbol:
 
         return to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level)
 
+    # ---- mathematics
+
+    def formula(self, *, simplified: bool = True) -> str:
+        """What the graph computes, as lines of mathematics; x' is the new value of x, x its value before the step.
+
+        Attributes are put in, and what they make neutral is left out; with simplified=False they are called by name.
+        Nodes alike are written once, short formulas where they are read.
+
+        >>> from symopt import sym
+        >>> print(sym.sgd_update(sym.var("w"), sym.var("g"), lr=0.1).formula())
+        w' = w - 0.1 · g
+        """
+        from .show.doors import write_symbol
+
+        return write_symbol(self._outputs, "text", simplified)
+
+    def latex(self, *, simplified: bool = True) -> str:
+        """`formula` in LaTeX: states and weights have subscripts t-1 before and t after the step."""
+        from .show.doors import write_symbol
+
+        return write_symbol(self._outputs, "latex", simplified)
+
+    def mathml(self, *, simplified: bool = True) -> str:
+        """`formula` in MathML, one element for a page of HTML."""
+        from .show.doors import write_symbol
+
+        return write_symbol(self._outputs, "mathml", simplified)
+
 
 class LookAtExecutor:
     """A base class of Executor."""
@@ -120,3 +148,15 @@ class LookAtExecutor:
         from .view.networks import to_networkx
 
         return to_networkx(self._planned(), level)
+
+    # ---- mathematics
+
+    def formula(self, kernel: int | None = None, *, form: Literal["text", "latex", "mathml"] = "text") -> str:
+        """What a step computes, with the attributes set since: as Symbol.formula, but on matrices and complex numbers
+        as they are bound. `kernel`: instead, what launch `kernel` of the program computes, counted from 0, read off the
+        nodes that its code is made from, in that kernel's own names."""
+        from .show.doors import write_executor, write_kernel
+
+        if kernel is not None:
+            return write_kernel(self._planned().needed(), kernel, form)
+        return write_executor(self._planned(), getattr(self, "_changes", {}), form)

@@ -10,6 +10,7 @@ from ..codegen.text import DOMAINS, kernel_text
 from ..passes.calls import size_of
 from ..passes.ir import LIBRARY, Kernel, Launch
 from ..planned import Planned
+from ..show.kernels import kernel_lines
 from .model import KernelItem
 
 _WRITERS: dict[str, Callable[[Kernel], str]] = {
@@ -54,7 +55,7 @@ def _item(number: int, launch: Launch, planned: Planned) -> KernelItem:
         len(launch.instances),
         sum(map(size_of, domains)),
         sum(moved),
-        tuple(kernel_text(kernel).splitlines()[1:]),
+        kernel_lines(kernel),
         Code(kernel),
     )
 
