@@ -5,7 +5,7 @@ Those modules lie above, and are imported when called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from .expr import Node
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import networkx
 
     from .context import Context
+    from .lint import Finding
     from .planned import Planned
     from .step import Step
     from .view.model import Level
@@ -106,6 +107,26 @@ class LookAtSymbol:
 
         return write_symbol(self._outputs, "mathml", simplified)
 
+    # ---- warnings
+
+    def lint(
+        self,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        select: Collection[str] | str | None = None,
+        ignore: Collection[str] | str = (),
+        **shapes: Any,
+    ) -> list[Finding]:
+        """What is legal in this graph and usually wrong; see docs/lint. Shapes, dtypes, storage and how many rows a
+        gradient lists let more rules decide; none is needed. `select`, `ignore`: codes, or what they begin with."""
+        from .lint import lint
+        from .planned import plan_graph
+
+        planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
+        return lint(planned, select=select, ignore=ignore)
+
 
 class LookAtExecutor:
     """A base class of Executor."""
@@ -160,3 +181,13 @@ class LookAtExecutor:
         if kernel is not None:
             return write_kernel(self._planned().needed(), kernel, form)
         return write_executor(self._planned(), getattr(self, "_changes", {}), form)
+
+    # ---- warnings
+
+    def lint(
+        self, *, select: Collection[str] | str | None = None, ignore: Collection[str] | str = ()
+    ) -> list[Finding]:
+        """As Symbol.lint, with the dtypes, listed rows, attributes and step counts that there are now."""
+        from .lint import lint
+
+        return lint(self._planned(), self._step.memory, select=select, ignore=ignore)
