@@ -43,7 +43,9 @@ def muon() -> so.Symbol:
 
 def hostile() -> so.Symbol:
     w = sym.var(HOSTILE)
-    return sym.sgd_update(w, sym.var("g"), lr=0.1, out=w, name=HOSTILE + "2", attr={"__mood__": "\x1b]0;title\x07"})
+    return sym.sgd_update(
+        w, sym.var("g"), lr=0.1, out=w, name=HOSTILE + "2", attr={"__mood__": "\x1b]0;title\x07"}
+    )
 
 
 def many(count: int, first: int = 0) -> so.Symbol:

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..forms import find_op
+from ..errors import UnknownOpError
+from ..forms import find_op, get_op
 from ..rules import Difference
 from ..view.diff import graph_difference
 from .commands import UsageError
@@ -38,10 +39,11 @@ def run(arguments: Namespace) -> int:
     first, second = arguments.first, arguments.second
     if first == second == STREAM:
         raise UsageError("only one graph can be standard input")
-    are_ops = [_is_op(name) for name in (first, second)]
-    if all(are_ops):
+    are_files = [name == STREAM or Path(name).exists() for name in (first, second)]
+    are_ops = [find_op(name) is not None for name in (first, second)]
+    if not any(are_files) and any(are_ops):
         return _diff_ops(first, second, arguments)
-    if any(are_ops):
+    if all(is_file or is_op for is_file, is_op in zip(are_files, are_ops)) and not all(are_files):
         raise UsageError(f"{first} and {second}: compare two graphs or two ops, not one with the other")
     if arguments.set or arguments.seed is not None or arguments.steps is not None:
         raise UsageError("--steps, --seed and --set are for ops")
@@ -53,14 +55,12 @@ def run(arguments: Namespace) -> int:
     return 0 if found.is_same else 1
 
 
-def _is_op(name: str) -> bool:
-    """A file that is there is meant; else an op if there is one of that name."""
-    return name != STREAM and not Path(name).exists() and find_op(name) is not None
-
-
 def _diff_ops(first: str, second: str, arguments: Namespace) -> int:
     from .. import rules
 
+    for name in (first, second):
+        if not get_op(name).is_update:
+            raise UnknownOpError(f"{name} is no update op")
     options = {key: value for key in ("steps", "seed") if (value := getattr(arguments, key)) is not None}
     found = rules.diff(first, second, **options, **once("--set", arguments.set))
     is_same = _are_same(found)

@@ -69,7 +69,5 @@ def _print(found: Iterable[Result], colored: bool) -> None:
     width = max(len(result.name) for result in found)
     for result in found:
         state = f"{result.state:<7}"
-        if colored:
-            print(COLORS[result.state], end="")
-        print(state, end=PLAIN if colored else "")
-        print_text(f"  {result.name:<{width}}  {' '.join(result.detail.split())}")
+        prefix = f"{COLORS[result.state]}{state}{PLAIN}" if colored else state
+        print_text(f"  {result.name:<{width}}  {' '.join(result.detail.split())}", prefix)

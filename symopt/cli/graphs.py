@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import FormatError, UnknownArgumentError, near
 from ..expr import PICK, Node, children, toposort
-from ..planned import Planned
+from ..planned import Planned, plan_graph
 from ..serial import load, load_json
 from ..symbol import Symbol
 from .options import once
@@ -68,13 +68,13 @@ def _value(value: Any, made: Mapping[int, Node]) -> Any:
     return _name(value) if isinstance(value, str) else value
 
 
-def plan(symbol: Symbol, arguments: Namespace) -> Planned:
+def plan(symbol: Symbol, arguments: Namespace, program: bool = True) -> Planned:
     """The graph with the types that the command line gives. UnknownArgumentError for a name that it does not have."""
     known = symbol.list_inputs()
     types = [
         spread(f"--{key}", getattr(arguments, key), known) for key in ("shape", "dtype", "stype", "rows")
     ]
-    return symbol._planned(*types)
+    return plan_graph(symbol._outputs, *types, program=program)
 
 
 def spread(option: str, pairs: Iterable[tuple[str, Any]], known: Sequence[str]) -> dict[str, Any]:

@@ -6,11 +6,12 @@ import contextlib
 import io
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 from ..errors import SymoptError
-from .commands import UsageError, parse
-from .output import complain
+from .commands import Command, UsageError, parse
+from .output import STDOUT, complain, writing
 
 FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = (
     1,
@@ -29,9 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     _let_all_be_printed()
     try:
-        status = _run(sys.argv[1:] if argv is None else argv)
-        sys.stdout.flush()
-        return status
+        return _run(sys.argv[1:] if argv is None else argv)
     except SystemExit as ended:  # argparse has said what is wrong
         return ended.code if isinstance(ended.code, int) else USAGE
     except KeyboardInterrupt:
@@ -39,26 +38,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _give_up_stdout()
         return BROKEN_PIPE
-    except OSError as error:  # of the last flush: commands' own are caught below
-        _give_up_stdout()
-        complain(f"cannot write to standard output: {error.strerror}")
-        return FAILED
 
 
 def _run(argv: Sequence[str]) -> int:
     command, arguments = parse(argv)
     if getattr(arguments, "traceback", False):
-        return command.run(arguments)
+        return _finished(command, arguments)
     try:
-        return command.run(arguments)
+        return _finished(command, arguments)
     except BrokenPipeError:
         raise
     except UsageError as error:
         complain(f"{error} (symopt {arguments.command} --help)")
         return USAGE
     except (SymoptError, OSError, MemoryError) as error:
+        if isinstance(error, OSError) and error.filename == STDOUT:
+            _give_up_stdout()
         complain(_said(error))
         return getattr(command, "TROUBLE", FAILED)
+
+
+def _finished(command: Command, arguments: Namespace) -> int:
+    """The status of a command all of whose output is out."""
+    status = command.run(arguments)
+    with writing():
+        sys.stdout.flush()
+    return status
 
 
 def _said(error: Exception) -> str:

@@ -65,7 +65,7 @@ def _print_all(as_json: bool) -> None:
         for family, ops in chosen.items():
             for k, op in enumerate(ops):
                 print_text(f"  {'' if k else family:<{width}}  {op.name}")
-        print()
+        print_text("")
     print_text("forms of an update op: " + ", ".join(f"{prefix}*" for prefix in sheet.FORMS))
 
 

@@ -6,6 +6,8 @@ from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from ..context import Context
+from ..errors import DeviceError
 from .commands import UsageError
 
 FILE = "a graph as Symbol.save and MXNet write it; - is standard input"
@@ -50,9 +52,9 @@ def shape(text: str) -> tuple[int, ...]:
     >>> shape("4,5"), shape("(3,)"), shape("()")
     ((4, 5), (3,), ())
     """
-    parts = text.strip().removeprefix("(").removesuffix(")").replace("x", ",").split(",")
-    sizes = [part.strip() for part in parts if part.strip()]
-    if not all(map(_is_count, sizes)) or (not sizes and text.strip() != "()"):
+    inner = text.strip().removeprefix("(").removesuffix(")").removesuffix(",")
+    sizes = [part.strip() for part in inner.replace("x", ",").split(",")] if text.strip() != "()" else []
+    if not all(map(_is_count, sizes)):
         raise ArgumentTypeError(f"{text!r} is no shape: write 4096,4096, or () for a number")
     return tuple(map(int, sizes))
 
@@ -69,6 +71,14 @@ def positive(text: str) -> int:
     if not _is_count(text) or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} must be an integer above 0")
     return int(text)
+
+
+def device(text: str) -> Context:
+    """A device by its name."""
+    try:
+        return Context.as_context(text)
+    except DeviceError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def number(text: str) -> float:

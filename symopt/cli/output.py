@@ -6,16 +6,18 @@ import contextlib
 import json
 import math
 import os
+import secrets
 import shutil
 import stat
 import sys
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from .. import config
 
 STREAM = "-"  # the name of standard input and output where a file's is asked for
+STDOUT = "standard output"  # what errors call it
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
@@ -30,9 +32,19 @@ def printable(text: str, keep: str = "\n\t") -> str:
     return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
 
 
-def print_text(text: str) -> None:
-    """Print lines, control characters escaped, with one newline at the end."""
-    print(printable(text.rstrip("\n")))
+def print_text(text: str, prefix: str = "", end: str = "\n") -> None:
+    """Print lines, control characters escaped. `prefix` stands before them as it is."""
+    with writing():
+        print(prefix + printable(text.rstrip("\n")), end=end)
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[None]:
+    """What fails inside fails at standard output: OSError that says so."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, STDOUT) from None
 
 
 def print_rich(found: str, arguments: Namespace) -> None:
@@ -47,14 +59,16 @@ def print_rich(found: str, arguments: Namespace) -> None:
             console = Console(
                 file=sys.stdout, force_terminal=True, width=width, markup=False, highlight=False
             )
-            console.print(found)
+            with writing():
+                console.print(found)
             return
     print_text(found)
 
 
 def print_json(value: Any) -> None:
     """Print plain data as JSON, in ASCII; infinities and NaN as the strings "inf", "-inf" and "nan"."""
-    print(json.dumps(plain(value), indent=2, allow_nan=False))
+    with writing():
+        print(json.dumps(plain(value), indent=2, allow_nan=False))
 
 
 def plain(value: Any) -> Any:
@@ -87,36 +101,33 @@ def wants_color(arguments: Namespace, stream: IO[str]) -> bool:
     return stream.isatty() and not config.no_color()
 
 
-def write_file(path: str, write: Callable[[IO[bytes]], None]) -> None:
-    """Let `write` fill a file that takes the place of the one at `path` when all is written; "-" is standard output."""
-    if path == STREAM:
-        sys.stdout.flush()
-        write(sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-    else:
-        with replacing(path) as file:
-            write(file)
-
-
 @contextlib.contextmanager
-def replacing(path: str) -> Iterator[IO[bytes]]:
+def output_file(path: str) -> Iterator[IO[bytes]]:
     """A file to write which in the end takes the place of the one at `path`; if anything fails, that one stays.
 
-    What is no regular file, a device or a pipe, is written to.
+    What is no regular file, a device or a pipe, is written to; "-" is standard output.
     """
+    if path == STREAM:
+        with writing():
+            sys.stdout.flush()
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        return
     target = os.path.realpath(path)
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(target).st_mode):
-            with open(target, "wb") as file:
+            with open(path, "wb") as file:
                 yield file
             return
     folder, name = os.path.split(target)
-    fresh = os.path.join(folder, f".{name[:100]}.{os.getpid()}.part")
+    fresh = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(4)}")
     try:
-        with open(fresh, "xb") as file:
+        file = open(fresh, "xb")  # noqa: SIM115  closed below; an error in opening is said of `path`
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+    try:
+        with file:
             yield file
-    except FileNotFoundError as error:
-        raise FileNotFoundError(error.errno, "there is no such folder to write to", path) from None
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(fresh)

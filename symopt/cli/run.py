@@ -18,7 +18,7 @@ from .archive import Archive, Value, check_names, read_archive, write_archive
 from .commands import UsageError
 from .graphs import read_graph, spread
 from .options import FILE, add_pairs, number, positive
-from .output import STREAM, write_file
+from .output import STREAM, output_file
 from .progress import Progress
 
 EXAMPLE = """\
@@ -53,13 +53,14 @@ def run(arguments: Namespace) -> int:
     outputs = _output_names(symbol)
     check_names({**given, **dict.fromkeys(outputs)})
     executor = _bound(symbol, given, arguments.engine)
-    with Progress("steps", arguments.steps, arguments) as progress:
-        for _ in range(arguments.steps):
-            executor.forward()
-            progress.advance()
-    executor.synchronize()
-    results = {**executor.arg_dict, **executor.aux_dict, **dict(zip(outputs, executor.outputs))}
-    write_file(arguments.output, lambda file: write_archive(file, results))
+    with output_file(arguments.output) as file:  # before the steps: if it cannot be written, they are in vain
+        with Progress("steps", arguments.steps, arguments) as progress:
+            for _ in range(arguments.steps):
+                executor.forward()
+                progress.advance()
+        executor.synchronize()
+        results = {**executor.arg_dict, **executor.aux_dict, **dict(zip(outputs, executor.outputs))}
+        write_archive(file, results)
     return 0
 
 
