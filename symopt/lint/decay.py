@@ -76,9 +76,7 @@ def decays(facts: Facts) -> tuple[str, ...]:
     the gradient acts without them as well. Those known to be 0 are none."""
     if not facts.gives_weight or not _leaves_rest(facts, ()):
         return ()
-    numeric = {
-        n: a for n, a in facts.op.attrs.items() if a.is_numeric and not a.switch and a.kind != "integer"
-    }
+    numeric = {n: a for n, a in facts.op.attrs.items() if a.is_numeric and not a.switch and a.kind != "integer"}
     names = [n for n in numeric if facts.numbers.get(n) != 0 and has_gradient(facts, {n: 0.0})]
     for count in (1, 2):
         for some in combinations(names, count):

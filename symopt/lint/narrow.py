@@ -14,12 +14,7 @@ from .rule import Case, Hit, at
 from .unit import Facts, Unit
 
 BITS = {"float16": 11, "bfloat16": 8}  # of the significand, the hidden one included
-SMALLEST = {
-    "float16": 2.0**-14,
-    "bfloat16": 2.0**-126,
-    "float32": 2.0**-126,
-    "float64": 2.0**-1022,
-}  # normal numbers
+SMALLEST = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}  # normal numbers
 ORDINARY = 2.0**-7  # a weight that a step should be able to change
 STEPS = 300  # with the same gradient, until the length of a step has settled
 
@@ -166,6 +161,4 @@ def constant_seed(case: Case) -> Iterator[Hit]:
     for unit in case.graph.updates:
         seed = unit.facts.numbers.get("seed")
         if unit.facts.stochastic and seed is not None and not case.graph.is_set(unit, "seed"):
-            yield at(
-                unit, f"seed = {seed:g} at every step: rounding is not random from step to step", seed=seed
-            )
+            yield at(unit, f"seed = {seed:g} at every step: rounding is not random from step to step", seed=seed)
