@@ -11,7 +11,7 @@ from ..show.terms import Term, in_order
 from .unit import Facts
 
 TOLERANCE = 1e-9
-SMALL = np.array([0.0, 1e-3, -1e-3, 0.5, -0.5])
+GRADIENTS = np.array([0.0, 1e-3, -1e-3, 0.5, -0.5, 1e4, -1e4])
 
 
 def kept(facts: Facts, state: str) -> float | None:
@@ -54,20 +54,20 @@ def parity(facts: Facts, state: str) -> int:
     return 1 if np.isclose(up, -down) else 2 if np.isclose(up, down) else 0
 
 
-def moves_at_rest(facts: Facts, output: str) -> bool:
-    """Whether a state, or the weight, changes in a step without gradient, wherever it is."""
-    old = facts.weight if output == "output" else output
+def moves_at_rest(facts: Facts, state: str) -> bool:
+    """Whether a state changes in a step without gradient, wherever it is, other than by the decay of the weight."""
     values = np.array([0.3, 0.9, 1.7])
-    found = facts.at(**{old: values, **{name: 0.0 for name in facts.grads}})
-    return found is not None and not np.allclose(found[output], values, rtol=1e-7, atol=1e-12)
+    no_decay = dict.fromkeys(decays(facts), 0.0)
+    found = facts.at(no_decay, **{state: values, **{name: 0.0 for name in facts.grads}})
+    return found is not None and not np.allclose(found[state], values, rtol=1e-7, atol=1e-12)
 
 
 def has_gradient(facts: Facts, change: Mapping[str, float] | None = None) -> bool | None:
     """Whether the new weight depends on the gradient; None if that cannot be asked."""
-    found = facts.at(change, **{name: SMALL for name in facts.grads})
+    found = facts.at(change, **{name: GRADIENTS for name in facts.grads})
     if found is None or "output" not in found:
         return None
-    new = np.broadcast_to(found["output"], SMALL.shape)
+    new = np.broadcast_to(found["output"], GRADIENTS.shape)
     return bool((new != new[0]).any() or np.isnan(new).any())
 
 

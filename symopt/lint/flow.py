@@ -11,6 +11,7 @@ from ..forms import op_of
 from ..show.terms import Term, number_of
 from .graph import Graph
 
+ABOVE, BELOW = 1, 2
 LARGEST = 64  # a sum of more is taken as it is
 SAME = ("float16", "bfloat16", "float32", "float64")
 _NUMBERS: dict[str, Callable[[float, float], float]] = {
@@ -22,11 +23,16 @@ _NUMBERS: dict[str, Callable[[float, float], float]] = {
 
 
 class Part(NamedTuple):
-    """A value that is added, times a factor (NaN: not known), bounded element by element before that or not."""
+    """A value that is added, times a factor (NaN: not known). `bounds`: of ABOVE and BELOW, on which sides a number
+    bounds it, element by element, before it is added."""
 
     node: Node
     factor: float
-    clipped: bool
+    bounds: int = 0
+
+    @property
+    def clipped(self) -> bool:
+        return self.bounds == ABOVE | BELOW
 
 
 class Flow:
@@ -44,7 +50,7 @@ class Flow:
         return found
 
     def _parts(self, node: Node) -> tuple[Part, ...]:
-        itself = (Part(node, 1.0, False),)
+        itself = (Part(node, 1.0),)
         if node.is_variable or node.op == PICK:
             return itself
         op = op_of(node)
@@ -82,8 +88,7 @@ class _Sums:
             return _scaled(self.of(t.args[0]), -1.0 if t.op == "neg" else 1.0)
         if t.op in _NUMBERS:
             return self._arithmetic(t.op, *map(self.of, t.args))
-        bounded = self._bounded(t)
-        return None if bounded is None else _clipped(self.of(bounded))
+        return self._bounded(t)
 
     def _arithmetic(
         self, op: str, x: float | tuple[Part, ...] | None, y: float | tuple[Part, ...] | None
@@ -99,19 +104,17 @@ class _Sums:
             return _scaled(x, y if op == "mul" else _NUMBERS["div"](1.0, y))
         return _scaled(y, x) if isinstance(x, float) and op == "mul" else None
 
-    def _bounded(self, t: Term) -> Term | None:
-        """What is bounded on both sides by numbers, if a term is that."""
-        if t.op == "clip" and isinstance(self.of(t.args[1]), float):
-            return t.args[0]
-        other = {"min": "max", "max": "min"}.get(t.op)
-        if len(t.args) != 2 or other is None:
+    def _bounded(self, t: Term) -> float | tuple[Part, ...] | None:
+        """A term that bounds a sum by a number, on one side or both."""
+        bounds = {"clip": ABOVE | BELOW, "min": ABOVE, "max": BELOW}.get(t.op, 0)
+        if not bounds or len(t.args) != 2:
             return None
-        for bound, inner in (t.args, t.args[::-1]):
-            if inner.op == other and len(inner.args) == 2 and isinstance(self.of(bound), float):
-                for second, value in (inner.args, inner.args[::-1]):
-                    if isinstance(self.of(second), float):
-                        return value
-        return None
+        x, y = map(self.of, t.args)
+        if isinstance(x, float) and t.op != "clip":
+            x, y = y, x
+        if not isinstance(x, tuple) or not isinstance(y, float):
+            return None
+        return tuple(p._replace(bounds=p.bounds | bounds) for p in x)
 
 
 def _sum(x: float | tuple[Part, ...]) -> tuple[Part, ...]:
@@ -122,10 +125,4 @@ def _sum(x: float | tuple[Part, ...]) -> tuple[Part, ...]:
 def _scaled(x: float | tuple[Part, ...] | None, factor: float) -> float | tuple[Part, ...] | None:
     if x is None or isinstance(x, float):
         return None if x is None else x * factor
-    return tuple(Part(p.node, p.factor * factor, p.clipped) for p in x)
-
-
-def _clipped(x: float | tuple[Part, ...] | None) -> float | tuple[Part, ...] | None:
-    if x is None or isinstance(x, float):
-        return x
-    return tuple(Part(p.node, p.factor, True) for p in x)
+    return tuple(p._replace(factor=p.factor * factor) for p in x)

@@ -49,7 +49,7 @@ class Facts:
         """The formula as terms, with flags and the numbers 0 and 1 put in; None if it cannot be traced so."""
         values = {n: v for n, v in self.structural.items() if n in self.op.attrs}
         for name, value in self.numbers.items():
-            if value in (0, 1) or (self.op.attrs[name].switch and value < 0):
+            if value <= 0 if self.op.attrs[name].switch else value in (0, 1):
                 values[name] = value
         try:
             return formula_of(self.op, values)
