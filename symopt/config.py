@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 _num_threads: int | None = None
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
     return len(affinity(0)) if affinity else (os.cpu_count() or 1)
 
@@ -21,7 +22,7 @@ def num_threads() -> int:
     if _num_threads is not None:
         return _num_threads
     given = os.environ.get("SYMOPT_NUM_THREADS", "")
-    return int(given) if given.isdigit() and int(given) > 0 else _cores()
+    return int(given) if given.isdigit() and int(given) > 0 else cores()
 
 
 def set_num_threads(count: int | None) -> None:

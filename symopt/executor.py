@@ -88,6 +88,7 @@ class Executor(LookAtExecutor):
         self._lock = threading.RLock()
         self._monitor: tuple[Callable[[str, Array], None] | None, bool] = (None, False)
         self._changes: dict[str, dict[str, Any]] = {}  # attributes set since, by node
+        self._measured: Mapping[int, float] = {}  # seconds of launches, of the last profile
         self._step = Step(symbol._outputs, given, variables.order, engine, place, capture)
         self._step.guard_outputs()
         self.arg_dict = NamedArrays(self, [node.name for node in variables.arguments])

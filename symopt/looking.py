@@ -6,14 +6,17 @@ Those modules lie above, and are imported when called.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from .context import Context
 from .expr import Node
 
 if TYPE_CHECKING:
     import networkx
 
-    from .context import Context
+    from .cost.bandwidth import Calibration
+    from .cost.model import Cost
     from .lint import Finding
     from .planned import Planned
     from .step import Step
@@ -127,19 +130,43 @@ class LookAtSymbol:
         planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
         return lint(planned, select=select, ignore=ignore)
 
+    # ---- cost
+
+    def cost(
+        self,
+        *,
+        ctx: Context | str | None = None,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        calibration: Calibration | None = None,
+        **shapes: Any,
+    ) -> Cost:
+        """What a step would cost on device `ctx`, before anything is allocated: bytes of weights, gradients and states,
+        bytes moved, arithmetic, seconds. Shapes as simple_bind takes them; `rows`: how many each row_sparse variable
+        lists."""
+        from .cost.model import cost
+
+        planned = self._planned(shapes, type_dict, stype_dict, rows)
+        return cost(replace(planned, ctx=Context.as_context(ctx)), calibration)
+
 
 class LookAtExecutor:
     """A base class of Executor."""
 
     _step: Step
     _ctx: Context
+    _measured: Mapping[int, float]
 
     def _planned(self) -> Planned:
+        from .backends.scratch import Listings
         from .planned import Planned
 
-        step = self._step
-        listed = {name: array.nnr for name, array in step.memory.sparse.items()}
-        return Planned(step.roots, step.types, step.program, listed)
+        step, arrays = self._step, dict(self._step.memory.sparse)
+        listed = {name: array.nnr for name, array in arrays.items()}
+        strided = sum(b.source.nbytes for b in step.strided if b.source is not None)
+        facts = (self._ctx, self._measured, Listings(arrays), strided)
+        return Planned(step.roots, step.types, step.program, listed, *facts)
 
     # ---- text
 
@@ -191,3 +218,11 @@ class LookAtExecutor:
         from .lint import lint
 
         return lint(self._planned(), self._step.memory, select=select, ignore=ignore)
+
+    # ---- cost
+
+    def cost(self, calibration: Calibration | None = None) -> Cost:
+        """What a step costs: bytes of weights, gradients and states, bytes moved, arithmetic, seconds."""
+        from .cost.model import cost
+
+        return cost(self._planned(), calibration)
