@@ -559,7 +559,9 @@ def transformer_block() -> Symbol:
     scale, t, heads = global_scale(*grads), counted(), []
     for (name, wd), g in zip(names, grads, strict=True):
         w, average = sym.var(name), sym.var(f"{name}_avg")
-        new = sym.torch_adamw_update(w, g * scale, lr=number("lr"), step=t, wd=wd, beta2=0.95, out=w, name=name)
+        new = sym.torch_adamw_update(
+            w, g * scale, lr=number("lr"), step=t, wd=wd, beta2=0.95, out=w, name=name
+        )
         heads += [new, sym.elemwise_add(0.999 * average, 0.001 * new, out=average)]
     return sym.Group(heads)
 
@@ -603,8 +605,16 @@ def accumulated_then_reset() -> Symbol:
 
 
 @so.update_op
-def lint_test_clipped_sum(weight: Tensor, grad: Tensor, total: State, *, lr: float, decay: float = 0.0,
-                          bound: float = 1.0, floor: float = 1e-8) -> Updated:
+def lint_test_clipped_sum(
+    weight: Tensor,
+    grad: Tensor,
+    total: State,
+    *,
+    lr: float,
+    decay: float = 0.0,
+    bound: float = 1.0,
+    floor: float = 1e-8,
+) -> Updated:
     """A rule of one's own, with words of its own."""
     g = clip(grad, 1.0) + decay * weight
     total = bound * total + square(g)

@@ -33,7 +33,7 @@ def kept(facts: Facts, state: str) -> float | None:
 def adds(facts: Facts, state: str) -> bool:
     """Whether what comes into a state is added to what is left of it: not so for the largest of both."""
     points = np.array([[0.0, 1.0, 0.0, 1.0], [0.0, 0.0, 0.5, 0.5]])
-    grads = {name: points[1] for name in facts.grads}
+    grads = dict.fromkeys(facts.grads, points[1])
     found = facts.at_rest(**{state: points[0], facts.weight: 0.0, **grads})
     if found is None:
         return False
@@ -58,13 +58,13 @@ def moves_at_rest(facts: Facts, state: str) -> bool:
     """Whether a state changes in a step without gradient, wherever it is, other than by the decay of the weight."""
     values = np.array([0.3, 0.9, 1.7])
     no_decay = dict.fromkeys(decays(facts), 0.0)
-    found = facts.at(no_decay, **{state: values, **{name: 0.0 for name in facts.grads}})
+    found = facts.at(no_decay, **{state: values, **dict.fromkeys(facts.grads, 0.0)})
     return found is not None and not np.allclose(found[state], values, rtol=1e-7, atol=1e-12)
 
 
 def has_gradient(facts: Facts, change: Mapping[str, float] | None = None) -> bool | None:
     """Whether the new weight depends on the gradient; None if that cannot be asked."""
-    found = facts.at(change, **{name: GRADIENTS for name in facts.grads})
+    found = facts.at(change, **dict.fromkeys(facts.grads, GRADIENTS))
     if found is None or "output" not in found:
         return None
     new = np.broadcast_to(found["output"], GRADIENTS.shape)
@@ -76,7 +76,9 @@ def decays(facts: Facts) -> tuple[str, ...]:
     the gradient acts without them as well. Those known to be 0 are none."""
     if not facts.gives_weight or not _leaves_rest(facts, ()):
         return ()
-    numeric = {n: a for n, a in facts.op.attrs.items() if a.is_numeric and not a.switch and a.kind != "integer"}
+    numeric = {
+        n: a for n, a in facts.op.attrs.items() if a.is_numeric and not a.switch and a.kind != "integer"
+    }
     names = [n for n in numeric if facts.numbers.get(n) != 0 and has_gradient(facts, {n: 0.0})]
     for count in (1, 2):
         for some in combinations(names, count):

@@ -14,7 +14,12 @@ from .rule import Case, Hit, at
 from .unit import Facts, Unit
 
 BITS = {"float16": 11, "bfloat16": 8}  # of the significand, the hidden one included
-SMALLEST = {"float16": 2.0**-14, "bfloat16": 2.0**-126, "float32": 2.0**-126, "float64": 2.0**-1022}  # normal numbers
+SMALLEST = {
+    "float16": 2.0**-14,
+    "bfloat16": 2.0**-126,
+    "float32": 2.0**-126,
+    "float64": 2.0**-1022,
+}  # normal numbers
 ORDINARY = 2.0**-7  # a weight that a step should be able to change
 STEPS = 300  # with the same gradient, until the length of a step has settled
 
@@ -147,7 +152,7 @@ def _length_of_step(facts: Facts) -> float | None:
     steps = [n for n in facts.op.numeric if facts.op.attrs[n].kind == "integer"]
     for step in range(1, STEPS + 1):
         change = {n: float(step) for n in steps if n not in facts.numbers}
-        inputs = {**now, **{name: sizes for name in facts.grads}, facts.weight: np.full(2, ORDINARY)}
+        inputs = {**now, **dict.fromkeys(facts.grads, sizes), facts.weight: np.full(2, ORDINARY)}
         found = facts.at(change, **inputs)
         if found is None or not all(np.isfinite(x).all() for x in found.values()):
             return None
@@ -161,4 +166,6 @@ def constant_seed(case: Case) -> Iterator[Hit]:
     for unit in case.graph.updates:
         seed = unit.facts.numbers.get("seed")
         if unit.facts.stochastic and seed is not None and not case.graph.is_set(unit, "seed"):
-            yield at(unit, f"seed = {seed:g} at every step: rounding is not random from step to step", seed=seed)
+            yield at(
+                unit, f"seed = {seed:g} at every step: rounding is not random from step to step", seed=seed
+            )

@@ -43,8 +43,15 @@ def forgets_wrongly(case: Case) -> Iterator[Hit]:
     """An average keeps more than all of its old value, or turns its sign."""
     for unit in case.graph.updates:
         for state, d, names in case.alike(_out_of_range, unit.facts):
-            fate = "changes sign at every step" if d < 0 else "grows without bound" if d > 1 else "never forgets"
-            yield at(unit, f"{state} is multiplied by {d:g} at every step ({names}): it {fate}", state=state, kept=d)
+            fate = (
+                "changes sign at every step" if d < 0 else "grows without bound" if d > 1 else "never forgets"
+            )
+            yield at(
+                unit,
+                f"{state} is multiplied by {d:g} at every step ({names}): it {fate}",
+                state=state,
+                kept=d,
+            )
 
 
 def _out_of_range(facts: Facts) -> list[tuple[str, float, str]]:
@@ -111,7 +118,9 @@ def zero_by_zero(case: Case) -> Iterator[Hit]:
     for unit in case.graph.updates:
         name = case.alike(_divides_by_zero, unit.facts)
         if name and not _has_started(case, unit):
-            yield at(unit, f"{name} = 0: where state and gradient are zero the step is 0 / 0, NaN from then on")
+            yield at(
+                unit, f"{name} = 0: where state and gradient are zero the step is 0 / 0, NaN from then on"
+            )
 
 
 def _divides_by_zero(facts: Facts) -> str:

@@ -28,7 +28,9 @@ def clip_before_sum(case: Case) -> Iterator[Hit]:
             # A step that is clipped has a negative factor, or one that is not known.
             if old and any(p.clipped and p.node is not variable and p.factor > 0 for p in parts):
                 told.add(id(node))
-                yield Hit(node, node.name, "what is added up was clipped before the sum, which may exceed the bound")
+                yield Hit(
+                    node, node.name, "what is added up was clipped before the sum, which may exceed the bound"
+                )
     for unit in case.graph.updates:
         for name in unit.facts.grads:
             made = unit.inputs[name]
@@ -85,7 +87,9 @@ def _decay_by_hand(case: Case, unit: Unit) -> Iterator[str]:
             continue
         after = case.flow.parts(reader)
         new = [p for p in after if origin(p.node) == (unit.node, unit.result)]
-        if len(new) == 1 and (_less(new[0].factor) or any(p.node is variable and _less(p.factor) for p in after)):
+        if len(new) == 1 and (
+            _less(new[0].factor) or any(p.node is variable and _less(p.factor) for p in after)
+        ):
             yield "the new weight is shrunk once more"
 
 
@@ -194,7 +198,9 @@ def _normed(case: Case, node: Node) -> frozenset[int]:
     found: set[int] = set()
     for made in case.graph.cone(node):
         op = op_of(made)
-        if not op.is_update and case.alike(_is_norm, case.graph.facts(made, op.parts[0].op if op.parts else op)):
+        if not op.is_update and case.alike(
+            _is_norm, case.graph.facts(made, op.parts[0].op if op.parts else op)
+        ):
             found.update(id(v) for x in made.inputs for v in _variables(case, x))
     return frozenset(found)
 
@@ -224,7 +230,9 @@ def bias_corrected_twice(case: Case) -> Iterator[Hit]:
             if id(node) not in corrected:
                 corrected[id(node)] = any(_is_correction(case, n) for n in case.graph.cone(node))
             if corrected[id(node)]:
-                yield at(unit, f"{name} holds a bias correction, 1 - beta**t, and the op corrects the bias itself")
+                yield at(
+                    unit, f"{name} holds a bias correction, 1 - beta**t, and the op corrects the bias itself"
+                )
 
 
 def _corrects_bias(facts: Facts) -> bool:
@@ -267,4 +275,3 @@ def _operand_of_one_minus(case: Case, node: Node) -> Node | None:
     first = facts.numbers.get(str(t.args[0].value)) if t.args[0].op == "attr" else number_of(t.args[0])
     index = next(k for k, i in enumerate(op.inputs) if i.name == t.args[1].value)
     return node.inputs[index] if first == 1 else None
-

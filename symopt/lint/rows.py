@@ -146,7 +146,9 @@ def made_dense(case: Case) -> Iterator[Hit]:
             if size >= HUGE and shape[0] >= TIMES * listed:
                 told.add(id(x))
                 text = f"reads a gradient of {listed:,} rows as a dense array of {shape[0]:,}: {_size(size)} of zeros are "
-                yield Hit(node, node.name, text + "written and read at every step", {"bytes": size, "rows": listed})
+                yield Hit(
+                    node, node.name, text + "written and read at every step", {"bytes": size, "rows": listed}
+                )
 
 
 def _spreads(node: Node) -> bool:

@@ -23,7 +23,13 @@ RULES = (
     Rule("SO203", "a state keeps more than all of itself", "warning", numbers.forgets_wrongly, ("SO201",)),
     Rule("SO204", "squares are forgotten faster than the mean", "warning", numbers.squares_forget_faster),
     Rule("SO205", "a gradient of zero gives 0 / 0", "warning", numbers.zero_by_zero),
-    Rule("SO206", "decay makes the weight grow or turns its sign", "warning", numbers.decays_wrongly, ("SO202",)),
+    Rule(
+        "SO206",
+        "decay makes the weight grow or turns its sign",
+        "warning",
+        numbers.decays_wrongly,
+        ("SO202",),
+    ),
     # 16-bit arrays
     Rule("SO301", "epsilon is less than the state's dtype holds", "warning", narrow.epsilon_underflows),
     Rule("SO302", "a state is kept in float16", "warning", narrow.float16_state, ("SO301",)),

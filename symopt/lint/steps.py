@@ -17,7 +17,12 @@ def result_lost(case: Case) -> Iterator[Hit]:
     """A new weight is neither stored, nor read, nor an output of the graph, while the states go on."""
     for unit in case.graph.updates:
         key = (id(unit.node), unit.result)
-        if unit.facts.states and not _out(unit) and key not in case.graph.read and key not in case.graph.heads:
+        if (
+            unit.facts.states
+            and not _out(unit)
+            and key not in case.graph.read
+            and key not in case.graph.heads
+        ):
             text = f"the new {unit.facts.op.gives} is not stored, not read and no output, and {_states(unit)} go on"
             yield at(unit, text)
 
@@ -72,7 +77,9 @@ def one_array_twice(case: Case) -> Iterator[Hit]:
     for unit in case.graph.updates:
         names: dict[int, str] = {}
         for name, node in unit.inputs.items():
-            if case.graph.is_scalar(node) and not case.graph.types.shape(unit.weight) == case.graph.types.shape(node):
+            if case.graph.is_scalar(node) and not case.graph.types.shape(
+                unit.weight
+            ) == case.graph.types.shape(node):
                 continue
             first = names.setdefault(id(origin(node)[0]) if node.op != PICK else id(node), name)
             if first != name:
@@ -163,4 +170,3 @@ def _number(case: Case, node: Node, known: dict[int, float | None]) -> float | N
         return None
     found = facts.at(None, **inputs)
     return None if found is None else float(found["output"])
-

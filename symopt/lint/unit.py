@@ -79,7 +79,7 @@ class Facts:
 
     def at_rest(self, change: Mapping[str, Any] | None = None, **inputs: Any) -> dict[str, Numbers] | None:
         """`at` with no gradient and all states zero."""
-        zero = {name: 0.0 for name in (*self.grads, *self.states)}
+        zero = dict.fromkeys((*self.grads, *self.states), 0.0)
         return self.at(change, **{**zero, **inputs})
 
     def knows(self, output: str) -> bool:
