@@ -33,6 +33,11 @@ def set_num_threads(count: int | None) -> None:
     _num_threads = count
 
 
+def threads_set() -> int | None:
+    """What set_num_threads was given last; None is the default."""
+    return _num_threads
+
+
 def cache_dir() -> Path:
     """Where compiled code is kept between processes: SYMOPT_CACHE_DIR, else "symopt" in the user's cache directory."""
     from pathlib import Path  # slow to import, and `import symopt` needs none

@@ -6,8 +6,8 @@ from argparse import ArgumentParser, Namespace
 from typing import NamedTuple
 
 from .. import config
+from ..cost.model import cost
 from ..errors import near
-from ..view.levels import view_of
 from .commands import UsageError
 from .contests import CONTESTS, Contest, measure
 from .options import positive
@@ -22,7 +22,7 @@ ROUNDS = 11
 
 class Line(NamedTuple):
     """Seconds of a step; `ratio`: how many times faster than NumPy; `bytes` that a step reads and writes;
-    `of_limit`: the part of the speed that calibration says memory has, None if the machine was not calibrated."""
+    `of_limit`: its speed as a part of what calibration predicts, None if the machine was not calibrated."""
 
     case: str
     about: str
@@ -65,18 +65,16 @@ def run(arguments: Namespace) -> int:
 
 def _line(case: str, contest: Contest, rounds: int, progress: Progress) -> Line:
     times = measure(contest, rounds, progress.advance)
-    kernels = view_of(contest.executor._planned(), "program").kernels
-    moved = sum(kernel.bytes for kernel in kernels)
-    predicted = [kernel.predicted for kernel in kernels if kernel.predicted is not None]
+    found = cost(contest.executor._planned())
     return Line(
         case=case,
         about=contest.about,
         seconds=times.symopt,
         numpy_seconds=times.numpy,
         ratio=times.numpy / times.symopt,
-        bytes=moved,
-        bytes_a_second=moved / times.symopt,
-        of_limit=sum(predicted) / times.symopt if len(predicted) == len(kernels) else None,
+        bytes=found.bytes,
+        bytes_a_second=found.bytes / times.symopt,
+        of_limit=found.seconds / times.symopt if found.seconds is not None else None,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ..context import Context
 from ..cost.model import cost
+from ..cost.text import cost_text
 from .graphs import plan, read_shown
 from .options import FILE, add_types, device
 from .output import print_json, print_rich
@@ -17,7 +18,8 @@ symopt cost table.json --shape w=1000000,64 --stype g=row_sparse --rows g=20000"
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.description = f"{parser.description}\n\nSeconds need `symopt calibrate`, once on each machine. Nothing is allocated."
+    about = "Seconds need `symopt calibrate`, once on each machine. Nothing is allocated."
+    parser.description = f"{parser.description}\n\n{about}"
     parser.add_argument("file", metavar="FILE.json", help=FILE)
     parser.add_argument(
         "--device", type=device, default=Context("cpu"), metavar="gpu(0)", help="default: cpu"
@@ -32,5 +34,5 @@ def run(arguments: Namespace) -> int:
     if arguments.json:
         print_json(found.as_dict())
     else:
-        print_rich(str(found), arguments)
+        print_rich(cost_text(found), arguments)
     return 0

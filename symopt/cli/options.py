@@ -36,9 +36,7 @@ def once(option: str, pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 def add_types(parser: ArgumentParser) -> None:
     """The options that say what a graph's variables are."""
-    about = (
-        "a name is a pattern if it has * or ? and no variable has it; each option can be given several times"
-    )
+    about = "each option for one variable, or for all whose names fit a pattern as w*"
     group = parser.add_argument_group("variables", about)
     add_pairs(group, "--shape", shape, "NAME=4096,4096", "() is a number; what follows can be left out")
     add_pairs(group, "--dtype", str, "NAME=float16", "default: float32")

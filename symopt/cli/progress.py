@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Protocol
 
@@ -54,6 +56,29 @@ class Progress:
             self._bar.remove()
 
 
+@contextmanager
+def waiting(label: str, arguments: Namespace) -> Iterator[None]:
+    """Shows how many seconds something takes that does not count, on a terminal once a second has passed."""
+    ended = threading.Event()
+
+    def draw() -> None:
+        bar, start = _PlainBar(), time.monotonic()
+        while not ended.wait(PATIENCE):
+            bar.write(f"{label} ... {time.monotonic() - start:.0f} s")
+        bar.remove()
+
+    if not sys.stderr.isatty():
+        yield
+        return
+    thread = threading.Thread(target=draw, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
 class _Bar(Protocol):
     def draw(self, label: str, done: int, total: int) -> None: ...
 
@@ -77,14 +102,14 @@ class _PlainBar:
 
     def draw(self, label: str, done: int, total: int) -> None:
         full = WIDTH * done // max(total, 1)
-        self._write(f"{label} [{'#' * full}{'.' * (WIDTH - full)}] {done}/{total}")
+        self.write(f"{label} [{'#' * full}{'.' * (WIDTH - full)}] {done}/{total}")
 
     def remove(self) -> None:
-        self._write("")
+        self.write("")
         sys.stderr.write("\r")
         sys.stderr.flush()
 
-    def _write(self, text: str) -> None:
+    def write(self, text: str) -> None:
         sys.stderr.write("\r" + text.ljust(self._width))
         sys.stderr.flush()
         self._width = len(text)
