@@ -7,7 +7,7 @@
     ├── MissingArgumentError, UnknownArgumentError            names given to bind, forward or an op
     ├── UnknownOpError, UnknownAttributeError, AttributeValueError
     ├── GraphError                                            a cycle, one state written twice
-    ├── FormatError                                           a file that is no symbol
+    ├── FormatError                                           a file that does not hold what it should
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code
@@ -83,7 +83,7 @@ class GraphError(SymoptError, ValueError):
 
 
 class FormatError(SymoptError, ValueError):
-    """Text that is not a symbol in MXNet's JSON format."""
+    """Text that is not a symbol in MXNet's JSON format, or a file that does not hold the arrays it should."""
 
 
 class NotImplementedForSymbol(SymoptError, TypeError):

@@ -17,6 +17,8 @@ from .passes import compile_graph
 from .passes.ir import LISTED, Instance, Kernel, Program, Shape
 from .passes.traffic import NOTHING, Listed
 
+NAMED = 8  # variables in an error
+
 
 @dataclass(frozen=True, eq=False)
 class Planned:
@@ -59,8 +61,11 @@ class Planned:
         """The program; MissingArgumentError that names the variables whose shapes do not follow, if there is none."""
         if self.program is not None:
             return self.program
-        names = ", ".join(unknown(self.types))
-        raise MissingArgumentError(f"the shapes of {names} do not follow from those given: give more")
+        names = unknown(self.types)
+        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+        raise MissingArgumentError(
+            f"the shapes of {', '.join(names[:NAMED])}{more} do not follow from those given: give more"
+        )
 
 
 def plan_graph(
