@@ -40,6 +40,7 @@ check: .venv/.dev
 
 docs: .venv/.dev
 	$(BIN)/python -m symopt.rules docs/ops
+	$(BIN)/python docs/site/tables.py
 
 # The documentation as pages, into build/site, and what must hold of them. No network is used.
 site: .venv/.docs

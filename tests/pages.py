@@ -7,7 +7,7 @@
     ... not run: REASON     neither run nor compared
     no mark, or another     no code: formulas, files, trees
 
-In what is shown, `...` stands for anything. The blocks of a page share names and a folder.
+In what is shown, `...` stands for anything, and lines may be broken elsewhere. The blocks of a page share names and a folder.
 """
 
 import contextlib
@@ -21,10 +21,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from symopt import NameManager
+
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^(?P<ticks>```+)(?P<info>.*)\n(?P<text>(?s:.*?))^(?P=ticks)[ ]*$", re.M)
 SAID = re.compile(r"print\(.*\)  # -> (.*)$", re.M)
 NOT_RUN = re.compile(r"not run: (?=.*\w)")
+FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RUN = {"python", "console", "output"}
 SHOWN = {"", "dot", "html", "json", "latex", "llvm", "text", "toml", "xml"}
 
@@ -59,7 +62,7 @@ def run_blocks(page: Path, where: Path, wanted: Callable[[Block], bool]) -> int:
     """Run the blocks of a page that are wanted, in the folder `where`; all must at least be Python. How many were."""
     names: dict[str, object] = {"__name__": "example"}
     printed, ran = "", 0
-    with contextlib.chdir(where):
+    with contextlib.chdir(where), NameManager():  # names count from 0, whatever ran before
         for block in blocks_of(page):
             at = f"{page.name}:{block.line}"
             code = _compiled(page, block)
@@ -122,4 +125,4 @@ def _environment(where: Path) -> dict[str, str]:
 def _compare(at: str, expected: str, printed: str) -> None:
     """Spaces at the ends of lines do not count: Markdown cannot hold them."""
     want, got = ("\n".join(x.rstrip() for x in t.rstrip().splitlines()) + "\n" for t in (expected, printed))
-    assert doctest.OutputChecker().check_output(want, got, doctest.ELLIPSIS), f"{at}: shown is\n{want}\nbut it says\n{got}"
+    assert doctest.OutputChecker().check_output(want, got, FLAGS), f"{at}: shown is\n{want}\nbut it says\n{got}"

@@ -20,7 +20,7 @@ from symopt.emulatedarrays import emulated_gpus
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NEEDS_GPU = re.compile(r"torch|cupy\.cuda|step\(")
 BLOCKS = {page: list(blocks_of(page)) for page in PAGES}
-CODE_PAGES = [page for page in PAGES if any(block.is_run for block in BLOCKS[page])]
+CODE_PAGES = [page for page in PAGES if any(b.is_run and b.mark != "gpu" for b in BLOCKS[page])]
 GPU_PAGES = [page for page in PAGES if any(block.mark == "gpu" for block in BLOCKS[page])]
 
 
