@@ -119,10 +119,19 @@ def _environment(where: Path) -> dict[str, str]:
         script.chmod(0o755)
     path = os.pathsep.join([os.fspath(programs), os.environ["PATH"]])
     python_path = os.pathsep.join(filter(None, [os.fspath(ROOT), os.environ.get("PYTHONPATH")]))
-    return {**os.environ, "PATH": path, "PYTHONPATH": python_path, "NO_COLOR": "1", "COLUMNS": "100", "LC_ALL": "C.UTF-8"}
+    return {
+        **os.environ,
+        "PATH": path,
+        "PYTHONPATH": python_path,
+        "NO_COLOR": "1",
+        "COLUMNS": "100",
+        "LC_ALL": "C.UTF-8",
+    }
 
 
 def _compare(at: str, expected: str, printed: str) -> None:
     """Spaces at the ends of lines do not count: Markdown cannot hold them."""
     want, got = ("\n".join(x.rstrip() for x in t.rstrip().splitlines()) + "\n" for t in (expected, printed))
-    assert doctest.OutputChecker().check_output(want, got, FLAGS), f"{at}: shown is\n{want}\nbut it says\n{got}"
+    assert doctest.OutputChecker().check_output(want, got, FLAGS), (
+        f"{at}: shown is\n{want}\nbut it says\n{got}"
+    )

@@ -68,7 +68,9 @@ def test_classes_have_the_ops_that_were_compared_with_keras(tables: ModuleType) 
 
 def rows(heading: str) -> list[tuple[list[str], str]]:
     """Names and what is said of them, from the table below a heading of the page on MXNet."""
-    section = (ROOT / "docs" / "migration" / "mxnet.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    section = (
+        (ROOT / "docs" / "migration" / "mxnet.md").read_text().split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    )
     cells = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| `")]
     return [(re.findall(r"`(\w+)`", names), said) for names, said in cells]
 

@@ -14,4 +14,6 @@ class Doctests(griffe.Extension):
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
         """Put sessions in fences."""
         if obj.docstring is not None and ">>>" in obj.docstring.value:
-            obj.docstring.value = SESSION.sub(lambda m: f"```pycon\n{m[0].rstrip()}\n```\n", obj.docstring.value)
+            obj.docstring.value = SESSION.sub(
+                lambda m: f"```pycon\n{m[0].rstrip()}\n```\n", obj.docstring.value
+            )

@@ -10,8 +10,31 @@ GREEK = dict(
     rho="ρ", sigma="σ", tau="τ", phi="ϕ", psi="ψ",
 )  # fmt: skip
 OPERATORS = {
-    **dict(top="⊤", infty="∞", cdot="·", times="×", le="≤", ge="≥", ne="≠", odot="⊙", sum="∑", leftarrow="←", to="→"),
-    **dict(lvert="|", rvert="|", lVert="‖", rVert="‖", lfloor="⌊", rfloor="⌋", lceil="⌈", rceil="⌉", dots="…", ldots="…"),
+    **dict(
+        top="⊤",
+        infty="∞",
+        cdot="·",
+        times="×",
+        le="≤",
+        ge="≥",
+        ne="≠",
+        odot="⊙",
+        sum="∑",
+        leftarrow="←",
+        to="→",
+    ),
+    **dict(
+        lvert="|",
+        rvert="|",
+        lVert="‖",
+        rVert="‖",
+        lfloor="⌊",
+        rfloor="⌋",
+        lceil="⌈",
+        rceil="⌉",
+        dots="…",
+        ldots="…",
+    ),
     **{"in": "∈", "|": "‖", "{": "{", "}": "}", "_": "_", "%": "%"},
 }
 FUNCTIONS = ("max", "min", "exp", "log", "tanh", "sin", "cos")
@@ -120,7 +143,11 @@ class _Reader:
     def delimiter(self) -> str:
         token = self.take()
         name = token.removeprefix("\\")
-        return "" if token == "." else f'<mo fence="true" stretchy="true">{html.escape(OPERATORS.get(name, name))}</mo>'
+        return (
+            ""
+            if token == "."
+            else f'<mo fence="true" stretchy="true">{html.escape(OPERATORS.get(name, name))}</mo>'
+        )
 
     def table(self) -> str:
         kind = self.take()[1:-1]

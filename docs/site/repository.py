@@ -16,11 +16,17 @@ def on_files(files: Any, config: Any) -> Any:
     """Add a page `source/<path>.md` for every file that a page links to."""
     found = set()
     for page in files.documentation_pages():
-        found |= {path for _, target, _ in LINK.findall(page.content_string) if (path := _outside(page.src_uri, target))}
+        found |= {
+            path
+            for _, target, _ in LINK.findall(page.content_string)
+            if (path := _outside(page.src_uri, target))
+        }
     for path in sorted(found):
         text = (ROOT / path).read_text(encoding="utf-8")
         language = LANGUAGES.get(Path(path).suffix, "text")
-        content = f"---\nsearch:\n  exclude: true\nhide: [toc]\n---\n\n# {path}\n\n````{language}\n{text}````\n"
+        content = (
+            f"---\nsearch:\n  exclude: true\nhide: [toc]\n---\n\n# {path}\n\n````{language}\n{text}````\n"
+        )
         files.append(File.generated(config, f"source/{path}.md", content=content, inclusion=_unlisted()))
     return files
 

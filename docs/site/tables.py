@@ -66,12 +66,16 @@ def filled(text: str) -> str:
 
 def keras_classes() -> Iterator[str]:
     """Each class with its ops."""
-    yield from _head("class", "told", "Keras of TF 2", "Keras 3", "defaults of Keras 3's op", "inputs, states")
+    yield from _head(
+        "class", "told", "Keras of TF 2", "Keras 3", "defaults of Keras 3's op", "inputs, states"
+    )
     for name, told, kind in CLASSES:
         old, new = (find_op(f"{prefix}_{kind}_update") for prefix in ("keras", "keras3"))
         assert new is not None
         alike = "the same op" if new is old else _link(new)
-        yield _row(f"`{name}`", told and f"`{told}`", _link(old), alike, _defaults(new), sheet.inputs_text(new))
+        yield _row(
+            f"`{name}`", told and f"`{told}`", _link(old), alike, _defaults(new), sheet.inputs_text(new)
+        )
 
 
 def keras_generations() -> Iterator[str]:
@@ -124,7 +128,11 @@ def _differences(first: OpDef, second: OpDef) -> str:
     for line in found.lines:
         if line.verdict == "different":
             short = max(len(line.first), len(line.second)) <= LONGEST
-            parts.append(f"{_code(f'{line.name} = {line.first}')} → {_code(line.second)}" if short else f"`{line.name}`")
+            parts.append(
+                f"{_code(f'{line.name} = {line.first}')} → {_code(line.second)}"
+                if short
+                else f"`{line.name}`"
+            )
     return "<br>".join(parts) or "nothing"
 
 
