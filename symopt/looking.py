@@ -13,9 +13,11 @@ from .expr import Node
 if TYPE_CHECKING:
     import networkx
 
+    from .context import Context
     from .planned import Planned
     from .step import Step
     from .view.model import Level
+    from .view.text import Text
 
 
 class LookAtSymbol:
@@ -36,6 +38,30 @@ class LookAtSymbol:
 
         return plan_graph(self._outputs, shapes, type_dict, stype_dict, rows)
 
+    # ---- text
+
+    def tree(self, full: bool = False) -> Text:
+        """The graph as an indented tree: a node's inputs below it, each node once. Siblings alike are folded, and long
+        trees cut off, unless `full`."""
+        from .view.tree import tree
+
+        return tree(self._outputs, full)
+
+    def table(
+        self,
+        full: bool = False,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> Text:
+        """A row for each node: name, op, inputs, shape, dtype, storage, bytes, kernels, the line that built it. What
+        does not follow from the shapes given is ?. Rows alike are folded unless `full`."""
+        from .view.tables import node_table
+
+        return node_table(self._planned(shapes, type_dict, stype_dict, rows), full)
+
     # ---- graphs
 
     def to_networkx(
@@ -52,11 +78,40 @@ class LookAtSymbol:
 
         return to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level)
 
+    # ---- mathematics
+
+    def formula(self, *, simplified: bool = True) -> str:
+        """What the graph computes, as lines of mathematics; x' is the new value of x, x its value before the step.
+
+        Attributes are put in, and what they make neutral is left out; with simplified=False they are called by name.
+        Nodes alike are written once, short formulas where they are read.
+
+        >>> from symopt import sym
+        >>> print(sym.sgd_update(sym.var("w"), sym.var("g"), lr=0.1).formula())
+        w' = w - 0.1 · g
+        """
+        from .show.doors import write_symbol
+
+        return write_symbol(self._outputs, "text", simplified)
+
+    def latex(self, *, simplified: bool = True) -> str:
+        """`formula` in LaTeX: states and weights have subscripts t-1 before and t after the step."""
+        from .show.doors import write_symbol
+
+        return write_symbol(self._outputs, "latex", simplified)
+
+    def mathml(self, *, simplified: bool = True) -> str:
+        """`formula` in MathML, one element for a page of HTML."""
+        from .show.doors import write_symbol
+
+        return write_symbol(self._outputs, "mathml", simplified)
+
 
 class LookAtExecutor:
     """A base class of Executor."""
 
     _step: Step
+    _ctx: Context
 
     def _planned(self) -> Planned:
         from .planned import Planned
@@ -67,13 +122,18 @@ class LookAtExecutor:
 
     # ---- text
 
-    def summary(self) -> str:
+    def summary(self) -> Text:
         """Nodes, kernels, bytes moved in a step, buffers and scratch, as text."""
-        from . import report
+        from .view.tables import summary
 
-        step = self._step
-        text = report.summary(step.types.order, step.program, step.memory, len(step.strided))
-        return f"{text}\non {getattr(self, 'ctx', None)!r}"
+        return summary(self._planned(), len(self._step.strided), f"on {self._ctx!r}")
+
+    def table(self, full: bool = False) -> Text:
+        """A row for each node: name, op, inputs, shape, dtype, storage, bytes, kernels, the line that built it. Rows
+        alike are folded unless `full`."""
+        from .view.tables import node_table
+
+        return node_table(self._planned(), full)
 
     def source(self, form: Literal["text", "llvm", "asm", "cuda"] = "text") -> str:
         """The code of every kernel: readable text, LLVM IR, this processor's assembly, or CUDA C."""
@@ -88,3 +148,15 @@ class LookAtExecutor:
         from .view.networks import to_networkx
 
         return to_networkx(self._planned(), level)
+
+    # ---- mathematics
+
+    def formula(self, kernel: int | None = None, *, form: Literal["text", "latex", "mathml"] = "text") -> str:
+        """What a step computes, with the attributes set since: as Symbol.formula, but on matrices and complex numbers
+        as they are bound. `kernel`: instead, what launch `kernel` of the program computes, counted from 0, read off the
+        nodes that its code is made from, in that kernel's own names."""
+        from .show.doors import write_executor, write_kernel
+
+        if kernel is not None:
+            return write_kernel(self._planned().needed(), kernel, form)
+        return write_executor(self._planned(), getattr(self, "_changes", {}), form)

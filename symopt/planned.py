@@ -61,6 +61,11 @@ def plan_graph(
     types = infer(roots, sizes, dtypes, stype_dict, order=variables.order)
     if unknown(types):
         return Planned(roots, types, None, {})
+    open_ = [n.name for n in variables.inputs if types.dtype(n) is None and not types.is_host(n)]
+    if open_:  # float32, as simple_bind allocates them
+        types = infer(
+            roots, sizes, dtypes | dict.fromkeys(open_, "float32"), stype_dict, order=variables.order
+        )
     listed = {
         node.name: (rows or {}).get(node.name, (types.shape(node) or (0,))[0])
         for node in variables.inputs

@@ -21,7 +21,9 @@ _load __init__
 RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}
 # Methods of Symbol and Executor; imported when called. `looking` is nothing but such methods.
 DOORS = {("symbol", "executor"), ("symbol", "serial")}
-DOORS |= {("looking", name) for name in "planned step report show view cost values lint".split()}
+DOORS |= {
+    ("looking", name) for name in ["planned", "step", "report", "show", "view", "cost", "values", "lint"]
+}
 
 
 def imports(path: Path, package: tuple[str, ...]) -> Iterator[str]:

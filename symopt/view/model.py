@@ -20,9 +20,9 @@ Kind = Literal["variable", "state", "number", "op", "primitive", "kernel", "arra
 class Item:
     """A node of a shown graph.
 
-    `shape` (-1: not known), `dtype`, `stype` are of what it makes, None if unknown; `bytes` that value's size. `kernels`:
-    numbers of the View's kernels that compute it. `group`: the user's node that a primitive belongs to, else "".
-    `formula`: lines of mathematics. `attrs`: as text, hidden ones left out. `count`: how many alike this stands for.
+    `shape` (-1: not known), `dtype`, `stype` are of what it makes, None if unknown; `bytes` that value's size.
+    `kernels`: numbers of the View's kernels that compute it. `group`: the user's node that a primitive belongs to, else
+    "". `formula`: lines of mathematics. `attrs`: as text, without hidden ones. `count`: how many alike this stands for.
     """
 
     kind: Kind
