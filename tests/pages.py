@@ -7,7 +7,8 @@
     ... not run: REASON     neither run nor compared
     no mark, or another     no code: formulas, files, trees
 
-In what is shown, `...` stands for anything, and lines may be broken elsewhere. The blocks of a page share names and a folder.
+In what is shown, `...` stands for anything, and lines may be broken elsewhere. The blocks of a page share names
+and a folder.
 """
 
 import contextlib

@@ -142,7 +142,7 @@ def test_every_link_leads_somewhere(site: Path) -> None:
 
 
 def test_no_markdown_or_latex_is_left(site: Path) -> None:
-    left = re.compile(r"\$\$|\\[a-z]{3,}|```|\*\*[A-Za-z][^*]*\*\*|\]\(|^::: |\|---", re.M)
+    left = re.compile(r"\$\$|\\[a-z]{3,}|```|\*\*[A-Za-z][^*\n]*\*\*|\]\(|^::: |\|---", re.M)
     for path in pages(site):
         found = left.search("".join(page(path).text))
         assert found is None, f"{name_of(path, site)}: {found}"

@@ -8,7 +8,8 @@ from mkdocs.exceptions import PluginError
 
 # Code first: dollars in it are none of ours.
 PIECES = re.compile(
-    r"(?P<code>^ *(?P<ticks>```+)(?s:.*?)^ *(?P=ticks) *$|`[^`\n]+`)|^\$\$\n(?P<block>(?s:.*?))\n\$\$$|\$(?P<line>[^$\n]+)\$",
+    r"(?P<code>^ *(?P<ticks>```+)(?s:.*?)^ *(?P=ticks) *$|`[^`\n]+`)"
+    r"|^\$\$\n(?P<block>(?s:.*?))\n\$\$$|\$(?P<line>[^$\n]+)\$",
     re.M,
 )
 

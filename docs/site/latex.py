@@ -5,38 +5,20 @@ import re
 from collections.abc import Iterator
 
 TOKEN = re.compile(r"\\[A-Za-z]+|\\.|\d+(?:\.\d+)?|\S", re.S)
-GREEK = dict(
-    alpha="α", beta="β", gamma="γ", delta="δ", epsilon="ϵ", zeta="ζ", eta="η", theta="θ", kappa="κ", **{"lambda": "λ"}, mu="μ", nu="ν",
-    rho="ρ", sigma="σ", tau="τ", phi="ϕ", psi="ψ",
-)  # fmt: skip
-OPERATORS = {
-    **dict(
-        top="⊤",
-        infty="∞",
-        cdot="·",
-        times="×",
-        le="≤",
-        ge="≥",
-        ne="≠",
-        odot="⊙",
-        sum="∑",
-        leftarrow="←",
-        to="→",
-    ),
-    **dict(
-        lvert="|",
-        rvert="|",
-        lVert="‖",
-        rVert="‖",
-        lfloor="⌊",
-        rfloor="⌋",
-        lceil="⌈",
-        rceil="⌉",
-        dots="…",
-        ldots="…",
-    ),
-    **{"in": "∈", "|": "‖", "{": "{", "}": "}", "_": "_", "%": "%"},
-}
+
+
+def _table(names: str, signs: str) -> dict[str, str]:
+    return dict(zip(names.split(), signs, strict=True))
+
+
+GREEK = _table(
+    "alpha beta gamma delta epsilon zeta eta theta kappa lambda mu nu rho sigma tau phi psi",
+    "αβγδϵζηθκλμνρστϕψ",
+)
+OPERATORS = _table("cdot le ge ne odot sum in leftarrow to infty dots ldots", "·≤≥≠⊙∑∈←→∞……")
+OPERATORS |= _table("lvert rvert lVert rVert lfloor rfloor lceil rceil top", "||‖‖⌊⌋⌈⌉\N{DOWN TACK}")
+OPERATORS |= _table("| { } _ %", "‖{}_%")
+PLAIN = {"-": "\N{MINUS SIGN}", "'": "\N{PRIME}"}
 FUNCTIONS = ("max", "min", "exp", "log", "tanh", "sin", "cos")
 SPACES = {"thinspace": "0.17em", ",": "0.17em", ";": "0.28em", " ": "0.25em", "quad": "1em", "qquad": "2em"}
 ACCENTS = {"tilde": "~", "hat": "^", "bar": "¯"}
@@ -110,7 +92,7 @@ class _Reader:
             return f"<mn>{token}</mn>"
         if token.isalpha():
             return f"<mi>{token}</mi>"
-        return _operator("−" if token == "-" else "′" if token == "'" else token)
+        return _operator(PLAIN.get(token, token))
 
     def command(self, name: str) -> str:
         if name in GREEK:
