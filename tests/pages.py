@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r"^(?P<ticks>```+)(?P<info>.*)\n(?P<text>(?s:.*?))^(?P=ticks)[ ]*$", re.M)
 SAID = re.compile(r"print\(.*\)  # -> (.*)$", re.M)
 NOT_RUN = re.compile(r"not run: (?=.*\w)")
+COMMAND = "import sys; from symopt.cli.main import main; sys.exit(main())"
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 RUN = {"python", "console", "output"}
 SHOWN = {"", "dot", "html", "json", "latex", "llvm", "text", "toml", "xml"}
@@ -114,7 +115,7 @@ def _environment(where: Path) -> dict[str, str]:
     """That of a shell in which this checkout is installed: `symopt` and `python` are found, and draw no colours."""
     programs = where / ".programs"
     programs.mkdir(exist_ok=True)
-    for name, arguments in (("symopt", "-m symopt.cli "), ("python", "")):
+    for name, arguments in (("symopt", f"-c '{COMMAND}' "), ("python", "")):
         script = programs / name
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments}"$@"\n')
         script.chmod(0o755)
