@@ -25,5 +25,5 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def _titled(match: re.Match[str]) -> str:
-    title = "needs a GPU" if match[4] == "gpu" else match[4]
+    title = "needs a GPU" if match[4] == "gpu" else match[4].removeprefix("not run: ")
     return f'{match[1]}{match[2]}{match[3]} title="{title.replace(chr(34), chr(39))}"'

@@ -66,16 +66,13 @@ def filled(text: str) -> str:
 
 def keras_classes() -> Iterator[str]:
     """Each class with its ops."""
-    yield from _head(
-        "class", "told", "Keras of TF 2", "Keras 3", "defaults of Keras 3's op", "inputs, states"
-    )
+    yield from _head("class", "Keras of TF 2", "Keras 3", "defaults of Keras 3", "states")
     for name, told, kind in CLASSES:
         old, new = (find_op(f"{prefix}_{kind}_update") for prefix in ("keras", "keras3"))
         assert new is not None
         alike = "the same op" if new is old else _link(new)
-        yield _row(
-            f"`{name}`", told and f"`{told}`", _link(old), alike, _defaults(new), sheet.inputs_text(new)
-        )
+        states = ", ".join(f"`{state}`" for state in new.states)
+        yield _row(f"`{name}`" + (f", {told}" if told else ""), _link(old), alike, _defaults(new), states)
 
 
 def keras_generations() -> Iterator[str]:
@@ -147,8 +144,8 @@ def _code(text: str) -> str:
 
 
 def _defaults(op: OpDef) -> str:
-    shown = ((a.name, sheet.shown(a)) for a in sheet.own_attributes(op))
-    return ", ".join(f"{name} {value}" for name, value in shown).replace("_", r"\_")
+    found = {a.name: sheet.shown(a) for a in sheet.own_attributes(op) if a.name != "lazy_update"}
+    return ", ".join(f"`{name}` {value}" for name, value in found.items() if value != "required")
 
 
 def _link(op: OpDef | None) -> str:
