@@ -5,7 +5,8 @@ Those modules lie above, and are imported when called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal
 
 from .expr import Node
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import networkx
 
     from .context import Context
+    from .lint import Finding
     from .planned import Planned
     from .step import Step
     from .view.model import Level
@@ -62,6 +64,20 @@ class LookAtSymbol:
 
         return node_table(self._planned(shapes, type_dict, stype_dict, rows), full)
 
+    def explain(
+        self,
+        *nodes: str,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> Text:
+        """The graph after each pass, for variables of these shapes. Of one node, by name: what it becomes; of two: why
+        they run in one kernel, or do not."""
+        from .view.explain import explain
+
+        return explain(self._planned(shapes, type_dict, stype_dict, rows), *nodes)
+
     # ---- graphs
 
     def to_networkx(
@@ -106,6 +122,57 @@ class LookAtSymbol:
 
         return write_symbol(self._outputs, "mathml", simplified)
 
+    def to_dot(
+        self,
+        level: Level = "symbol",
+        full: bool = False,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> str:
+        """The graph in the language of Graphviz; see view.dot. Levels below "symbol" need shapes."""
+        from .view.dot import to_dot
+        from .view.levels import view_of
+
+        return to_dot(view_of(self._planned(shapes, type_dict, stype_dict, rows), level), full)
+
+    def to_graphml(
+        self,
+        path: str | PathLike[str],
+        level: Level = "symbol",
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> None:
+        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
+        from .view.networks import to_networkx, write_graphml
+
+        write_graphml(to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level), path)
+
+    # ---- warnings
+
+    def lint(
+        self,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        select: Collection[str] | str | None = None,
+        ignore: Collection[str] | str = (),
+        **shapes: Any,
+    ) -> list[Finding]:
+        """What is legal in this graph and usually wrong; see docs/lint. Shapes, dtypes, storage and how many rows a
+        gradient lists let more rules decide; none is needed. `select`, `ignore`: codes, or what they begin with."""
+        from .lint import lint
+        from .planned import plan_graph
+
+        planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
+        return lint(planned, select=select, ignore=ignore)
+
 
 class LookAtExecutor:
     """A base class of Executor."""
@@ -135,6 +202,20 @@ class LookAtExecutor:
 
         return node_table(self._planned(), full)
 
+    def explain(self, *nodes: str) -> Text:
+        """The graph after each pass. Of one node, by name: what it becomes; of two: why they run in one kernel, or do
+        not.
+
+        >>> from symopt import sym
+        >>> w, g = sym.var("w"), sym.var("g")
+        >>> step = sym.sgd_update(w, g / sym.norm(g, name="size"), lr=0.1, name="step", out=w)
+        >>> print(step.simple_bind(w=(40, 8)).explain("size", "step"))  # doctest: +ELLIPSIS
+        size and step do not run as one kernel: ...
+        """
+        from .view.explain import explain
+
+        return explain(self._planned(), *nodes)
+
     def source(self, form: Literal["text", "llvm", "asm", "cuda"] = "text") -> str:
         """The code of every kernel: readable text, LLVM IR, this processor's assembly, or CUDA C."""
         from . import report
@@ -160,3 +241,26 @@ class LookAtExecutor:
         if kernel is not None:
             return write_kernel(self._planned().needed(), kernel, form)
         return write_executor(self._planned(), getattr(self, "_changes", {}), form)
+
+    def to_dot(self, level: Level = "symbol", full: bool = False) -> str:
+        """The graph in the language of Graphviz, kernels as clusters; see view.dot."""
+        from .view.dot import to_dot
+        from .view.levels import view_of
+
+        return to_dot(view_of(self._planned(), level), full)
+
+    def to_graphml(self, path: str | PathLike[str], level: Level = "symbol") -> None:
+        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
+        from .view.networks import to_networkx, write_graphml
+
+        write_graphml(to_networkx(self._planned(), level), path)
+
+    # ---- warnings
+
+    def lint(
+        self, *, select: Collection[str] | str | None = None, ignore: Collection[str] | str = ()
+    ) -> list[Finding]:
+        """As Symbol.lint, with the dtypes, listed rows, attributes and step counts that there are now."""
+        from .lint import lint
+
+        return lint(self._planned(), self._step.memory, select=select, ignore=ignore)

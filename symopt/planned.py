@@ -18,7 +18,7 @@ from .passes.ir import LISTED, Instance, Kernel, Program, Shape
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """`program` is None where some shape is not known. `listed`: how many rows each row_sparse variable holds."""
+    """`program` is None where some shape is not known, or where it was not asked for. `listed`: how many rows each row_sparse variable holds."""
 
     roots: Sequence[Node]
     types: Types
@@ -50,9 +50,11 @@ def plan_graph(
     type_dict: Mapping[str, Any] | None = None,
     stype_dict: Mapping[str, str] | None = None,
     rows: Mapping[str, int] | None = None,
+    *,
+    program: bool = True,
 ) -> Planned:
     """Plan a graph for variables of these shapes, without arrays. `rows`: how many rows a row_sparse variable lists, in
-    place of all it has."""
+    place of all it has. `program=False`: only what is inferred, in a small part of the time."""
     variables = list_variables(roots)
     known = [node.name for node in variables.inputs]
     check_known("shapes", (*shapes, *(type_dict or {}), *(stype_dict or {}), *(rows or {})), known)
@@ -71,7 +73,7 @@ def plan_graph(
         for node in variables.inputs
         if types.stype(node) == "row_sparse"
     }
-    return Planned(roots, types, compile_graph(roots, types), listed)
+    return Planned(roots, types, compile_graph(roots, types) if program else None, listed)
 
 
 def unknown(types: Types) -> list[str]:
