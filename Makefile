@@ -1,11 +1,11 @@
-# make demo | test | test-cuda | torch | gpu | check | docs | site | bench | bench-gpu | conformance | clean.
+# make demo | test | test-cuda | torch | gpu | check | docs | pictures | site | bench | bench-gpu | conformance | clean.
 # PYTHON is the interpreter that .venv is made with (3.11 or newer).
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-cuda torch gpu check docs site bench bench-gpu conformance clean
+.PHONY: demo test test-cuda torch gpu check docs pictures site bench bench-gpu conformance clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/digits.py
@@ -41,6 +41,10 @@ check: .venv/.dev
 docs: .venv/.dev
 	$(BIN)/python -m symopt.rules docs/ops
 	$(BIN)/python docs/site/tables.py
+
+# What the pages show; needs Graphviz.
+pictures: .venv/.dev
+	$(BIN)/python docs/pictures.py
 
 # The documentation as pages, into build/site, and what must hold of them. No network is used.
 site: .venv/.docs
