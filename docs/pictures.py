@@ -7,15 +7,20 @@ what it was made from, and a test fails if the graph is now drawn otherwise.
 import hashlib
 import re
 import shutil
+import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import symopt as so
 from symopt import sym
 from symopt.executor import Executor
+from symopt.view.model import LEVELS
 
 FOLDER = Path(__file__).parent / "pictures"
+PHOTOGRAPH = "page.png"
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 MADE_FROM = "<!-- made from {} by docs/pictures.py -->\n"
 
 
@@ -61,9 +66,29 @@ def without_lines(dot: str) -> str:
     return re.sub(r"pictures\.py:\d+", "pictures.py", dot)
 
 
+def page() -> str:
+    """The example as a page of HTML."""
+    from symopt.view.levels import view_of
+    from symopt.view.page import page
+
+    with so.NameManager():
+        planned = clipped()._planned()
+    return page([view_of(planned, level) for level in LEVELS], "One graph, looked at")
+
+
+def photograph(html: str, picture: Path) -> None:
+    """A picture of a page of HTML, as Chromium shows it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "page.html"
+        path.write_text(html, encoding="utf-8")
+        options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1280,800")
+        command = [CHROMIUM or "", *options, "--virtual-time-budget=10000", f"--screenshot={picture}", path.as_uri()]
+        subprocess.run(command, check=True, capture_output=True, timeout=120)
+
+
 def names() -> set[str]:
     """Files that this makes."""
-    return set(DRAWINGS)
+    return {*DRAWINGS, PHOTOGRAPH}
 
 
 def stamp(dot: str) -> str:
@@ -83,6 +108,10 @@ def main() -> None:
         with (FOLDER / name).open("a", encoding="utf-8") as file:
             file.write(stamp(dot))
         print(FOLDER / name)
+    if CHROMIUM is None:
+        sys.exit(f"{PHOTOGRAPH} needs Chromium, and stays as it is")
+    photograph(page(), FOLDER / PHOTOGRAPH)
+    print(FOLDER / PHOTOGRAPH)
 
 
 if __name__ == "__main__":
