@@ -23,7 +23,7 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
         try:
             if match["block"]:
                 return f'<div class="formula">{mathml(match["block"], display=True)}</div>'
-            return mathml(match["line"])
+            return f"<span>{mathml(match['line'])}</span>"  # Markdown would end the paragraph before a line with math
         except LatexError as error:
             raise PluginError(f"{page.file.src_uri}: {error}") from None
 
