@@ -81,8 +81,20 @@ def photograph(html: str, picture: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "page.html"
         path.write_text(html, encoding="utf-8")
-        options = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1280,800")
-        command = [CHROMIUM or "", *options, "--virtual-time-budget=10000", f"--screenshot={picture}", path.as_uri()]
+        options = (
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--window-size=1280,800",
+        )
+        command = [
+            CHROMIUM or "",
+            *options,
+            "--virtual-time-budget=10000",
+            f"--screenshot={picture}",
+            path.as_uri(),
+        ]
         subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 

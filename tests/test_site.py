@@ -155,7 +155,9 @@ def test_formulas_are_mathematics(site: Path) -> None:
             written = page(site / "ops" / f"{source.stem}.html").counts
             assert written["math"] == source.read_text().count("\n$$\n\\begin") > 0
             assert written["mtable"] >= written["math"] and written["merror"] == 0
-    assert not [path for path in pages(site) if re.search(r"</p>\s*<math", path.read_text())]  # within a sentence
+    assert not [
+        path for path in pages(site) if re.search(r"</p>\s*<math", path.read_text())
+    ]  # within a sentence
 
 
 def public_names() -> Iterator[str]:
