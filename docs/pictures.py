@@ -1,7 +1,7 @@
 """The pictures in the pages, of real graphs: `make pictures`. Needs Graphviz, and Chromium for pages of HTML.
 
-The pages show the copies in docs/pictures/, so that they can be read and built without either. A drawing says at its end
-what it was made from, and a test fails if the graph is now drawn otherwise.
+The pages show the copies in docs/pictures/, so that they can be read and built without either. A drawing says at its
+end what it was made from, and a test fails if the graph is now drawn otherwise.
 """
 
 import hashlib
