@@ -6,28 +6,27 @@ Those modules lie above, and are imported when called.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from os import PathLike
-from dataclasses import replace
-from .context import Context
-from threading import RLock
 from contextlib import AbstractContextManager
-from typing import Any, Literal, TYPE_CHECKING, cast
+from dataclasses import replace
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from .context import Context
 from .expr import Node
 
 if TYPE_CHECKING:
-    from .values.element import ElementExplanation
-    from .executor import Executor
-    from .nonfinite import FiniteReport
-    from .cost.profile import Profile
-    from .cost.model import Cost
-    from .cost.bandwidth import Calibration
     import networkx
 
     from .context import Context
+    from .cost.bandwidth import Calibration
+    from .cost.model import Cost
+    from .cost.profile import Profile
+    from .executor import Executor
     from .lint import Finding
+    from .nonfinite import FiniteReport
     from .planned import Planned
     from .step import Step
+    from .values.element import ElementExplanation
     from .view.model import Level
     from .view.text import Text
 

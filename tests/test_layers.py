@@ -22,7 +22,19 @@ RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in g
 # Methods of Symbol and Executor; imported when called. `looking` is nothing but such methods.
 DOORS = {("symbol", "executor"), ("symbol", "serial")}
 DOORS |= {
-    ("looking", name) for name in "planned nonfinite step backends report show view cost values lint".split()
+    ("looking", name)
+    for name in [
+        "planned",
+        "nonfinite",
+        "step",
+        "backends",
+        "report",
+        "show",
+        "view",
+        "cost",
+        "values",
+        "lint",
+    ]
 }
 
 
