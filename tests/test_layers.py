@@ -15,7 +15,7 @@ facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose looking | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |
 places cupyarrays emulatedarrays | finite segments | sparse | bound | binding rebuild |
 backends | nonfinite report step planned | namedarrays | executor | nd | show | rules |
-view | cost | values | lint | cli |
+view | cost | values | lint | cli | __main__ |
 _load __init__
 """
 RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}
