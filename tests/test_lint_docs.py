@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_docs import run_blocks
+from pages import ROOT, run_blocks
 
 from symopt.lint import RULES, Finding, Rule
 from symopt.symbol import Symbol
 
-ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "lint"
 OVERVIEW = ROOT / "docs" / "inspection" / "lint.md"
 INDEX = FOLDER / "index.md"
@@ -29,7 +28,7 @@ def test_a_rule_has_a_page_that_runs(rule: Rule, tmp_path: Path) -> None:
     assert text.startswith(f"# {rule.code}: {rule.reason}\n\n{rule.severity}\n")
     assert [line for line in text.splitlines() if line.startswith("##")] == list(HEADINGS)
     assert f"# -> ['{rule.code}']" in text and "# -> []" in text
-    run_blocks(page, tmp_path, lambda gpu, block: not gpu)
+    run_blocks(page, tmp_path, lambda block: block.mark != "gpu")
 
 
 def test_the_index_lists_every_rule(request: pytest.FixtureRequest) -> None:
@@ -44,7 +43,7 @@ def test_the_index_lists_every_rule(request: pytest.FixtureRequest) -> None:
 
 
 def test_the_overview_runs(tmp_path: Path) -> None:
-    run_blocks(OVERVIEW, tmp_path, lambda gpu, block: not gpu)
+    run_blocks(OVERVIEW, tmp_path, lambda block: block.mark != "gpu")
 
 
 class Stop(Exception):
@@ -85,7 +84,7 @@ def test_graphs_of_the_documentation_are_clean(
     page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with linted(monkeypatch) as found, contextlib.redirect_stdout(io.StringIO()):
-        run_blocks(page, tmp_path, lambda gpu, block: not gpu)
+        run_blocks(page, tmp_path, lambda block: block.mark != "gpu")
     assert not found, "\n".join(map(str, found))
 
 

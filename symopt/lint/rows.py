@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from ..backends.launch import bytes_moved
 from ..dtypes import ITEMSIZE
 from ..expr import Extent, Node
 from ..forms import op_of
+from ..passes.traffic import Listed, bytes_moved
 from ..planned import Planned, plan_graph
 from ..shapes import reach
 from .decay import decays, leaves, moves_at_rest
@@ -28,7 +29,7 @@ def reads_every_row(case: Case) -> Iterator[Hit]:
         shapes = tuple(case.graph.types.shape(x) for x in unit.inputs.values())
         dtypes = tuple(case.graph.dtype(x) for x in unit.inputs.values())
         listed = _listed(case, unit.inputs[grad])
-        if not listed or any(s is None or -1 in s for s in shapes):
+        if not listed.distinct or any(s is None or -1 in s for s in shapes):
             continue
         key = (id(unit.facts), shapes, dtypes, listed)
         if key not in told:
@@ -36,9 +37,9 @@ def reads_every_row(case: Case) -> Iterator[Hit]:
         whole, some = told[key]
         n_rows = shapes[0][0] if shapes[0] else 1
         if whole >= HUGE and whole >= TIMES * some:
-            text = f"the gradient lists {listed:,} of {n_rows:,} rows, and the step moves {whole / some:,.0f} times "
-            text += f"the bytes that those need ({_size(whole)}, not {_size(some)})"
-            yield at(unit, text, ratio=whole / some, bytes=whole, bytes_lazy=some, rows=listed)
+            text = f"the gradient lists {listed.distinct:,} of {n_rows:,} rows, and the step moves "
+            text += f"{whole / some:,.0f} times the bytes that those need ({_size(whole)}, not {_size(some)})"
+            yield at(unit, text, ratio=whole / some, bytes=whole, bytes_lazy=some, rows=listed.distinct)
 
 
 def _sparse(case: Case, unit: Unit) -> str | None:
@@ -52,12 +53,14 @@ def _could_be_lazy(facts: Facts) -> bool:
     return not facts.op.standard and reach(facts.op, facts.settings) != Extent.TENSOR
 
 
-def _listed(case: Case, grad: Node) -> int:
-    """How many rows a gradient lists; 0 if that is not known."""
-    return max(case.graph.planned.listed.get(grad.name, 0), 0)
+def _listed(case: Case, grad: Node) -> Listed:
+    """Which rows a gradient lists; none if that is not known."""
+    planned = case.graph.planned
+    count = max(planned.listed.get(grad.name, 0), 0)
+    return planned.gradients.get(grad.name) or Listed(count, count)
 
 
-def _traffic(case: Case, unit: Unit, grad: str, listed: int, lazy: bool) -> int:
+def _traffic(case: Case, unit: Unit, grad: str, listed: Listed, lazy: bool) -> int:
     """Bytes that a step of this op alone moves, in place, lazily or not."""
     op, types = unit.facts.op, case.graph.types
     variables = {name: Node("null", name=name) for name in unit.inputs}
@@ -70,17 +73,17 @@ def _traffic(case: Case, unit: Unit, grad: str, listed: int, lazy: bool) -> int:
     planned = plan_graph(
         [node],
         {name: types.shape(x) for name, x in unit.inputs.items()},
-        {name: types.dtype(x) for name, x in unit.inputs.items()},
+        {name: dtype for name, x in unit.inputs.items() if (dtype := types.dtype(x))},
         {grad: "row_sparse"},
-        {grad: listed},
+        {grad: listed.entries},
     )
-    return traffic(planned)
+    return traffic(replace(planned, gradients={grad: listed}))
 
 
 def traffic(planned: Planned) -> int:
     """Bytes that a step moves."""
     return sum(
-        bytes_moved(launch.kernel, i.domain, planned.rows_listed(launch.kernel, i))
+        bytes_moved(launch.kernel, i.domain, planned.rows_of(launch.kernel, i))
         for launch in planned.needed().launches
         for i in launch.instances
     )
@@ -138,10 +141,10 @@ def made_dense(case: Case) -> Iterator[Hit]:
         for x in node.inputs:
             if id(x) in told or case.graph.types.stype(x) != "row_sparse" or not _spreads(node):
                 continue
-            shape, listed = case.graph.types.shape(x), _listed(case, x)
+            shape, listed = case.graph.types.shape(x), _listed(case, x).distinct
             if not shape or -1 in shape or not listed:
                 continue
-            size = ITEMSIZE.get(case.graph.dtype(x), 4)
+            size = ITEMSIZE[case.graph.dtype(x) or "float32"]
             for n in shape:
                 size *= n
             if size >= HUGE and shape[0] >= TIMES * listed:

@@ -24,8 +24,10 @@ def result_lost(case: Case) -> Iterator[Hit]:
             and key not in case.graph.heads
         ):
             states = ", ".join(unit.facts.states)
-            text = f"the new {unit.facts.op.gives} is not stored, not read and no output, while the op advances {states}"
-            yield at(unit, text)
+            text = (
+                f"the new {unit.facts.op.gives} is not stored, not read and no output, while the op advances "
+            )
+            yield at(unit, text + states)
 
 
 def _out(unit: Unit) -> Node | None:
@@ -44,8 +46,8 @@ def states_not_skipped(case: Case) -> Iterator[Hit]:
                 continue
             loose = [s for s in unit.facts.states if not _is_stored_elsewhere(case, unit, s)]
             if loose:
-                text = f"the new weight is kept or dropped on a condition, and the op advances {', '.join(loose)} all the same"
-                yield at(unit, text, states=tuple(loose))
+                text = "the new weight is kept or dropped on a condition, and the op advances "
+                yield at(unit, f"{text}{', '.join(loose)} all the same", states=tuple(loose))
                 break
 
 
