@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from symopt.dtypes import FLOATS
 from symopt.errors import UnknownArgumentError
 from symopt.forms import get_op
 from symopt.lint import RULES, Finding
+from symopt.lint.probe import Probe
 from symopt.lint.rows import traffic
 from symopt.opdef import OpDef, all_ops
 from symopt.planned import plan_graph
@@ -237,3 +239,27 @@ def test_random_graphs_are_read(seed: int) -> None:
     step = drawing.symbol()
     known = step.bind(args=drawing.bound, aux_states=drawing.bound, engine="reference").lint()
     assert set(codes(step.lint())) <= set(codes(known))
+
+
+def test_a_formula_is_asked_once_for_nodes_that_are_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many there are; and hardly more often where each has a rate of its own."""
+    asked: list[Probe] = []
+    ask = Probe.__call__
+
+    def counting(self: Probe, at: Mapping[str, Any]) -> dict[str, Any]:
+        asked.append(self)
+        return ask(self, at)
+
+    monkeypatch.setattr(Probe, "__call__", counting)
+
+    def count(n: int, rates: bool) -> int:
+        weights = [sym.var(f"w{k}") for k in range(n)]
+        step = sym.Group([sym.adam_update(w, sym.var(f"g{k}"), lr=0.1 + 1e-4 * k * rates, out=w)
+                          for k, w in enumerate(weights)])  # fmt: skip
+        asked.clear()
+        assert not step.lint()
+        return len(asked)
+
+    once = count(1, False)
+    assert 0 < once == count(300, False)
+    assert count(300, True) == once

@@ -12,7 +12,7 @@ from ..show.terms import in_order
 from .decay import kept, leaves
 from .numbers import RATE
 from .rule import Case, Hit, at
-from .unit import Facts, Unit, attributes_of
+from .unit import LATE, Facts, Unit, attributes_of
 
 BITS = {"float16": 11, "bfloat16": 8}  # of the significand, the hidden one included
 SMALLEST = {
@@ -22,7 +22,7 @@ SMALLEST = {
     "float64": 2.0**-1022,
 }  # normal numbers
 ORDINARY = 2.0**-7  # a weight that a step should be able to change
-STEPS = 300  # with the same gradient, until the length of a step has settled
+STEPS = 40  # with the same gradient: by then the length of a step has settled, if it ever does
 
 
 def epsilon_underflows(case: Case) -> Iterator[Hit]:
@@ -164,20 +164,26 @@ def _length_of_step(facts: Facts) -> float | None:
 
 
 def _length_per_rate(facts: Facts, turn: int) -> float | None:
-    """The length of a step, by the rate: if it is in proportion to it, and the same for all sizes of gradients."""
+    """The length of a step, by the rate: if it is in proportion to that, the same for all gradients, and settles.
+
+    States that forget are put where they would be in the end, the others go on step by step.
+    """
     sizes, rates = np.array([1e-2, 1.0, 1e-2, 1.0]), np.array([1e-3, 1e-3, 2e-3, 2e-3])
     steps = [n for n, a in facts.op.attrs.items() if a.kind == "integer" and n not in facts.numbers]
+    forgotten = {name: 1 - (kept(facts, name) or 0.0) for name in facts.states}
     now = {name: np.zeros(4) for name in facts.states}
-    grads = dict.fromkeys(facts.grads, sizes)
-    length = np.zeros(4)
-    for step in range(1, STEPS + 1):
-        change = {RATE: rates, **dict.fromkeys(steps, float(step))}
-        found = facts.at(change, turn, **now, **grads, **{facts.weight: np.full(4, ORDINARY)})
+    fixed = {**dict.fromkeys(facts.grads, sizes), facts.weight: np.full(4, ORDINARY)}
+    before = length = np.zeros(4)
+    for _ in range(STEPS):
+        found = facts.at({RATE: rates, **dict.fromkeys(steps, LATE * LATE)}, turn, **fixed, **now)
         if found is None or not all(np.isfinite(x).all() for x in found.values()):
             return None
-        length = np.abs(np.broadcast_to(found["output"], 4) - ORDINARY) / rates
-        now = {name: found[name] for name in facts.states}
-    return float(length[1]) if np.allclose(length, length[1], rtol=0.02) else None
+        before, length = length, np.abs(np.broadcast_to(found["output"], 4) - ORDINARY) / rates
+        now = {
+            n: now[n] + (found[n] - now[n]) / (share if share > 0 else 1) for n, share in forgotten.items()
+        }
+    settled = np.allclose(before, length, rtol=1e-3) and np.allclose(length, length[1], rtol=0.02)
+    return float(length[1]) if settled else None
 
 
 def constant_seed(case: Case) -> Iterator[Hit]:
