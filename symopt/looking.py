@@ -156,10 +156,13 @@ class LookAtSymbol:
         rows: Mapping[str, int] | None = None,
         **shapes: Any,
     ) -> None:
-        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
-        from .view.networks import to_networkx, write_graphml
+        """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
+        from .view.files import write_whole
+        from .view.graphml import graphml
+        from .view.levels import view_of
 
-        write_graphml(to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level), path)
+        view = view_of(self._planned(shapes, type_dict, stype_dict, rows), level, each=True)
+        write_whole(path, graphml(view).encode())
 
     # ---- drawings
 
@@ -311,10 +314,12 @@ class LookAtExecutor:
         return to_dot(view_of(self._planned(), level), full)
 
     def to_graphml(self, path: str | PathLike[str], level: Level = "symbol") -> None:
-        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
-        from .view.networks import to_networkx, write_graphml
+        """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
+        from .view.files import write_whole
+        from .view.graphml import graphml
+        from .view.levels import view_of
 
-        write_graphml(to_networkx(self._planned(), level), path)
+        write_whole(path, graphml(view_of(self._planned(), level, each=True)).encode())
 
     # ---- drawings
 
