@@ -206,11 +206,9 @@ class LookAtSymbol:
     ) -> list[Finding]:
         """What is legal in this graph and usually wrong; see docs/lint. Shapes, dtypes, storage and how many rows a
         gradient lists let more rules decide; none is needed. `select`, `ignore`: codes, or what they begin with."""
-        from .lint import lint
-        from .planned import plan_graph
+        from .lint.run import lint_symbol
 
-        planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
-        return lint(planned, select=select, ignore=ignore)
+        return lint_symbol(self._outputs, shapes, type_dict, stype_dict, rows, select, ignore)
 
     # ---- cost
 
