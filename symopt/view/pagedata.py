@@ -55,8 +55,14 @@ class Tables:
         """A line of source: file, number, and what it says if the file can be read."""
         if where is None:
             return NONE
-        quote = linecache.getline(where.file, where.line).strip()
-        return self.places.add(where, [self.text(where.file), where.line, self.text(quote)])
+        return self.places.add(where, [self.text(where.file), where.line, self.text(_quoted(where))])
+
+
+def _quoted(where: Where) -> str:
+    try:
+        return linecache.getline(where.file, where.line).strip()
+    except ValueError:  # no file can have such a name
+        return ""
 
 
 def encode(views: Sequence[View], title: str) -> dict[str, Any]:
