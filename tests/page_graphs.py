@@ -9,7 +9,7 @@ from symopt.view.model import Item, KernelItem, Link, View
 
 HOSTILE = (
     "</script><img src=x onerror=window.pwned=1>",
-    "<img src=x onerror=\"window.pwned=2\"><b>bold</b>",
+    '<img src=x onerror="window.pwned=2"><b>bold</b>',
     "'\"`${window.pwned=3}`\\",
     "]]><!--<script>window.pwned=4</script>",
     "\u202eevil\u2066\u200f mirrored",

@@ -131,7 +131,18 @@ def test_without_a_mouse(see: See, graph: tuple[View, ...]) -> None:
     assert "variable, w, 128×64" in seen["steps"][4][3]
     assert seen["outline"] == "solid"
     assert (seen["level"], seen["dialog"], seen["theme"]) == ("primitive", True, "dark")
-    wanted = ["search", "stacks", "boxes", "expand", "collapse", "listed", "theme", "help", "nodes", "drawing"]
+    wanted = [
+        "search",
+        "stacks",
+        "boxes",
+        "expand",
+        "collapse",
+        "listed",
+        "theme",
+        "help",
+        "nodes",
+        "drawing",
+    ]
     assert [x for x in seen["order"] if x in wanted] == wanted
     assert seen["second"].startswith("lr") and seen["last"] == "panel"
 

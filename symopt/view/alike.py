@@ -109,7 +109,8 @@ def _shared(runs: Sequence[int], reads: Neighbours, feeds: Neighbours) -> list[b
     for run in runs:
         length[run] = length.get(run, 0) + 1
     return [
-        length[run] > 1 or any(len({j for j, _ in linked[run]}) > FEW for linked in (reads, feeds)) for run in runs
+        length[run] > 1 or any(len({j for j, _ in linked[run]}) > FEW for linked in (reads, feeds))
+        for run in runs
     ]
 
 

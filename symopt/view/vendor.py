@@ -21,7 +21,17 @@ from .files import write_whole
 ASSETS = Path(__file__).parent / "assets"
 LIST = ASSETS / "VENDORED.toml"
 HEAD = "# Libraries of others that every page holds. Written by: python -m symopt.view.vendor\n"
-KEYS = ("package", "version", "spdx", "copyright", "from", "sha256", "licence", "licence_from", "licence_sha256")
+KEYS = (
+    "package",
+    "version",
+    "spdx",
+    "copyright",
+    "from",
+    "sha256",
+    "licence",
+    "licence_from",
+    "licence_sha256",
+)
 
 
 def vendored() -> dict[str, dict[str, str]]:
