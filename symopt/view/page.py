@@ -26,8 +26,8 @@ from .pagetable import plain_table, shown
 
 LIBRARIES = ("cytoscape.min.js", "dagre.min.js")
 SCRIPTS = (
-    "data.js", "fold.js", "arrange.js", "look.js", "edges.js", "drawing.js", "parts.js", "panel.js", "code.js", "list.js",
-    "keys.js", "main.js",
+    "data.js", "fold.js", "arrange.js", "look.js", "edges.js", "drawing.js", "parts.js", "panel.js", "code.js",
+    "list.js", "keys.js", "main.js",
 )  # fmt: skip
 STYLES = ("colours.css", "layout.css", "panel.css", "print.css")
 
