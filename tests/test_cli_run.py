@@ -171,8 +171,8 @@ class Evil:
 
 
 REFUSED: dict[str, tuple[Arrays, str]] = {
-    "missing": ({n: ONE for n in "wgm"}, "has no array for the variable 'v'"),
-    "near": ({**{n: ONE for n in "wgm"}, "v2": ONE}, "no array for the variable 'v'"),
+    "missing": (dict.fromkeys("wgm", ONE), "has no array for the variable 'v'"),
+    "near": ({**dict.fromkeys("wgm", ONE), "v2": ONE}, "no array for the variable 'v'"),
     "surplus": (GOOD | {"momentum": ONE}, "has an array 'momentum', and the graph no such variable"),
     "shape": (GOOD | {"g": np.ones(5, np.float32)}, "adam_update 'fc1'"),
     "dtype": (GOOD | {"w": np.arange(4)}, "'w'"),
@@ -182,15 +182,15 @@ REFUSED: dict[str, tuple[Arrays, str]] = {
         "'w' cannot be read: Object arrays cannot be loaded",
     ),
     "sparse part": (
-        {**{n: ONE for n in "wmv"}, "g.data": ONE},
+        {**dict.fromkeys("wmv", ONE), "g.data": ONE},
         "the row_sparse array 'g' has no 'g.indices'",
     ),
     "sparse shape": (
-        {**{n: ONE for n in "wmv"}, "g.data": ONE, "g.indices": np.arange(4), "g.shape": ONE},
+        {**dict.fromkeys("wmv", ONE), "g.data": ONE, "g.indices": np.arange(4), "g.shape": ONE},
         "g.shape must be a row of integers",
     ),
     "sparse index": (
-        {**{n: ONE for n in "wmv"}, "g.data": ONE, "g.indices": np.arange(4) + 1, "g.shape": np.array([4])},
+        {**dict.fromkeys("wmv", ONE), "g.data": ONE, "g.indices": np.arange(4) + 1, "g.shape": np.array([4])},
         "4",
     ),
 }
