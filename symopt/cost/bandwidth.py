@@ -29,8 +29,8 @@ class Stream(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What an update takes of a row of so many bytes that lies anywhere in a large table: seconds for the gradient's row,
-    and for that of each array. `arithmetic`: how much of the time to compute it comes on top."""
+    """What an update takes of a row of so many bytes that lies anywhere in a large table: seconds for the gradient's
+    row, and for that of each array. `arithmetic`: how much of the time to compute it comes on top."""
 
     size: float
     gradient: float
@@ -131,12 +131,13 @@ class Calibration:
 
     def seconds(
         self, streams: Sequence[Stream], counts: Mapping[Operation, int], threads: int, tensors: int
-    ) -> float:
-        """Seconds of a launch. Memory and arithmetic overlap, and the larger counts; in rows here and there, in part."""
+    ) -> tuple[float, float]:
+        """Seconds of a launch, and those that memory alone would take. Memory and arithmetic overlap, and the larger
+        counts; in rows here and there, in part."""
         speed = self.speed(threads)
         memory, computing = speed.seconds(streams), self.arithmetic(counts, threads)
         together = max(memory, computing, memory + speed.shown(streams) * computing)
-        return self.launch + tensors * self.tensor + together
+        return self.launch + tensors * self.tensor + together, memory
 
     @property
     def fastest(self) -> float:

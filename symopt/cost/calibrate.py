@@ -114,10 +114,9 @@ def _streams(place: Place, effort: Effort, pool: Pool, counts: Sequence[int]) ->
     found = {}
     for n in counts:
         seconds = np.array([times[mix, n] for mix in MIXES]) / effort.size
-        *positive, beside = np.linalg.lstsq(
-            np.array(moved) / seconds[:, None], np.ones(len(MIXES)), rcond=None
-        )[0]
-        found[n] = Speed(*(max(float(x), 0.0) for x in positive), beside=float(beside))
+        solution = np.linalg.lstsq(np.array(moved) / seconds[:, None], np.ones(len(MIXES)), rcond=None)[0]
+        read, updated, written, beside = map(float, solution)
+        found[n] = Speed(max(read, 0.0), max(updated, 0.0), max(written, 0.0), beside)
     return found
 
 
@@ -197,11 +196,12 @@ def _overheads(place: Place) -> tuple[float, float, float]:
 
 def _sorting(place: Place, effort: Effort, pool: Pool) -> tuple[float, float]:
     """Seconds for each row of a gradient, to look at its number, and more if they have to be sorted."""
-    count = min(max(effort.size // 1024, 64), 1 << 17)
+    count = min(max(effort.size // 1024, 64), 1 << 14)
     ordered = np.arange(count, dtype=np.int64)
+    shuffled = np.random.default_rng(0).permutation(ordered)
     probes = {
         name: Probe(update, (count, 1), place, listed=rows, pool=Pool(place))
-        for name, rows in (("index", ordered), ("sort", ordered[::-1].copy()))
+        for name, rows in (("index", ordered), ("sort", shuffled))
     }
     times = quartiles({name: probe.preparing for name, probe in probes.items()}, effort.rounds)
     index = times["index"] / count

@@ -28,7 +28,8 @@ class LaunchCost:
 
     `over`: what it does its formula for; `elements` it does it for in a step. `read`, `written`: bytes a step; an array
     updated in place is both. `operations`: primitives computed in a step, by kind. `scratch`: bytes that the engine
-    takes for it. `seconds` a step, predicted; None if this machine was not measured.
+    takes for it. `seconds` a step, predicted, and `limit`, those that memory alone would take; None if this machine
+    was not measured.
     """
 
     number: int
@@ -41,6 +42,7 @@ class LaunchCost:
     operations: Mapping[str, int]
     scratch: int
     seconds: float | None = None
+    limit: float | None = None
 
     @property
     def bytes(self) -> int:
@@ -216,6 +218,9 @@ def _launch(
         elements += size_of(instance.domain if rows is None else (rows, *instance.domain[1:]))
         counts += operations(kernel, instance.domain, listed[t])
         found += [(t, m) for m in moved(kernel, instance.domain, listed[t])]
+    seconds = limit = None
+    if calibration is not None:
+        seconds, limit = timeline.seconds(number, launch, found, counts, calibration)
     return LaunchCost(
         number=number,
         name=kernel.name,
@@ -228,5 +233,6 @@ def _launch(
         scratch=scratch_bytes(
             kernel, [i.domain for i in launch.instances], listed, config.num_threads(), on_device
         ),
-        seconds=timeline.seconds(number, launch, found, counts, calibration) if calibration else None,
+        seconds=seconds,
+        limit=limit,
     )

@@ -33,8 +33,8 @@ class Timeline:
         found: Sequence[tuple[int, Moved]],
         counts: Mapping[Operation, int],
         calibration: Calibration,
-    ) -> float:
-        """Predicted seconds of a launch that moves and computes so much."""
+    ) -> tuple[float, float]:
+        """Predicted seconds of a launch that moves and computes so much, and those that memory alone would take."""
         if self._apart is None:
             self._apart = _distances(self.planned)
         kernel = launch.kernel

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import tempfile
 import warnings
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ from ..emulatedarrays import EmulatedPlace
 from ..errors import SymoptError
 from ..places import place_of
 from .bandwidth import Calibration, Row, Speed
+from .files import write_whole
 
 FORMAT = 1  # of the files: with another number they are measured anew
 
@@ -38,14 +37,7 @@ def save(calibration: Calibration) -> Path | None:
     path = path_of(calibration.device)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(to_text(calibration))
-            os.replace(name, path)
-        except OSError:
-            Path(name).unlink(missing_ok=True)
-            raise
+        write_whole(path, to_text(calibration).encode())
     except OSError as error:
         warnings.warn(
             f"what was measured cannot be kept in {path.parent}: {error.strerror}; set SYMOPT_CACHE_DIR",
