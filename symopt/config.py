@@ -33,6 +33,11 @@ def set_num_threads(count: int | None) -> None:
     _num_threads = count
 
 
+def threads_set() -> int | None:
+    """What set_num_threads was given last; None is the default."""
+    return _num_threads
+
+
 def cache_dir() -> Path:
     """Where compiled code is kept between processes: SYMOPT_CACHE_DIR, else "symopt" in the user's cache directory."""
     from pathlib import Path  # slow to import, and `import symopt` needs none
@@ -46,3 +51,9 @@ def cache_dir() -> Path:
 def cxx() -> str | None:
     """The C++ compiler that the user asks for: CXX, as build tools read it."""
     return os.environ.get("CXX") or None
+
+
+def no_color() -> bool:
+    """Whether the user wants text without colours everywhere (NO_COLOR, https://no-color.org), or has a terminal that
+    shows none."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"

@@ -5,9 +5,11 @@ Those modules lie above, and are imported when called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal
+from os import PathLike
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .context import Context
 from .expr import Node
@@ -18,8 +20,12 @@ if TYPE_CHECKING:
     from .cost.bandwidth import Calibration
     from .cost.model import Cost
     from .cost.profile import Profile
+    from .executor import Executor
+    from .lint import Finding
+    from .nonfinite import FiniteReport
     from .planned import Planned
     from .step import Step
+    from .values.element import ElementExplanation
     from .view.model import Level
     from .view.text import Text
 
@@ -66,6 +72,20 @@ class LookAtSymbol:
 
         return node_table(self._planned(shapes, type_dict, stype_dict, rows), full)
 
+    def explain(
+        self,
+        *nodes: str,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> Text:
+        """The graph after each pass, for variables of these shapes. Of one node, by name: what it becomes; of two: why
+        they run in one kernel, or do not."""
+        from .view.explain import explain
+
+        return explain(self._planned(shapes, type_dict, stype_dict, rows), *nodes)
+
     # ---- graphs
 
     def to_networkx(
@@ -110,6 +130,85 @@ class LookAtSymbol:
 
         return write_symbol(self._outputs, "mathml", simplified)
 
+    def to_dot(
+        self,
+        level: Level = "symbol",
+        full: bool = False,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> str:
+        """The graph in the language of Graphviz; see view.dot. Levels below "symbol" need shapes."""
+        from .view.dot import to_dot
+        from .view.levels import view_of
+
+        return to_dot(view_of(self._planned(shapes, type_dict, stype_dict, rows), level), full)
+
+    def to_graphml(
+        self,
+        path: str | PathLike[str],
+        level: Level = "symbol",
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> None:
+        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
+        from .view.networks import to_networkx, write_graphml
+
+        write_graphml(to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level), path)
+
+    # ---- drawings
+
+    def draw(
+        self,
+        path: str | PathLike[str],
+        level: Level = "symbol",
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> None:
+        """Draw the graph to a file, by the ending of its name: .html, a page to explore; .svg, .png, .pdf, by
+        Graphviz; .dot, .gv, its text. Levels below "symbol" need shapes, as simple_bind does; see view.draw."""
+        from .view.draw import draw
+
+        draw(self._planned(shapes, type_dict, stype_dict, rows), path, level)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .errors import SymoptError
+        from .view.draw import in_notebook, refused_in_notebook
+
+        try:
+            return in_notebook(self._planned({}, None, None, None))
+        except SymoptError as error:
+            return refused_in_notebook(error)
+
+    # ---- warnings
+
+    def lint(
+        self,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        select: Collection[str] | str | None = None,
+        ignore: Collection[str] | str = (),
+        **shapes: Any,
+    ) -> list[Finding]:
+        """What is legal in this graph and usually wrong; see docs/lint. Shapes, dtypes, storage and how many rows a
+        gradient lists let more rules decide; none is needed. `select`, `ignore`: codes, or what they begin with."""
+        from .lint import lint
+        from .planned import plan_graph
+
+        planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
+        return lint(planned, select=select, ignore=ignore)
+
     # ---- cost
 
     def cost(
@@ -136,6 +235,7 @@ class LookAtExecutor:
 
     _step: Step
     _ctx: Context
+    _lock: AbstractContextManager[object]
     _measured: Mapping[int, float]
 
     def _planned(self) -> Planned:
@@ -163,6 +263,20 @@ class LookAtExecutor:
 
         return node_table(self._planned(), full)
 
+    def explain(self, *nodes: str) -> Text:
+        """The graph after each pass. Of one node, by name: what it becomes; of two: why they run in one kernel, or do
+        not.
+
+        >>> from symopt import sym
+        >>> w, g = sym.var("w"), sym.var("g")
+        >>> step = sym.sgd_update(w, g / sym.norm(g, name="size"), lr=0.1, name="step", out=w)
+        >>> print(step.simple_bind(w=(40, 8)).explain("size", "step"))  # doctest: +ELLIPSIS
+        size and step do not run as one kernel: ...
+        """
+        from .view.explain import explain
+
+        return explain(self._planned(), *nodes)
+
     def source(self, form: Literal["text", "llvm", "asm", "cuda"] = "text") -> str:
         """The code of every kernel: readable text, LLVM IR, this processor's assembly, or CUDA C."""
         from . import report
@@ -189,6 +303,44 @@ class LookAtExecutor:
             return write_kernel(self._planned().needed(), kernel, form)
         return write_executor(self._planned(), getattr(self, "_changes", {}), form)
 
+    def to_dot(self, level: Level = "symbol", full: bool = False) -> str:
+        """The graph in the language of Graphviz, kernels as clusters; see view.dot."""
+        from .view.dot import to_dot
+        from .view.levels import view_of
+
+        return to_dot(view_of(self._planned(), level), full)
+
+    def to_graphml(self, path: str | PathLike[str], level: Level = "symbol") -> None:
+        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
+        from .view.networks import to_networkx, write_graphml
+
+        write_graphml(to_networkx(self._planned(), level), path)
+
+    # ---- drawings
+
+    def draw(self, path: str | PathLike[str], level: Level = "symbol") -> None:
+        """Draw the graph to a file, by the ending of its name: .html, a page to explore, with every kernel's code;
+        .svg, .png, .pdf, by Graphviz; .dot, .gv, its text; see view.draw."""
+        from .view.draw import draw
+
+        draw(self._planned(), path, level)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .view.draw import in_notebook
+
+        return in_notebook(self._planned())
+
+    # ---- warnings
+
+    def lint(
+        self, *, select: Collection[str] | str | None = None, ignore: Collection[str] | str = ()
+    ) -> list[Finding]:
+        """As Symbol.lint, with the dtypes, listed rows, attributes and step counts that there are now."""
+        from .lint import lint
+
+        return lint(self._planned(), self._step.memory, select=select, ignore=ignore)
+
     # ---- cost
 
     def cost(self, calibration: Calibration | None = None) -> Cost:
@@ -203,3 +355,49 @@ class LookAtExecutor:
         from .cost.profile import Profile
 
         return Profile(self)  # type: ignore[arg-type]  # an Executor, whose base this is
+
+    # ---- values
+
+    def check_finite(self) -> FiniteReport:
+        """What of all bound arrays, numbers and outputs is nan or inf; see values.finite. True if nothing is."""
+        from .values.finite import check_finite
+
+        with self._lock:
+            return check_finite(self._step)
+
+    @property
+    def skipped(self) -> int:
+        """How many steps `nan_guard="skip"` left out, as far as is known by now; `synchronize` knows all."""
+        return self._step.skipped
+
+    @property
+    def last_skip(self) -> FiniteReport | None:
+        """What the last step left out would have stored; None if there was none."""
+        return self._step.last_skip
+
+    # ---- values
+
+    def explain_element(
+        self, name: str, index: int | tuple[int, ...], step: Literal["next", "last"] = "next"
+    ) -> ElementExplanation:
+        """Every value on the way to one element of what the step makes, beside the line of the formula it comes from.
+
+        `name`: a weight, a state, or an output. `step`: "next" is what forward would make of the arrays as they are,
+        and changes nothing; "last" is what the last step made, if it ran inside `recording`. The result prints; its
+        `value` has the bits that are stored.
+
+        ElementIndexError, an IndexError, for an element that is not there; GraphError for a name that is only read.
+        """
+        from .values.doors import explain
+
+        return explain(cast("Executor", self), name, index, step)
+
+    def recording(self, *names: str) -> AbstractContextManager[None]:
+        """Inside it, each `forward` first copies what the step reads, so that its elements can be explained afterwards.
+
+        The copies lie in the host's memory, those of the last step only: as many bytes as all bound arrays, or of those
+        that the new values of `names` depend on. A step outside of it makes an earlier record void.
+        """
+        from .values.doors import recording
+
+        return recording(cast("Executor", self), names)

@@ -17,10 +17,13 @@ from .passes import compile_graph
 from .passes.ir import LISTED, Instance, Kernel, Program, Shape
 from .passes.traffic import NOTHING, Listed
 
+NAMED = 8  # variables in an error
+
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """`program` is None where some shape is not known. `listed`: how many rows each row_sparse variable holds.
+    """`program` is None where some shape is not known, or where it was not asked for. `listed`: how many rows each
+    row_sparse variable holds.
 
     `ctx`: where it runs. `seconds`: of launches, by number, as the last profile of an executor has them. `gradients`:
     which rows row_sparse variables list, and `strided`: bytes of views copied before a step, where that was looked up.
@@ -58,8 +61,11 @@ class Planned:
         """The program; MissingArgumentError that names the variables whose shapes do not follow, if there is none."""
         if self.program is not None:
             return self.program
-        names = ", ".join(unknown(self.types))
-        raise MissingArgumentError(f"the shapes of {names} do not follow from those given: give more")
+        names = unknown(self.types)
+        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+        raise MissingArgumentError(
+            f"the shapes of {', '.join(names[:NAMED])}{more} do not follow from those given: give more"
+        )
 
 
 def plan_graph(
@@ -68,9 +74,11 @@ def plan_graph(
     type_dict: Mapping[str, Any] | None = None,
     stype_dict: Mapping[str, str] | None = None,
     rows: Mapping[str, int] | None = None,
+    *,
+    program: bool = True,
 ) -> Planned:
     """Plan a graph for variables of these shapes, without arrays. `rows`: how many rows a row_sparse variable lists, in
-    place of all it has."""
+    place of all it has. `program=False`: only what is inferred, in a small part of the time."""
     variables = list_variables(roots)
     known = [node.name for node in variables.inputs]
     check_known("shapes", (*shapes, *(type_dict or {}), *(stype_dict or {}), *(rows or {})), known)
@@ -89,7 +97,7 @@ def plan_graph(
         for node in variables.inputs
         if types.stype(node) == "row_sparse"
     }
-    return Planned(roots, types, compile_graph(roots, types), listed)
+    return Planned(roots, types, compile_graph(roots, types) if program else None, listed)
 
 
 def unknown(types: Types) -> list[str]:

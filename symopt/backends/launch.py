@@ -10,6 +10,7 @@ import numpy as np
 from .. import config
 from ..canonical import BLOCK
 from ..codegen.driver import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH
+from ..codegen.guard import Guard
 from ..codegen.llvm import module_text
 from ..codegen.nodes import SIZES
 from ..dtypes import COMPLEX
@@ -28,27 +29,31 @@ CHUNK = 16384  # elements: large enough to hide a call, small enough to balance 
 # threads break even at about 7 MB, for rows at about 2 MB.
 SHARED_BYTES = {LISTED: 1 << 20}
 SHARED_BYTES_DENSE = 1 << 22
-_MODULES: dict[int, tuple[Kernel, str]] = {}
+_MODULES: dict[tuple[int, Guard | None], tuple[Kernel, str]] = {}
 
 
-def module_of(kernel: Kernel) -> str:
-    """The LLVM text of a kernel, made once."""
-    found = _MODULES.get(id(kernel))
+def module_of(kernel: Kernel, guard: Guard | None = None) -> str:
+    """The LLVM text of a kernel with what it tests, made once."""
+    key = (id(kernel), guard)
+    found = _MODULES.get(key)
     if found is None:
-        found = _MODULES[id(kernel)] = (kernel, module_text(kernel))
+        found = _MODULES[key] = (kernel, module_text(kernel, guard))
     return found[1]
 
 
 class NativeLaunch:
-    """The tables of one launch, in the layout of codegen.llvm."""
+    """The tables of one launch, in the layout of codegen.llvm. `guard`: what it tests; `flags`: the address of a byte
+    for each tensor, set if what was stored there is not finite."""
 
-    def __init__(self, launch: Launch, program: Program, memory: Memory) -> None:
+    def __init__(
+        self, launch: Launch, program: Program, memory: Memory, guard: Guard | None = None, flags: int = 0
+    ) -> None:
         self.launch = launch
         self.kernel = launch.kernel
         self.program = program
         self.memory = memory
         self.sparse = self.kernel.mode in (LISTED, STANDARD)
-        self.code: Compiled = compile_ir(module_of(self.kernel))
+        self.code: Compiled = compile_ir(module_of(self.kernel, guard))
         count, n_buffers = len(launch.instances), len(self.kernel.buffers)
         self.table = np.zeros((count, WIDTH + n_buffers), np.int64)
         self.scalars = np.zeros((count, max(len(self.kernel.scalars), 1)), np.float64)
@@ -62,11 +67,11 @@ class NativeLaunch:
         self._counter = ctypes.c_int64.from_address(self.address)
         self._set_chunks()
         self.job[3:6] = address(self.table), address(self.scalars), count
+        self.job[7] = flags
         self.bytes = self._bytes()
         self.columns = Scalars(launch, memory)
         self._scratch: list[Array] = []
         self._scratch_at = 0
-        self.step = self.code.step
 
     # ---- tables
 
@@ -194,15 +199,17 @@ class NativeLaunch:
                 else:
                     self.scalars[:, k] = column
 
-    def run(self) -> None:
+    def run(self, code: Compiled | None = None) -> None:
+        """Run the launch, or another code on its tables."""
+        code = code or self.code
         threads = threads_for(self.kernel.mode, self.bytes, len(self.chunks))
         if threads < 2:
-            self.step(self.address, self._scratch_at)
+            code.step(self.address, self._scratch_at)
             return
         self._counter.value = 0
         scratch = [address(s) for s in self._scratch[:threads]] or [0] * threads
-        run_shared(self.code.run, self.address, scratch)
-        self.code.finish(self.address)
+        run_shared(code.run, self.address, scratch)
+        code.finish(self.address)
 
 
 def address(array: Array) -> int:

@@ -19,14 +19,16 @@ def partition(lowered: Lowered, log: list[Refusal] | None = None) -> list[Region
 
 
 class _Open:
-    """A region that may still grow. `needs`, `users`: the regions it reads from and those that read from it."""
+    """A region that may still grow. `needs`, `users`: the regions it reads from and those that read from it. `made`, by
+    id of a value: who makes it, as which output; `begun`: vectors of which an element is made."""
 
-    __slots__ = ("by_rows", "made", "needs", "region", "users")
+    __slots__ = ("begun", "by_rows", "made", "needs", "region", "users")
 
     def __init__(self, region: Region) -> None:
         self.region = region
         self.by_rows = False
         self.made: dict[int, tuple[Call, int]] = {}
+        self.begun: dict[int, Call] = {}
         self.needs: set[int] = set()
         self.users: set[int] = set()
 
@@ -140,6 +142,7 @@ class _Partition:
         merged.region.mode = _joint_mode(a.region.mode, b.region.mode)
         merged.by_rows = a.by_rows or b.by_rows
         merged.made = {**a.made, **b.made}
+        merged.begun = {**a.begun, **b.begun}
         merged.needs = {r for r in (a.needs | b.needs) if self._find(r) != place}
         merged.users = {r for r in (a.users | b.users) if self._find(r) != place}
         return place
@@ -157,6 +160,8 @@ class _Partition:
         for k, value in enumerate(call.outputs):
             self.home[id(value)] = place
             target.made[id(value)] = (call, k)
+            if value.base is not None:
+                target.begun[id(value.base[0])] = call
             if id(value) in self.target:
                 self.touched[self.target[id(value)]] = place
         for value in call.inputs:
@@ -195,6 +200,9 @@ def _misfit(call: Call, target: _Open) -> Misfit | None:
         return Misfit(Apart.LISTED)
     if LIBRARY in modes:
         return Misfit(Apart.LIBRARY)
+    unfinished = _unfinished(call, target)
+    if unfinished is not None:
+        return unfinished
     if call.domain != region.domain:
         return Misfit(Apart.SHAPES)
     if len(region.calls) >= MAX_CALLS:
@@ -206,22 +214,24 @@ def _misfit(call: Call, target: _Open) -> Misfit | None:
             return Misfit(Apart.SPARSE_SUM)
         if target.by_rows or needs_rows(call.body):
             return Misfit(Apart.BLOCKS)
-    return _unfinished(call, target)
+    return None
 
 
 def _unfinished(call: Call, target: _Open) -> Misfit | None:
     """Whether the call reads what the region has not made before its end."""
+    made, begun = target.made, target.begun
     for value in call.inputs:
-        for v in value.sources:
-            if v is not value and id(v) in target.made:
-                return Misfit(Apart.PARTS, target.made[id(v)][0])
-        if id(value) in target.made:
-            producer, k = target.made[id(value)]
-            made = producer.body.outputs[k].extent
+        if id(value) in made:
+            producer, k = made[id(value)]
+            extent = producer.body.outputs[k].extent
             if producer.body.mode == REDUCE:
                 return Misfit(Apart.REDUCTION, producer)
-            if made == Extent.TENSOR and _extent(call, value) != made:
+            if extent == Extent.TENSOR and _extent(call, value) != extent:
                 return Misfit(Apart.NUMBER, producer)
+        elif id(value) in begun:
+            return Misfit(Apart.PARTS, begun[id(value)])
+        elif value.base is not None and id(value.base[0]) in made:
+            return Misfit(Apart.PARTS, made[id(value.base[0])][0])
     return None
 
 

@@ -30,7 +30,7 @@ class Apart(Enum):
     BETWEEN = "something in between needs what the one makes, and makes what the other reads"
     # These two are no decision of a pass: nothing offered the two calls to each other.
     THROUGH = "the one reaches the other only through a third, which is apart"
-    UNRELATED = "neither reads what the other makes, nor do they belong to one pass over the same array"
+    UNRELATED = "neither reads what the other makes, so nothing brought them into one pass over memory"
 
 
 class Kept(Enum):

@@ -44,7 +44,7 @@ def node_table(planned: Planned, full: bool = False) -> Text:
     if len(rows) > MOST_ROWS and not full:
         rows[MOST_ROWS:] = [(f"... and {len(rows) - MOST_ROWS:,} more rows: table(full=True) shows all",)]
     table = Table(NODE_COLUMNS, rows, notes=_totals(items))
-    if planned.program is None:
+    if planned.program is None or not planned.program.launches:
         return Text.of(table)
     return Text.of(table, kernel_table(kernel_items(planned)))
 
