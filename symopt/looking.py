@@ -5,6 +5,7 @@ Those modules lie above, and are imported when called.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -235,7 +236,7 @@ class LookAtExecutor:
 
     _step: Step
     _ctx: Context
-    _lock: AbstractContextManager[object]
+    _lock: threading.RLock
     _measured: Mapping[int, float]
 
     def _planned(self) -> Planned:

@@ -11,12 +11,11 @@ import pytest
 
 import symopt as so
 from symopt import config, sym
-from symopt.cost import calibrate
+from symopt.cost import calibrate, store
 from symopt.cost import measure as module
-from symopt.cost import store
 from symopt.cost.bandwidth import Calibration, Row, Speed, Stream, interpolated
+from symopt.cost.chains import BESIDE, CHAINS, chained
 from symopt.cost.measure import Effort
-from symopt.cost.chains import CHAINS, chained
 from symopt.cost.probes import MIXES, Pool, Probe, rows_apart
 from symopt.passes.traffic import moved
 from symopt.places import HOST
@@ -146,8 +145,8 @@ def test_chains_compute_what_they_are_said_to(chain: Any) -> None:
     short, long = (Probe(chained(chain.step, k), shapes, HOST) for k in (n, 2 * n))
     counts = long.operations()
     counts.subtract(short.operations())
-    found = {op: count // 3 // n // module.BESIDE for (op, _), count in counts.items() if count}
-    wanted = {op: 0 for op in (chain.op, *chain.beside)}
+    found = {op: count // 3 // n // BESIDE for (op, _), count in counts.items() if count}
+    wanted = dict.fromkeys((chain.op, *chain.beside), 0)
     for op in (chain.op, *chain.beside):
         wanted[op] += 1
     compared = {"lt": {"lt": 1, "where": 1}, "max": {"lt": 1, "where": 1}}.get(chain.op, {chain.op: 1})
@@ -159,7 +158,7 @@ def test_chains_compute_what_they_are_said_to(chain: Any) -> None:
 
 def test_rows_apart() -> None:
     rows = rows_apart(1000, 100, 0)
-    assert (np.diff(rows) > 0).all() and 0 <= rows[0] and rows[-1] < 1000
+    assert (np.diff(rows) > 0).all() and rows[0] >= 0 and rows[-1] < 1000
 
 
 # ---- seconds of streams

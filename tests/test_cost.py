@@ -14,7 +14,7 @@ import symopt as so
 from symopt import sym
 from symopt.cost.arithmetic import operations
 from symopt.cost.bandwidth import Calibration, Speed
-from symopt.passes.traffic import Listed
+from symopt.passes.traffic import NOTHING, Listed
 from symopt.view.plain import safe
 
 SIZE = (30, 8)
@@ -25,7 +25,7 @@ def variables(names: str) -> list[so.Symbol]:
     return [sym.var(name) for name in names]
 
 
-def counted(symbol: so.Symbol, listed: Listed = Listed(), **options: Any) -> Mapping[str, int]:
+def counted(symbol: so.Symbol, listed: Listed = NOTHING, **options: Any) -> Mapping[str, int]:
     """Operations of the only launch of a graph, by primitive and dtype."""
     planned = symbol._planned({"w": SIZE}, options.get("types"), options.get("stypes"), None)
     (launch,) = planned.needed().launches
@@ -117,7 +117,7 @@ def test_seconds_are_those_of_the_slower_of_memory_and_arithmetic() -> None:
         known = calibration()
         cost = sym.sgd_update(w, g, lr=0.1, out=w).cost(w=(1 << 20,), calibration=known)
         (launch,) = cost.launches
-        assert launch.limit == pytest.approx(4 * 2**20 * 3e-10)
+        assert launch.limit is not None and launch.limit == pytest.approx(4 * 2**20 * 3e-10)
         assert launch.seconds == pytest.approx(launch.limit + 1e-6) and cost.seconds == pytest.approx(
             launch.seconds
         )

@@ -1,4 +1,4 @@
-"""Bytes that a step is said to keep and move: those of the arrays there are, and of what kernels really read and write."""
+"""Bytes that a step is said to keep and move: those of the arrays there are, and what kernels really read and write."""
 
 from typing import Any
 
@@ -189,7 +189,7 @@ def test_what_is_said_not_to_be_read_or_written_is_not(op: Any, storage: str) ->
 
 
 def test_five_thousand_nodes() -> None:
-    nodes, shapes = [], {}
+    nodes, shapes = [], dict[str, Any]()
     for k in range(5000):
         w, g, m = (sym.var(f"{n}{k}") for n in "wgm")
         nodes.append(sym.sgd_mom_update(w, g, m, lr=0.1, momentum=0.9, out=w))

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def test_a_trace_nests(tmp_path: Path) -> None:
         assert all(
             step["ts"] <= e["ts"] and e["ts"] + e["dur"] <= step["ts"] + step["dur"] + 1e-6 for e in inside
         )
-        assert all(a["ts"] + a["dur"] <= b["ts"] + 1e-6 for a, b in zip(inside, inside[1:], strict=False))
+        assert all(a["ts"] + a["dur"] <= b["ts"] + 1e-6 for a, b in pairwise(inside))
     launches = [e for e in events if e["cat"] == "launch"]
     assert all(e["args"]["bytes"] > 0 and e["args"]["GB/s"] >= 0 for e in launches)
 

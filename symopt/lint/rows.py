@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..backends.launch import bytes_moved
 from ..dtypes import ITEMSIZE
 from ..expr import Extent, Node
 from ..forms import op_of
+from ..passes.traffic import bytes_moved
 from ..planned import Planned, plan_graph
 from ..shapes import reach
 from .decay import decays, leaves, moves_at_rest
@@ -79,7 +79,7 @@ def _traffic(case: Case, unit: Unit, grad: str, listed: int, lazy: bool) -> int:
 def traffic(planned: Planned) -> int:
     """Bytes that a step moves."""
     return sum(
-        bytes_moved(launch.kernel, i.domain, planned.rows_listed(launch.kernel, i))
+        bytes_moved(launch.kernel, i.domain, planned.rows_of(launch.kernel, i))
         for launch in planned.needed().launches
         for i in launch.instances
     )
