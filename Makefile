@@ -1,11 +1,11 @@
-# make demo | test | test-cuda | torch | gpu | check | docs | bench | bench-gpu | conformance | clean.
+# make demo | test | test-cuda | torch | gpu | check | docs | pictures | site | bench | bench-gpu | conformance | clean.
 # PYTHON is the interpreter that .venv is made with (3.11 or newer).
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-cuda torch gpu check docs bench bench-gpu conformance clean
+.PHONY: demo test test-cuda torch gpu check docs pictures site bench bench-gpu conformance clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/digits.py
@@ -40,6 +40,16 @@ check: .venv/.dev
 
 docs: .venv/.dev
 	$(BIN)/python -m symopt.rules docs/ops
+	$(BIN)/python docs/site/tables.py
+
+# What the pages show; needs Graphviz.
+pictures: .venv/.dev
+	$(BIN)/python docs/pictures.py
+
+# The documentation as pages, into build/site, and what must hold of them. No network is used.
+site: .venv/.docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml
+	$(BIN)/python -m pytest -q tests/test_site.py --site build/site
 
 # Executes graphs with MXNet, Keras and torch, in environments of their own: docs/conformance.md. They need Python 3.11.
 CONFORMANCE_PYTHON ?= python3.11
@@ -64,6 +74,10 @@ clean:
 
 .venv/.torch: .venv/.dev
 	$(INSTALL) torch==2.13.0
+	@touch $@
+
+.venv/.docs: .venv/.dev
+	$(INSTALL) --editable '.[docs]'
 	@touch $@
 
 .venv/.bench: pyproject.toml | $(BIN)/python

@@ -3,11 +3,11 @@
     SymoptError
     ├── ShapeError, DTypeError, StorageError, DeviceError     an array or variable does not fit
     ├── ArrayError                                            read-only, strided, overlapping, ragged
-    ├── RowIndexError                                         a row index out of range
+    ├── RowIndexError, ElementIndexError                      a row or element that an array does not have
     ├── MissingArgumentError, UnknownArgumentError            names given to bind, forward or an op
     ├── UnknownOpError, UnknownAttributeError, AttributeValueError
     ├── GraphError                                            a cycle, one state written twice
-    ├── FormatError                                           a file that is no symbol
+    ├── FormatError                                           a file that does not hold what it should
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code
@@ -54,6 +54,10 @@ class RowIndexError(SymoptError, IndexError):
     """A row index that the array does not have."""
 
 
+class ElementIndexError(SymoptError, IndexError):
+    """An index of an element that an array does not have."""
+
+
 class MissingArgumentError(SymoptError, ValueError):
     """A name that the graph reads and the caller did not give."""
 
@@ -79,7 +83,7 @@ class GraphError(SymoptError, ValueError):
 
 
 class FormatError(SymoptError, ValueError):
-    """Text that is not a symbol in MXNet's JSON format."""
+    """Text that is not a symbol in MXNet's JSON format, or a file that does not hold the arrays it should."""
 
 
 class NotImplementedForSymbol(SymoptError, TypeError):

@@ -16,7 +16,7 @@ from .binding import allocate, as_shape, as_source, by_name, check_known
 from .bound import Given
 from .context import Context
 from .dtypes import canonical
-from .errors import DTypeError, MissingArgumentError, near
+from .errors import DTypeError, GraphError, MissingArgumentError, near
 from .expr import children, toposort
 from .infer import infer
 from .listing import Variables, list_variables
@@ -93,6 +93,10 @@ class Executor(LookAtExecutor):
         self._lock = threading.RLock()
         self._monitor: tuple[Callable[[str, Array], None] | None, bool] = (None, False)
         self._changes: dict[str, dict[str, Any]] = {}  # attributes set since, by node
+        self._measured: Mapping[int, float] = {}  # seconds of launches, of the last profile
+        self._profile: object = None  # what times the steps now, if anything does
+        self._record: Callable[[Step], Any] | None = None  # keeps what a step reads, while steps are recorded
+        self._recorded: Any = None  # of the last step
         self._step = Step(symbol._outputs, given, variables.order, engine, place, capture, nan_guard)
         self._step.guard_outputs()
         self.arg_dict = NamedArrays(self, [node.name for node in variables.arguments])
@@ -138,7 +142,9 @@ class Executor(LookAtExecutor):
         with self._lock:
             if arrays:
                 self._step.take(arrays)
+            recorded = self._record(self._step) if self._record is not None else None
             self._step.run()
+            self._recorded = recorded
             return list(self._step.outputs)
 
     def synchronize(self) -> None:
@@ -161,6 +167,7 @@ class Executor(LookAtExecutor):
             target, parsed = parse_changes(step.roots, node, attrs)
             before = {**target.attrs, **self._changes.get(node, {})}
             if switches(target, before, parsed):
+                self._check_not_profiled(f"set_attr of {node!r}")
                 step.synchronize()
                 changes = {**self._changes, node: {**self._changes.get(node, {}), **parsed}}
                 roots = changed(step.roots, changes)
@@ -171,7 +178,7 @@ class Executor(LookAtExecutor):
                 _keep_outputs(step, fresh)
                 fresh.guard_outputs()
                 fresh.start(*self._monitor)
-                self._step, self._changes = fresh, {}
+                self._step, self._changes, self._measured = fresh, {}, {}
             else:
                 step.override({(id(target), key): value for key, value in parsed.items()})
                 self._changes.setdefault(node, {}).update(parsed)
@@ -244,9 +251,17 @@ class Executor(LookAtExecutor):
         if callback is not None and not callable(callback):
             raise DTypeError(f"set_monitor_callback takes a function of (name, array), got {callback!r}")
         with self._lock:
+            self._check_not_profiled("set_monitor_callback")
             self._step.synchronize()
             self._monitor = (callback, monitor_all)
             self._step.start(callback, monitor_all)
+
+    def _check_not_profiled(self, what: str) -> None:
+        """GraphError for what makes another engine while there are clocks around this one."""
+        if self._profile is not None:
+            raise GraphError(
+                f"{what} makes a new plan while this executor is profiled: leave the profile before"
+            )
 
     # ---- looking inside
 

@@ -133,9 +133,12 @@ class Trial:
             bad = ~np.isfinite(np.asarray(array, np.complex128))
             if rows and bad.ndim:
                 unlisted = np.setdiff1d(np.arange(len(bad)), rows[0])
-                bad[unlisted] &= bits(np.asarray(array)).reshape(bad.shape)[unlisted] != bits(
-                    np.asarray((self.graph.args | self.graph.states)[name])
-                ).reshape(bad.shape)[unlisted]
+                bad[unlisted] &= (
+                    bits(np.asarray(array)).reshape(bad.shape)[unlisted]
+                    != bits(np.asarray((self.graph.args | self.graph.states)[name])).reshape(bad.shape)[
+                        unlisted
+                    ]
+                )
             if bad.any():
                 found[name] = tuple(int(k) for k in np.argwhere(bad)[0]) if bad.ndim else ()
         return found

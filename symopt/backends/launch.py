@@ -15,9 +15,9 @@ from ..codegen.llvm import module_text
 from ..codegen.nodes import SIZES
 from ..dtypes import COMPLEX
 from ..expr import Extent
-from ..grids import sizes
 from ..passes.calls import size_of
-from ..passes.ir import LIBRARY, LISTED, REDUCE, STANDARD, Kernel, Launch, Program
+from ..passes.ir import LISTED, REDUCE, STANDARD, Kernel, Launch, Program
+from ..passes.traffic import NOTHING, Listed, bytes_moved
 from ..segments import segments
 from .base import Array, Memory, Numbers
 from .jit import Compiled, compile_ir
@@ -59,6 +59,7 @@ class NativeLaunch:
         self.scalars = np.zeros((count, max(len(self.kernel.scalars), 1)), np.float64)
         self.keep: list[Any] = []  # arrays the table points at
         self.tables: list[tuple[Array, ...] | None] = [None] * count
+        self.listed = [NOTHING] * count
         self._fill()
         self.units = self._units()
         self.job = np.zeros(JOB_WORDS, np.int64)
@@ -69,7 +70,6 @@ class NativeLaunch:
         self.job[7] = flags
         self.bytes = self._bytes()
         self.columns = Scalars(launch, memory)
-        self._share = SHARED_BYTES.get(self.kernel.mode, SHARED_BYTES_DENSE)
         self._scratch: list[Array] = []
         self._scratch_at = 0
 
@@ -140,9 +140,8 @@ class NativeLaunch:
         self.job[6] = address(self.results)
 
     def _bytes(self) -> int:
-        listed = self.table[:, SEGMENTS].tolist()
-        pairs = zip(self.launch.instances, listed, strict=True)
-        return sum(bytes_moved(self.kernel, instance.domain, n) for instance, n in pairs)
+        pairs = zip(self.launch.instances, self.listed, strict=True)
+        return sum(bytes_moved(self.kernel, instance.domain, listed) for instance, listed in pairs)
 
     # ---- each step
 
@@ -160,11 +159,13 @@ class NativeLaunch:
             if len(indices) < 2 or bool((indices[1:] > indices[:-1]).all()):
                 self.tables[t] = (indices, array.data)
                 row[SEGMENTS], row[ROWS], row[STARTS], row[ORDER] = len(indices), address(indices), 0, 0
+                self.listed[t] = Listed(len(indices), len(indices))
             else:
                 rows, starts, order = (np.ascontiguousarray(x) for x in segments(indices, n_rows))
                 self.tables[t] = (rows, starts, order, array.data)
                 row[SEGMENTS], row[ROWS] = len(rows), address(rows)
                 row[STARTS], row[ORDER] = address(starts), address(order)
+                self.listed[t] = Listed(len(indices), len(rows), ordered=False)
             row[WIDTH + self.kernel.sparse] = address(array.data)
             if self.kernel.mode == LISTED and self.units[t] != row[SEGMENTS]:
                 self.units[t] = row[SEGMENTS]
@@ -200,9 +201,7 @@ class NativeLaunch:
     def run(self, code: Compiled | None = None) -> None:
         """Run the launch, or another code on its tables."""
         code = code or self.code
-        threads = min(self.bytes // self._share, len(self.chunks))
-        if threads > 1:
-            threads = min(threads, config.num_threads())
+        threads = threads_for(self.kernel.mode, self.bytes, len(self.chunks))
         if threads < 2:
             code.step(self.address, self._scratch_at)
             return
@@ -217,18 +216,7 @@ def address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def bytes_moved(kernel: Kernel, domain: tuple[int, ...], listed: int) -> int:
-    """Bytes an instance reads and writes, each buffer once in each direction. `listed`: rows of its sparse gradient."""
-    if kernel.mode == LIBRARY:
-        return sum(
-            size_of(sizes(b.grid, domain)) * SIZES[b.dtype] * (b.read + b.write) for b in kernel.buffers
-        )
-    n_rows = domain[0] if domain else 1
-    n_columns = size_of(domain[1:])
-    counts = {Extent.ELEMENT: n_rows * n_columns, Extent.ROW: n_rows, Extent.TENSOR: 1}
-    rows = {Extent.ELEMENT: listed * n_columns, Extent.ROW: listed, Extent.TENSOR: 1}
-    total = 0
-    for k, b in enumerate(kernel.buffers):
-        count = rows if kernel.mode == LISTED or k == kernel.sparse else counts
-        total += count[b.extent] * SIZES[b.dtype] * (b.read + b.write)
-    return total
+def threads_for(mode: str, n_bytes: int, n_chunks: int) -> int:
+    """How many threads share a launch that moves so many bytes; fewer than 2: the caller runs it alone."""
+    threads = min(n_bytes // SHARED_BYTES.get(mode, SHARED_BYTES_DENSE), n_chunks)
+    return min(threads, config.num_threads()) if threads > 1 else threads

@@ -14,9 +14,10 @@ from ..errors import AttributeValueError, UnknownAttributeError, Where, near
 from ..expr import Extent, Node, toposort
 from ..forms import of_count
 from ..opdef import STORAGE_ATTRS, OpDef
-from ..prims import CAST, PRIMS
+from ..prims import CAST, PAIR, PRIMS
 from ..shapes import EXTENTS
 from ..trace import trace
+from .labels import PARTS, with_part
 from .reading import read
 from .terms import Term, in_order, number, rebuilt, term
 
@@ -93,18 +94,39 @@ def _formula(op: OpDef, values: tuple[tuple[str, Any], ...], tall: bool) -> Form
     given = dict(values)
     structural = {a.name: _flag(a, given) for a in op.attrs.values() if not a.is_numeric}
     switches = {a.name: given.get(a.name, 0) >= 0 for a in op.attrs.values() if a.switch}
-    inputs = [(i.name, "float64", EXTENTS.get(i.kind, Extent.ELEMENT)) for i in op.inputs]
+    return traced(op, structural, switches, {n: x for n, x in given.items() if n in op.numeric}, tall)
+
+
+def traced(
+    op: OpDef,
+    structural: Mapping[str, Any],
+    switches: Mapping[str, bool],
+    numbers: Mapping[str, float],
+    tall: bool = False,
+    parts: frozenset[str] = frozenset(),
+) -> Formula:
+    """The formula under these flags, with these numbers put in; of switches not given nobody knows if they are on.
+    `parts`: inputs that are complex. What is complex then is given part by part."""
+    inputs = [
+        (i.name, "complex128" if i.name in parts else "float64", EXTENTS.get(i.kind, Extent.ELEMENT))
+        for i in op.inputs
+    ]
     _, outputs = trace(op, inputs, structural, switches, {}, tall)
     order = toposort(outputs.values())
     terms = _terms(order)
-    names = {terms[id(n)]: name for n, name in _names(order).items()}
-    made = {term("attr", value=n): number(x) for n, x in given.items() if n in op.numeric}
-    roots = rebuilt([terms[id(n)] for n in outputs.values()], made, read)
+    names = {terms[id(n)]: name for n, name in author_names(order).items()}
+    made = {term("attr", value=n): number(x) for n, x in numbers.items()}
+    found = [(output_name(op, name), node) for name, node in outputs.items()]
+    whole = {with_part(n, p): x for n, node in found for p, x in parts_of(node)}
+    roots = rebuilt([terms[id(x)] for x in whole.values()], made, read)
     new_names = {made[t]: name for t, name in names.items() if t in made and made[t].args}
     leaves = frozenset((t.op, str(t.value)) for t in in_order(roots) if t.op in ("input", "attr"))
-    return Formula(
-        op, dict(zip((output_name(op, n) for n in outputs), roots)), new_names, _inexact(order), leaves
-    )
+    return Formula(op, dict(zip(whole, roots)), new_names, _inexact(order), leaves)
+
+
+def parts_of(root: Node) -> list[tuple[str, Node]]:
+    """What is stored, by part: of a complex number two, of a real one itself under ""."""
+    return list(zip(PARTS, root.inputs)) if root.op == PAIR else [("", root)]
 
 
 def output_name(op: OpDef, name: str) -> str:
@@ -126,8 +148,10 @@ def _terms(order: Iterable[Node]) -> dict[int, Term]:
     """Each node, by id, as a term."""
     found: dict[int, Term] = {}
     for node in order:
+        if node.op == PAIR:
+            continue
         if node.op == "load":
-            found[id(node)] = term("input", value=str(node.attrs["name"]))
+            found[id(node)] = loaded(node)
         elif node.op == "const":
             found[id(node)] = number(node.attrs["value"])
         elif node.op == "scalar":
@@ -141,19 +165,27 @@ def _terms(order: Iterable[Node]) -> dict[int, Term]:
     return found
 
 
+def loaded(load: Node) -> Term:
+    """An array that a formula reads, or one part of it."""
+    leaf = term("input", value=str(load.attrs["name"]))
+    part = load.attrs.get("part")
+    return leaf if part is None else term(PARTS[part], leaf)
+
+
 def _inexact(order: Iterable[Node]) -> tuple[str, ...]:
     return tuple(
-        dict.fromkeys(n.op for n in order if n.type and n.type.extent > Extent.HOST and not _is_exact(n))
+        dict.fromkeys(n.op for n in order if n.type and n.type.extent > Extent.HOST and not is_exact(n))
     )
 
 
-def _is_exact(node: Node) -> bool:
+def is_exact(node: Node) -> bool:
+    """Whether a primitive of array values has the same bits on every engine and machine."""
     if node.op == "matmul":  # of a column and a row nothing is summed
         return node.inputs[0].type is not None and node.inputs[0].type.grid[1] == "1"
     return node.op not in PRIMS or PRIMS[node.op].exact
 
 
-def _names(order: Iterable[Node]) -> dict[Node, str]:
+def author_names(order: Iterable[Node]) -> dict[Node, str]:
     """Nodes that are the whole value of a line `name = ...` of the formula, which only calls the language.
 
     Whatever else a line makes is read by what it makes last, so the value is what no node of the line reads.

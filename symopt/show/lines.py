@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from .formula import Formula
@@ -20,20 +20,28 @@ class Line(NamedTuple):
 
 
 def lines_of(formula: Formula) -> tuple[Line, ...]:
-    """The formula in the order it can be computed in.
+    """The formula in the order it can be computed in."""
+    op = formula.op
+    changing = {i.name for i in op.inputs} if op.is_update else set()
+    taken = {*op.input_names(), *op.attrs, *formula.outputs}
+    return cut_lines(formula.outputs, formula.names, taken, changing)
+
+
+def cut_lines(
+    found: Mapping[str, Term], author: Mapping[Term, str], taken: Collection[str], changing: Collection[str]
+) -> tuple[Line, ...]:
+    """Outputs by name as lines, the first output last. `author`: names that values were given; `taken`: names that no
+    value in between may have; `changing`: outputs that are new values.
 
     A value has a line if its author gave it a name, if it is read more than once and takes more than one operation, and
     if it is a choice inside something else.
     """
-    last = next(iter(formula.outputs), "")
-    outputs = {n: t for n, t in formula.outputs.items() if n != last} | {
-        n: t for n, t in formula.outputs.items() if n == last
-    }
+    last = next(iter(found), "")
+    outputs = {n: t for n, t in found.items() if n != last} | {n: t for n, t in found.items() if n == last}
     targets = {t: name for name, t in reversed(outputs.items()) if t.args}
     order = in_order(outputs.values())
     uses = Counter(x for t in order for x in t.args)
-    names = _Names(formula)
-    changing = {i.name for i in formula.op.inputs} if formula.op.is_update else set()
+    names = _Names(taken)
     nested = {x for t in order for x in t.args if x.op == "where"}
     cut: dict[Term, Term] = {}
     work: dict[Term, int] = {}
@@ -43,10 +51,8 @@ def lines_of(formula: Formula) -> tuple[Line, ...]:
         if t in targets:
             lines.append(Line(targets[t], _written(t, cut), targets[t] in changing))
             cut[t] = term("new" if lines[-1].is_new else "named", value=targets[t])
-        elif t.args and (
-            t in formula.names or (uses[t] > 1 and work[t] > 1) or (t in nested and work[t] > 3)
-        ):
-            name = names.make(formula.names.get(t, ""))
+        elif t.args and (t in author or (uses[t] > 1 and work[t] > 1) or (t in nested and work[t] > 3)):
+            name = names.make(author.get(t, ""))
             lines.append(Line(name, _written(t, cut), False))
             cut[t] = term("named", value=name)
         work[t] = 0 if t in cut else work[t]
@@ -63,9 +69,8 @@ def _written(t: Term, cut: Mapping[Term, Term]) -> Term:
 class _Names:
     """Names for values in between, none given twice nor taken by an input or attribute."""
 
-    def __init__(self, formula: Formula) -> None:
-        op = formula.op
-        self.taken = {*op.input_names(), *op.attrs, *formula.outputs}
+    def __init__(self, taken: Collection[str]) -> None:
+        self.taken = set(taken)
         self.count = 0
 
     def make(self, wanted: str) -> str:

@@ -29,10 +29,11 @@ class Notation(NamedTuple):
     bracket: str
     call: Callable[[str], str]
     leaf: Callable[[Term], str]
+    comma: str = ", "
 
 
 # 1 or, 2 and, 3 comparisons, 4 sums, 5 negation, 6 products, 7 roots and fractions, 8 powers
-_TEXT = {
+TEXT = {
     "or": Form(1, "{0} or {1}", (1, 2)),
     "and": Form(2, "{0} and {1}", (2, 3)),
     "lt": Form(3, "{0} < {1}", (4, 4)),
@@ -55,7 +56,7 @@ _TEXT = {
     "norm": Form(ATOM, "‖{0}‖", (0,)),
     "marked": Form(ATOM, "⟦{0}⟧", (0,)),
 }
-_LATEX = _TEXT | {
+LATEX = TEXT | {
     "or": Form(1, r"{0} \text{{ or }} {1}", (1, 2)),
     "and": Form(2, r"{0} \text{{ and }} {1}", (2, 3)),
     "le": Form(3, r"{0} \le {1}", (4, 4)),
@@ -102,7 +103,7 @@ def _bound(t: Term, notation: Notation) -> tuple[str, int]:
         op, args = _FLIPPED[op], args[::-1]
     form = notation.forms.get(op)
     if form is None:
-        inside = ", ".join(write(x, notation) for x in args)
+        inside = notation.comma.join(write(x, notation) for x in args)
         return notation.call(op) + (notation.bracket.format(inside) if args else ""), ATOM
     texts = []
     for x, needed in zip(args, form.args):
@@ -120,11 +121,16 @@ def _plainness(t: Term) -> int:
 
 def _plain_leaf(t: Term) -> str:
     if isinstance(t.value, float):
-        return f"{t.value:g}"
+        return plain_number(t.value)
     return f"{t.value}'" if t.op == "new" else str(t.value)
 
 
-UNICODE = Notation(_TEXT, "({0})", str, _plain_leaf)
+def plain_number(value: float) -> str:
+    """A number with as many digits as tell it from its neighbours in float32, and no noise of float64's last."""
+    return f"{value:.12g}"
+
+
+UNICODE = Notation(TEXT, "({0})", str, _plain_leaf)
 
 
 def text_lines(lines: Sequence[Line]) -> list[str]:
@@ -140,32 +146,33 @@ def text_lines(lines: Sequence[Line]) -> list[str]:
 def latex_lines(formula: Formula, lines: Sequence[Line]) -> str:
     """The assignments, aligned. States and the weight have t as subscript, their values before the step t-1."""
     symbols = _Symbols(formula, lines)
-    notation = Notation(_LATEX, r"\left({0}\right)", _latex_function, symbols.leaf)
+    notation = Notation(LATEX, r"\left({0}\right)", latex_function, symbols.leaf)
     rows = [f"{symbols.line(line)} &= {write(line.value, notation)}" for line in lines]
     return "\n".join([r"\begin{aligned}", " \\\\\n".join(rows), r"\end{aligned}"])
 
 
-def _latex_function(name: str) -> str:
-    return _LATEX_FUNCTIONS.get(name, rf"\operatorname{{{name}}}" if name.isalpha() else _upright(name))
+def latex_function(name: str) -> str:
+    """The name of a function."""
+    return _LATEX_FUNCTIONS.get(name, rf"\operatorname{{{name}}}" if name.isalpha() else upright(name))
 
 
-def _upright(name: str) -> str:
+def upright(name: str) -> str:
     """A name of several letters. Words are set apart by a space: Markdown eats the backslash of an underscore's."""
     words = re.sub(r"[^A-Za-z0-9]+", " ", name).strip()
     return rf"\text{{{words}}}" if " " in words else rf"\mathrm{{{words}}}"
 
 
-def _letter(name: str, short: bool) -> tuple[str, str]:
+def letter(name: str, short: bool) -> tuple[str, str]:
     """Symbol and subscript of a name: Greek, one letter, a letter that papers use (if `short`), or upright."""
     match = _NAME.fullmatch(name)
     if match is None:
-        return _upright(name), ""
+        return upright(name), ""
     stem, index = match[1], match[2]
     if stem in GREEK:
         return f"\\{stem}", index
     if len(stem) == 1:
         return stem, index
-    return (LETTERS[stem], index) if short and stem in LETTERS else (_upright(stem), index)
+    return (LETTERS[stem], index) if short and stem in LETTERS else (upright(stem), index)
 
 
 class _Symbols:
@@ -178,11 +185,11 @@ class _Symbols:
         )
         self.inputs = {i.name for i in op.inputs if i.kind == "tensor"} if op.is_update else set()
         names = [*op.input_names(), *op.attrs, *formula.outputs]
-        literal = {_letter(n, False) for n in names}
+        literal = {letter(n, False) for n in names}
         self.known: dict[str, tuple[str, str]] = {}
         for name in dict.fromkeys(names):
-            free = (s := _letter(name, True)) not in literal and s not in self.known.values()
-            self.known[name] = s if free else _letter(name, False)
+            free = (s := letter(name, True)) not in literal and s not in self.known.values()
+            self.known[name] = s if free else letter(name, False)
         self.between: set[str] = set()
         for line in lines:
             if line.name not in self.known:
@@ -192,11 +199,11 @@ class _Symbols:
         """A value in between: with a tilde where an input is written the same, with a number where another value is."""
         match = re.fullmatch(r"(.+)_(\d+)", name)
         if match is None:
-            symbol, index = _letter(name, False)
+            symbol, index = letter(name, False)
         elif match[1] in self.between:
             symbol, index = self.known[match[1]][0], match[2]
         else:
-            symbol, index = self.known.get(match[1]) or _letter(match[1], False)
+            symbol, index = self.known.get(match[1]) or letter(match[1], False)
         while (symbol, index) in self.known.values():
             symbol = rf"\tilde{{{symbol}}}"
         self.between.add(name)
@@ -209,7 +216,7 @@ class _Symbols:
     def leaf(self, t: Term) -> str:
         """A number, an attribute, or an array at its time."""
         if isinstance(t.value, float):
-            return _latex_number(t.value)
+            return latex_number(t.value)
         name = str(t.value)
         if t.op == "new":
             return self._name(name, "t")
@@ -218,15 +225,16 @@ class _Symbols:
         return self._name(name, "")
 
     def _name(self, name: str, time: str) -> str:
-        symbol, index = self.known.get(name) or _letter(name, False)
+        symbol, index = self.known.get(name) or letter(name, False)
         below = ",".join(filter(None, (index, time)))
         return symbol + (f"_{{{below}}}" if below else "")
 
 
-def _latex_number(value: float) -> str:
+def latex_number(value: float) -> str:
+    """A number, with its power of ten."""
     if math.isinf(value):
         return r"\infty"
-    digits, _, power = f"{value:g}".partition("e")
+    digits, _, power = plain_number(value).partition("e")
     if not power:
         return digits
     factor = "" if digits == "1" else rf"{digits} \cdot "

@@ -6,11 +6,26 @@ bit, and no engine sees them.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..passes import simplify
 from ..prims import PRIMS
 from .terms import Rules, Term, by_operator, number, number_of, rewritten
+
+
+def _rounded_at_random(dtype: str) -> tuple[Any, Any]:
+    """What passes.rounding makes of a value that is rounded at random: one of its two neighbours."""
+    nearest = (dtype, "x")
+    other = ("toward", nearest, "error")
+    chosen = (
+        "lt",
+        ("mul", ("noise", "i", "seed", "salt"), ("abs", ("sub", other, nearest))),
+        ("abs", "error"),
+    )
+    return ("where", chosen, other, nearest), (f"random_{dtype}", "x")
+
 
 # What the functions of the language are made of. Arguments are rewritten first: a clip has a maximum inside.
 FUNCTIONS: Rules = (
@@ -46,6 +61,8 @@ FUNCTIONS: Rules = (
         ),
         ("lerp", "x", "y", "w"),
     ),
+    _rounded_at_random("float16"),
+    _rounded_at_random("bfloat16"),
 )
 
 # True of numbers, if not of infinities, NaN and the sign of zero.

@@ -1,1 +1,1 @@
-"""What arrays hold: numbers that are not finite, and how a step would change them."""
+"""Values inside a step: what an element is made of, and where something went wrong."""
