@@ -26,6 +26,7 @@ from symopt import sym
 from symopt.dtypes import COMPLEX, FLOATS, to_numpy
 from symopt.opdef import STATE_KINDS, OpDef
 
+
 def some_index(rng: np.random.Generator, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(int(rng.integers(-n, n)) for n in shape)
 
@@ -98,7 +99,9 @@ def test_every_update_op(op: OpDef, storage: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-@pytest.mark.parametrize("name", ["adam_update", "group_adagrad_update", "lamb_update_phase1", "torch_adafactor_update"])
+@pytest.mark.parametrize(
+    "name", ["adam_update", "group_adagrad_update", "lamb_update_phase1", "torch_adafactor_update"]
+)
 def test_on_the_native_engine(name: str, storage: str) -> None:
     op = next(op for op in UPDATES if op.name == name)
     if is_inexact(op):
@@ -135,7 +138,12 @@ def test_graphs_of_several_ops(name: str) -> None:
     assert not unlike(bind(GRAPHS[name](), Host()), np.random.default_rng(0))
 
 
-ON_DEVICE = ["clip, count and average", "lazy table, repeated rows", "whole table, repeated rows", "mp, bfloat16"]
+ON_DEVICE = [
+    "clip, count and average",
+    "lazy table, repeated rows",
+    "whole table, repeated rows",
+    "mp, bfloat16",
+]
 
 
 @pytest.mark.parametrize("name", ON_DEVICE)

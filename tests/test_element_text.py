@@ -10,7 +10,13 @@ import pytest
 
 import symopt as so
 from symopt import sym
-from symopt.errors import AttributeValueError, ElementIndexError, GraphError, SymoptError, UnknownArgumentError
+from symopt.errors import (
+    AttributeValueError,
+    ElementIndexError,
+    GraphError,
+    SymoptError,
+    UnknownArgumentError,
+)
 from symopt.values.state import State
 
 FOLDER = Path(__file__).parent / "golden"
@@ -41,7 +47,11 @@ def listed_twice() -> tuple[Any, str, Any]:
     data = np.arange(12, dtype=np.float32).reshape(3, 4)
     grad = so.sparse.row_sparse_array((data, [5, 0, 5]), shape=(6, 4))
     args = {"w": arrays()["w"], "g": grad}
-    return step.bind(args=args, aux_states={"h": np.ones((6, 1), np.float32)}, engine="reference"), "w", (5, 2)
+    return (
+        step.bind(args=args, aux_states={"h": np.ones((6, 1), np.float32)}, engine="reference"),
+        "w",
+        (5, 2),
+    )
 
 
 def not_listed() -> tuple[Any, str, Any]:
@@ -131,7 +141,9 @@ def test_cost_does_not_grow_with_the_tensor(monkeypatch: pytest.MonkeyPatch) -> 
 
     monkeypatch.setattr(State, "read", counting)
     given = arrays((3000, 40))
-    adam(clip_gradient=1, wd=0.1).bind(args=given, aux_states=given, engine="reference").explain_element("w", (7, 7))
+    adam(clip_gradient=1, wd=0.1).bind(args=given, aux_states=given, engine="reference").explain_element(
+        "w", (7, 7)
+    )
     assert sum(read) == 4
     read.clear()
     states = {"h": np.ones((3000, 1), np.float32)}
@@ -198,7 +210,7 @@ def test_two_new_values_of_one_weight_need_the_name_of_an_output() -> None:
     both = sym.Group([sym.sgd_update(w, g, lr=rate, name=n) for n, rate in (("a", 0.1), ("b", 0.2))])
     given = arrays()
     executor = both.bind(args={n: given[n] for n in "wg"}, engine="reference")
-    with pytest.raises(GraphError, match="2 nodes make a new value of 'w'.*a_output, b_output"):
+    with pytest.raises(GraphError, match=r"2 nodes make a new value of 'w'.*a_output, b_output"):
         executor.explain_element("w", (0, 0))
     told = executor.explain_element("b_output", (3, 3)).value
     assert told == executor.forward()[1][3, 3]
