@@ -298,11 +298,12 @@ class LookAtExecutor:
     def formula(self, kernel: int | None = None, *, form: Literal["text", "latex", "mathml"] = "text") -> str:
         """What a step computes, with the attributes set since: as Symbol.formula, but on matrices and complex numbers
         as they are bound. `kernel`: instead, what launch `kernel` of the program computes, counted from 0, read off the
-        nodes that its code is made from, in that kernel's own names."""
+        nodes that its code is made from, in that kernel's own names, and the numbers that it gets. KernelIndexError,
+        an IndexError, if there is no such launch."""
         from .show.doors import write_executor, write_kernel
 
         if kernel is not None:
-            return write_kernel(self._planned().needed(), kernel, form)
+            return write_kernel(self._step.program, self._step.memory, kernel, form)
         return write_executor(self._planned(), getattr(self, "_changes", {}), form)
 
     def to_dot(self, level: Level = "symbol", full: bool = False) -> str:
