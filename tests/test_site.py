@@ -146,6 +146,7 @@ def test_no_markdown_or_latex_is_left(site: Path) -> None:
     for path in pages(site):
         found = left.search("".join(page(path).text))
         assert found is None, f"{name_of(path, site)}: {found}"
+        assert not re.search(r"<code>[^<]*\\[_*|]", path.read_text()), f"{name_of(path, site)}: escapes within code"
 
 
 def test_formulas_are_mathematics(site: Path) -> None:
