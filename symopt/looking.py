@@ -6,18 +6,27 @@ Those modules lie above, and are imported when called.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from os import PathLike
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from .context import Context
 from .expr import Node
 
 if TYPE_CHECKING:
     import networkx
 
     from .context import Context
+    from .cost.bandwidth import Calibration
+    from .cost.model import Cost
+    from .cost.profile import Profile
+    from .executor import Executor
     from .lint import Finding
+    from .nonfinite import FiniteReport
     from .planned import Planned
     from .step import Step
+    from .values.element import ElementExplanation
     from .view.model import Level
     from .view.text import Text
 
@@ -153,6 +162,34 @@ class LookAtSymbol:
 
         write_graphml(to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level), path)
 
+    # ---- drawings
+
+    def draw(
+        self,
+        path: str | PathLike[str],
+        level: Level = "symbol",
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> None:
+        """Draw the graph to a file, by the ending of its name: .html, a page to explore; .svg, .png, .pdf, by
+        Graphviz; .dot, .gv, its text. Levels below "symbol" need shapes, as simple_bind does; see view.draw."""
+        from .view.draw import draw
+
+        draw(self._planned(shapes, type_dict, stype_dict, rows), path, level)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .errors import SymoptError
+        from .view.draw import in_notebook, refused_in_notebook
+
+        try:
+            return in_notebook(self._planned({}, None, None, None))
+        except SymoptError as error:
+            return refused_in_notebook(error)
+
     # ---- warnings
 
     def lint(
@@ -173,6 +210,26 @@ class LookAtSymbol:
         planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
         return lint(planned, select=select, ignore=ignore)
 
+    # ---- cost
+
+    def cost(
+        self,
+        *,
+        ctx: Context | str | None = None,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        calibration: Calibration | None = None,
+        **shapes: Any,
+    ) -> Cost:
+        """What a step would cost on device `ctx`, before anything is allocated: bytes of weights, gradients and states,
+        bytes moved, arithmetic, seconds. Shapes as simple_bind takes them; `rows`: how many each row_sparse variable
+        lists."""
+        from .cost.model import cost
+
+        planned = self._planned(shapes, type_dict, stype_dict, rows)
+        return cost(replace(planned, ctx=Context.as_context(ctx)), calibration)
+
 
 class LookAtExecutor:
     """A base class of Executor."""
@@ -181,11 +238,14 @@ class LookAtExecutor:
     _ctx: Context
 
     def _planned(self) -> Planned:
+        from .backends.scratch import Listings
         from .planned import Planned
 
-        step = self._step
-        listed = {name: array.nnr for name, array in step.memory.sparse.items()}
-        return Planned(step.roots, step.types, step.program, listed)
+        step, arrays = self._step, dict(self._step.memory.sparse)
+        listed = {name: array.nnr for name, array in arrays.items()}
+        strided = sum(b.source.nbytes for b in step.strided if b.source is not None)
+        facts = (self._ctx, self._measured, Listings(arrays), strided)
+        return Planned(step.roots, step.types, step.program, listed, *facts)
 
     # ---- text
 
@@ -255,6 +315,21 @@ class LookAtExecutor:
 
         write_graphml(to_networkx(self._planned(), level), path)
 
+    # ---- drawings
+
+    def draw(self, path: str | PathLike[str], level: Level = "symbol") -> None:
+        """Draw the graph to a file, by the ending of its name: .html, a page to explore, with every kernel's code;
+        .svg, .png, .pdf, by Graphviz; .dot, .gv, its text; see view.draw."""
+        from .view.draw import draw
+
+        draw(self._planned(), path, level)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .view.draw import in_notebook
+
+        return in_notebook(self._planned())
+
     # ---- warnings
 
     def lint(
@@ -264,3 +339,64 @@ class LookAtExecutor:
         from .lint import lint
 
         return lint(self._planned(), self._step.memory, select=select, ignore=ignore)
+
+    # ---- cost
+
+    def cost(self, calibration: Calibration | None = None) -> Cost:
+        """What a step costs: bytes of weights, gradients and states, bytes moved, arithmetic, seconds."""
+        from .cost.model import cost
+
+        return cost(self._planned(), calibration)
+
+    def profile(self) -> Profile:
+        """Clocks around every launch of the steps inside `with exe.profile() as p:`; then `print(p)`, `p.trace(path)`,
+        `p.roofline(path)`. GraphError if this executor is profiled already."""
+        from .cost.profile import Profile
+
+        return Profile(self)  # type: ignore[arg-type]  # an Executor, whose base this is
+
+    # ---- values
+
+    def check_finite(self) -> FiniteReport:
+        """What of all bound arrays, numbers and outputs is nan or inf; see values.finite. True if nothing is."""
+        from .values.finite import check_finite
+
+        with self._lock:
+            return check_finite(self._step)
+
+    @property
+    def skipped(self) -> int:
+        """How many steps `nan_guard="skip"` left out, as far as is known by now; `synchronize` knows all."""
+        return self._step.skipped
+
+    @property
+    def last_skip(self) -> FiniteReport | None:
+        """What the last step left out would have stored; None if there was none."""
+        return self._step.last_skip
+
+    # ---- values
+
+    def explain_element(
+        self, name: str, index: int | tuple[int, ...], step: Literal["next", "last"] = "next"
+    ) -> ElementExplanation:
+        """Every value on the way to one element of what the step makes, beside the line of the formula it comes from.
+
+        `name`: a weight, a state, or an output. `step`: "next" is what forward would make of the arrays as they are,
+        and changes nothing; "last" is what the last step made, if it ran inside `recording`. The result prints; its
+        `value` has the bits that are stored.
+
+        ElementIndexError, an IndexError, for an element that is not there; GraphError for a name that is only read.
+        """
+        from .values.doors import explain
+
+        return explain(cast("Executor", self), name, index, step)
+
+    def recording(self, *names: str) -> AbstractContextManager[None]:
+        """Inside it, each `forward` first copies what the step reads, so that its elements can be explained afterwards.
+
+        The copies lie in the host's memory, those of the last step only: as many bytes as all bound arrays, or of those
+        that the new values of `names` depend on. A step outside of it makes an earlier record void.
+        """
+        from .values.doors import recording
+
+        return recording(cast("Executor", self), names)

@@ -13,8 +13,8 @@ errors | dtypes config context | expr | prims grids | canonical | routines | hos
 tensor | lang | matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose looking | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |
-places cupyarrays emulatedarrays | segments | sparse | bound | binding rebuild |
-backends | report step planned | namedarrays | executor | nd | show | rules |
+places cupyarrays emulatedarrays | finite segments | sparse | bound | binding rebuild |
+backends | nonfinite report step planned | namedarrays | executor | nd | show | rules |
 view | cost | values | lint | cli |
 _load __init__
 """
@@ -22,7 +22,19 @@ RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in g
 # Methods of Symbol and Executor; imported when called. `looking` is nothing but such methods.
 DOORS = {("symbol", "executor"), ("symbol", "serial")}
 DOORS |= {
-    ("looking", name) for name in ["planned", "step", "report", "show", "view", "cost", "values", "lint"]
+    ("looking", name)
+    for name in [
+        "planned",
+        "nonfinite",
+        "step",
+        "backends",
+        "report",
+        "show",
+        "view",
+        "cost",
+        "values",
+        "lint",
+    ]
 }
 
 

@@ -7,22 +7,17 @@ arrays at the very end.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from ..build import is_number, kernel_inputs
-from ..canonical import canonical_fold
-from ..dtypes import COMPUTE, to_numpy
-from ..expr import Extent, Node, toposort
+from ..dtypes import to_numpy
+from ..expr import Extent
 from ..grids import sizes
-from ..hostmath import HostProgram
-from ..passes.ir import DENSE, LIBRARY, LISTED, REDUCE, STANDARD, Body, Call, Program, Value
-from ..prims import CAST, PAIR, PRIMS, REDUCTIONS
+from ..passes.ir import LIBRARY, Call, Program, Value
 from ..routines import call_routine
-from ..segments import segments
-from ..sparse import RowSparseArray
-from .base import Array, Memory, Numbers, rounded
+from .base import Array, Memory, Numbers
+from .interpret import Window, interpret, whole
+from .watched import Found, NanGuard, found_in_numbers, look, rows_of, watched_values
 
 
 class ReferenceEngine:
@@ -35,18 +30,24 @@ class ReferenceEngine:
         memory: Memory,
         monitor: Callable[[str, Array], None] | None = None,
         variables: bool = False,
+        guard: NanGuard = None,
     ) -> None:
         self.program = program
         self.memory = memory
         self.numbers = Numbers(program, memory)
         self.monitor = monitor
         self.shows_variables = variables
+        self.guard = guard
+        self.found: list[Found] = []
+        self.left_out = 1  # of a step that has found something
+        self._watched = watched_values(program) if guard else []
         self.stale = True  # numbers are evaluated at every step
 
     def rebound(self, keys: set[str | int]) -> None:
         """Arrays are looked up at every step."""
 
     def prepare(self) -> None:
+        self.found = []
         for name, array in self.memory.sparse.items():
             array.check_indices(f"argument {name!r}")
         self.numbers.evaluate()
@@ -64,8 +65,20 @@ class ReferenceEngine:
             for call in self.program.lowered.calls:
                 for value, array in zip(call.outputs, self._call(call, made), strict=True):
                     self._keep(value, array, made)
-        self._store(made)
-        self.numbers.commit()
+        if self.guard:
+            self.found = self._look(made)
+        if self.guard != "skip" or not self.found:
+            self._store(made)
+            self.numbers.commit()
+
+    def _look(self, made: dict[int, Array]) -> list[Found]:
+        """What is about to be stored that is not finite."""
+        found = found_in_numbers(self.program, self.numbers)
+        for w in self._watched:
+            rows = rows_of(self.memory.sparse[w.listed]) if w.listed is not None else None
+            bad = look(made[id(w.value)].reshape(w.value.shape), rows)
+            found += [Found(w, bad)] if bad else []
+        return found
 
     def _keep(self, value: Value, array: Array, made: dict[int, Array]) -> None:
         if value.base is not None:
@@ -97,150 +110,37 @@ class ReferenceEngine:
     # ---- one call
 
     def _call(self, call: Call, made: dict[int, Array]) -> list[Array]:
-        body = call.body
-        if body.mode == LIBRARY:
-            return [self._library(call, made)]
-        n_rows = call.domain[0] if call.domain else 1
-        n_columns = int(np.prod(call.domain[1:]))
-        rows_of = {DENSE: None, REDUCE: None}.get(body.mode, ())
-        touched: Any = None
-        sparse = None
-        if rows_of is not None:
-            sparse = self.memory.sparse[call.inputs[body.sparse].variable]  # type: ignore[index]
-            touched, summed = _summed(sparse, n_rows)
-        loads: list[Array] = []
-        for k, (param, value) in enumerate(zip(body.params, call.inputs, strict=True)):
-            if k == body.sparse:
-                loads.append(summed if body.mode == LISTED else _scatter(summed, touched, n_rows))
-                continue
-            array = _as_rows(self._array(value, made), param.extent, n_rows, n_columns)
-            loads.append(array[touched] if body.mode == LISTED and param.extent != Extent.TENSOR else array)
-        mask = np.zeros((n_rows, 1), bool)
-        if body.mode == STANDARD:
-            mask[touched] = True
-        shape = (len(touched) if body.mode == LISTED else n_rows, n_columns)
-        rows = touched if body.mode == LISTED else np.arange(n_rows)
-        results = self._evaluate(call, loads, mask, shape, rows)
-        outputs = []
-        for k, (param, value) in enumerate(zip(body.outputs, call.outputs, strict=True)):
-            result = np.asarray(results[k])
-            if body.mode == LISTED:
-                old = self._array(call.inputs[body.carries[k]], made)
-                whole = _as_rows(old, param.extent, n_rows, n_columns).copy()
-                whole[touched] = result
-                result = whole
-            outputs.append(_spread(result, param.extent, value, n_rows, n_columns))
-        return outputs
-
-    def _library(self, call: Call, made: dict[int, Array]) -> Array:
-        """A function of a library on whole matrices."""
-        body, value = call.body, call.outputs[0]
-        arrays = [
-            self._array(v, made).reshape(sizes(p.grid, call.domain))
-            for p, v in zip(body.params, call.inputs, strict=True)
-        ]
-        out = np.empty(sizes(body.outputs[0].grid, call.domain), to_numpy(value.dtype))
-        call_routine(body.roots[0], arrays, out)
-        return out.reshape(value.shape)
-
-    def _evaluate(
-        self, call: Call, loads: list[Array], mask: Array, shape: tuple[int, int], rows: Array
-    ) -> list[Any]:
-        body = call.body
-        values: dict[int, Any] = {}
-        leaves = {
-            name: self.numbers.number(source) for name, source in zip(body.scalars, call.scalars, strict=True)
-        }
-        for node in toposort(body.roots, kernel_inputs):
-            assert node.type is not None
-            if is_number(node):
-                values[id(node)] = rounded(HostProgram([node])(leaves)[0], node.type.dtype)
-            elif node.op == "load":
-                values[id(node)] = _part(loads[node.attrs["index"]], node.attrs.get("part"))
-            elif node.op == PAIR:
-                values[id(node)] = _pair(*(values[id(x)] for x in node.inputs))
-            elif node.op == "touched":
-                values[id(node)] = mask
-            elif node.op == "index":
-                values[id(node)] = _indices(node.type.extent, rows, shape[1])
-            elif node.op == "column":
-                values[id(node)] = np.arange(shape[1], dtype=to_numpy(node.type.dtype))[None, :]
-            elif node.op in REDUCTIONS:
-                values[id(node)] = _reduce(node, values[id(node.inputs[0])], shape)
-            else:
-                values[id(node)] = _primitive(node, [values[id(x)] for x in node.inputs], body)
-        return [values[id(root)] for root in body.roots]
+        if call.body.mode == LIBRARY:
+            return [library(call, lambda value: self._array(value, made))]
+        results = interpret(call, whole(call.domain), _Whole(self, made), range(len(call.outputs)))
+        return [array.reshape(value.shape) for array, value in zip(results, call.outputs, strict=True)]
 
 
-def _primitive(node: Node, operands: list[Any], body: Body) -> Any:
-    assert node.type is not None
-    if node.op == CAST:
-        # A sum of duplicate rows is already in the dtype of the computation: widening it again changes nothing.
-        return np.asarray(operands[0]).astype(to_numpy(node.type.dtype))
-    return PRIMS[node.op].numpy(*operands)
+class _Whole:
+    """What calls read of a step under way: arrays from end to end."""
+
+    def __init__(self, engine: ReferenceEngine, made: dict[int, Array]) -> None:
+        self.engine = engine
+        self.made = made
+        self.number = engine.numbers.number
+
+    def array(self, value: Value, extent: Extent, window: Window) -> Array:
+        array, (n_rows, n_columns) = self.engine._array(value, self.made), window.shape
+        if extent == Extent.TENSOR:
+            return array.reshape(())
+        return array.reshape(n_rows, 1 if extent == Extent.ROW else n_columns)
+
+    def entries(self, value: Value, window: Window) -> tuple[Array, Array]:
+        sparse = self.engine.memory.sparse[value.variable]  # type: ignore[index]
+        return sparse.indices, sparse.data.reshape(len(sparse.indices), window.width)
 
 
-def _part(array: Array, part: int | None) -> Array:
-    return array if part is None else array.imag if part else array.real
-
-
-def _pair(real: Any, imag: Any) -> Array:
-    """A complex array of its parts: put there, since real + 1j * imag would turn infinities into NaN."""
-    parts = np.broadcast_arrays(real, imag)
-    pair = np.empty(parts[0].shape, np.result_type(parts[0], np.complex64))
-    pair.real, pair.imag = parts
-    return pair
-
-
-def _indices(extent: Extent, rows: Array, n_columns: int) -> Array:
-    """The number of each element, or of each row, in the tensor."""
-    if extent == Extent.TENSOR:
-        return np.zeros((), np.int64)
-    column = rows.astype(np.int64)[:, None]
-    return column if extent == Extent.ROW else column * n_columns + np.arange(n_columns)
-
-
-def _reduce(node: Node, x: Any, shape: tuple[int, ...]) -> Array:
-    reduction = REDUCTIONS[node.op]
-    full = np.broadcast_to(np.asarray(x), shape)
-    rows = full if reduction.extent == Extent.ROW else full.reshape(1, -1)
-    folded = canonical_fold(rows[:, :, None], reduction.combine, reduction.identity)[:, 0]
-    return folded[:, None] if reduction.extent == Extent.ROW else folded.reshape(())
-
-
-def _as_rows(array: Array, extent: Extent, n_rows: int, n_columns: int) -> Array:
-    """(rows, columns) for elements, (rows, 1) for one value per row, () for one per tensor."""
-    if extent == Extent.TENSOR:
-        return array.reshape(())
-    if extent == Extent.ROW:
-        return array.reshape(n_rows, 1)
-    return array.reshape(n_rows, n_columns)
-
-
-def _spread(result: Array, extent: Extent, value: Value, n_rows: int, n_columns: int) -> Array:
-    """A result as the array it is stored in: of the value's shape and dtype."""
-    if extent == Extent.ELEMENT:
-        result = np.broadcast_to(result, (n_rows, n_columns))
-    elif extent == Extent.ROW:
-        result = np.broadcast_to(result, (n_rows, 1))
-    return result.astype(to_numpy(value.dtype)).reshape(value.shape)
-
-
-def _summed(sparse: RowSparseArray, n_rows: int) -> tuple[Array, Array]:
-    """The rows a gradient lists, ascending, and their data; repeated rows added up in order of occurrence."""
-    rows, starts, order = segments(sparse.indices, n_rows)
-    compute = to_numpy(COMPUTE[sparse.dtype.name])
-    data = sparse.data.reshape(len(sparse.indices), int(np.prod(sparse.shape[1:]))).astype(compute)
-    total = np.zeros((len(rows), data.shape[1]), compute)
-    for segment in range(len(rows)):
-        positions = order[starts[segment] : starts[segment + 1]]
-        total[segment] = data[positions[0]]
-        for position in positions[1:]:
-            total[segment] += data[position]
-    return rows, total
-
-
-def _scatter(data: Array, rows: Array, n_rows: int) -> Array:
-    full = np.zeros((n_rows, data.shape[1]), data.dtype)
-    full[rows] = data
-    return full
+def library(call: Call, array: Callable[[Value], Array]) -> Array:
+    """A function of a library on whole matrices."""
+    body, value = call.body, call.outputs[0]
+    arrays = [
+        array(v).reshape(sizes(p.grid, call.domain)) for p, v in zip(body.params, call.inputs, strict=True)
+    ]
+    out = np.empty(sizes(body.outputs[0].grid, call.domain), to_numpy(value.dtype))
+    call_routine(body.roots[0], arrays, out)
+    return out.reshape(value.shape)

@@ -174,11 +174,12 @@ def loaded(load: Node) -> Term:
 
 def _inexact(order: Iterable[Node]) -> tuple[str, ...]:
     return tuple(
-        dict.fromkeys(n.op for n in order if n.type and n.type.extent > Extent.HOST and not _is_exact(n))
+        dict.fromkeys(n.op for n in order if n.type and n.type.extent > Extent.HOST and not is_exact(n))
     )
 
 
-def _is_exact(node: Node) -> bool:
+def is_exact(node: Node) -> bool:
+    """Whether a primitive of array values has the same bits on every engine and machine."""
     if node.op == "matmul":  # of a column and a row nothing is summed
         return node.inputs[0].type is not None and node.inputs[0].type.grid[1] == "1"
     return node.op not in PRIMS or PRIMS[node.op].exact

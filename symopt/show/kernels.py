@@ -91,13 +91,13 @@ def _terms(order: Iterable[Node], scalars: dict[object, str]) -> dict[int, Term]
             name = scalars[node.attrs["name"]]
             found[id(node)] = term(COUNTS[name]) if name in COUNTS else term("attr", value=name)
         elif node.op == CAST:
-            found[id(node)] = args[0] if _loses_nothing(node) else read(term(_dtype(node), *args))
+            found[id(node)] = args[0] if loses_nothing(node) else read(term(_dtype(node), *args))
         else:
             found[id(node)] = read(term(node.op, *args))
     return found
 
 
-def _loses_nothing(cast: Node) -> bool:
+def loses_nothing(cast: Node) -> bool:
     """Whether a cast widens, or hands a number of the host to the kernel."""
     before, after = _dtype(cast.inputs[0]), _dtype(cast)
     return is_number(cast) or ITEMSIZE.get(after, 8) > ITEMSIZE.get(before, 8)

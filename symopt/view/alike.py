@@ -7,7 +7,7 @@ make-up fold and unfold together.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import NamedTuple
 
 from .model import Item, View
@@ -25,31 +25,56 @@ class Alike(NamedTuple):
 
 def find_alike(view: View) -> Alike:
     """Classes and units of a View's items, in time linear in its size."""
-    reads, feeds = _neighbours(view)
-    classes = _classes(view, reads, feeds)
-    return Alike(classes, _units(classes, reads, feeds))
+    names = {kernel.number: kernel.name for kernel in view.kernels}
+    looks = _numbered([_look(item, names) for item in view.items])
+    runs = _runs(view)
+    reads, feeds = _neighbours(view, runs)
+    classes = _classes([looks[run] for run in runs], reads, feeds)
+    classes = _numbered([classes[run] for run in runs])
+    units = _units(_shared(runs, reads, feeds), reads, feeds)
+    chained = _repeated(classes, units)
+    if any(chained):
+        shared = [a or b for a, b in zip(_shared(runs, reads, feeds), chained, strict=True)]
+        units = _units(shared, reads, feeds)
+    return Alike(classes, units)
 
 
 Neighbours = Sequence[Sequence[tuple[int, int]]]  # of each item: (the other item, how it is linked)
 
 
-def _neighbours(view: View) -> tuple[Neighbours, Neighbours]:
-    """What each item reads and feeds. Among many inputs the position says nothing."""
+def _runs(view: View) -> list[int]:
+    """For each item the first of its run, or itself: a + b + c + ... is one sum, however many links it has."""
+    first = list(range(len(view.items)))
+    for link in view.links:  # they lead forward, so a source's run is known
+        source, target = view.items[link.source], view.items[link.target]
+        if (source.kind, source.op) == (target.kind, target.op):
+            first[link.target] = first[link.source]
+    size: dict[int, int] = {}
+    for run in first:
+        size[run] = size.get(run, 0) + 1
+    return [run if size[run] > FEW else i for i, run in enumerate(first)]
+
+
+def _neighbours(view: View, runs: Sequence[int]) -> tuple[Neighbours, Neighbours]:
+    """What each item, or run, reads and feeds. Among many inputs or outputs the position says nothing."""
     reads: list[list[tuple[int, int]]] = [[] for _ in view.items]
     feeds: list[list[tuple[int, int]]] = [[] for _ in view.items]
-    n_inputs = [0] * len(view.items)
+    n_inputs, last_output = [0] * len(view.items), [0] * len(view.items)
     for link in view.links:
-        n_inputs[link.target] += 1
+        n_inputs[runs[link.target]] += 1
+        last_output[link.source] = max(last_output[link.source], link.output)
     for link in view.links:
-        port = link.port if n_inputs[link.target] <= FEW else -1
-        how = port * 64 + link.output
-        reads[link.target].append((link.source, how))
-        feeds[link.source].append((link.target, how))
+        source, target = runs[link.source], runs[link.target]
+        if source != target:
+            port = link.port if n_inputs[target] <= FEW else FEW
+            how = port * 64 + (link.output if last_output[link.source] <= FEW else FEW)
+            reads[target].append((source, how))
+            feeds[source].append((target, how))
     return reads, feeds
 
 
-def _classes(view: View, reads: Neighbours, feeds: Neighbours) -> list[int]:
-    classes = _numbered([_look(item) for item in view.items])
+def _classes(looks: Sequence[int], reads: Neighbours, feeds: Neighbours) -> list[int]:
+    classes = _numbered(looks)
     for _ in range(RADIUS):
         keys = [
             (
@@ -57,7 +82,7 @@ def _classes(view: View, reads: Neighbours, feeds: Neighbours) -> list[int]:
                 tuple(sorted({(how, classes[j]) for j, how in reads[i]})),
                 tuple(sorted({(how, classes[j]) for j, how in feeds[i]})),
             )
-            for i in range(len(view.items))
+            for i in range(len(looks))
         ]
         finer = _numbered(keys)
         if max(finer, default=0) == max(classes, default=0):
@@ -66,9 +91,10 @@ def _classes(view: View, reads: Neighbours, feeds: Neighbours) -> list[int]:
     return classes
 
 
-def _look(item: Item) -> Hashable:
+def _look(item: Item, names: Mapping[int, str]) -> Hashable:
     """What an item is without its neighbours, its name, its size and its numbers."""
-    return item.kind, item.op, item.dtype, item.stype, item.kernels, tuple(item.attrs)
+    kernels = tuple(names.get(number, "") for number in item.kernels)
+    return item.kind, item.op, item.dtype, item.stype, kernels, tuple(item.attrs)
 
 
 def _numbered(keys: Sequence[Hashable]) -> list[int]:
@@ -77,17 +103,29 @@ def _numbered(keys: Sequence[Hashable]) -> list[int]:
     return [numbers.setdefault(key, len(numbers)) for key in keys]
 
 
-def _units(classes: Sequence[int], reads: Neighbours, feeds: Neighbours) -> list[int]:
-    """Connected components without shared items; each of those is a unit of its own."""
-    shared = [
-        len({j for j, _ in reads[i]}) > FEW
-        or len({j for j, _ in feeds[i]}) > FEW
-        or any(classes[j] == classes[i] for j, _ in feeds[i])  # a link of a chain: a + b + c + ...
-        or any(classes[j] == classes[i] for j, _ in reads[i])
-        for i in range(len(classes))
+def _shared(runs: Sequence[int], reads: Neighbours, feeds: Neighbours) -> list[bool]:
+    """Whether an item has many neighbours, or is of a run."""
+    length: dict[int, int] = {}
+    for run in runs:
+        length[run] = length.get(run, 0) + 1
+    return [
+        length[run] > 1 or any(len({j for j, _ in linked[run]}) > FEW for linked in (reads, feeds))
+        for run in runs
     ]
-    units = [-1] * len(classes)
-    for start in range(len(classes)):
+
+
+def _repeated(classes: Sequence[int], units: Sequence[int]) -> list[bool]:
+    """Whether many of an item's class are in its own unit: a chain of launches, each with the array it makes."""
+    count: dict[tuple[int, int], int] = {}
+    for pair in zip(classes, units, strict=True):
+        count[pair] = count.get(pair, 0) + 1
+    return [count[pair] > FEW for pair in zip(classes, units, strict=True)]
+
+
+def _units(shared: Sequence[bool], reads: Neighbours, feeds: Neighbours) -> list[int]:
+    """Connected components without shared items; each of those is a unit of its own."""
+    units = [-1] * len(shared)
+    for start in range(len(shared)):
         if units[start] >= 0:
             continue
         units[start] = start

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from os import PathLike, fspath
 from pathlib import Path
 
 from ..errors import AttributeValueError, DependencyError, SymoptError, near
 from ..forms import find_op
+from .files import write_whole
 from .fold import folded
 from .model import Item, KernelItem, Kind, Link, View
-from .plain import counted, safe, shape_text, shortened, size_text
+from .plain import counted, safe, shape_text, shortened, size_text, where_text
 
 FORMATS = ("svg", "png", "pdf")
-MOST_ITEMS = 150  # of more, those alike are drawn once
+MOST_ITEMS = 40  # of more, those alike are drawn once
 LARGE = 1000  # items; from there on the layout is the quick one
+MOST_PORTS = 8  # inputs that a box names
 WIDEST = 32  # columns of a name
+COMMUTATIVE = frozenset(("add", "mul", "eq", "ne", "and", "or"))  # primitives whose inputs need no number
 TIMEOUT = 120.0  # seconds
 
 # Shape, fill and line of each kind: told apart without colours too.
@@ -26,7 +28,7 @@ LOOKS: Mapping[Kind, tuple[str, str, str]] = {
     "variable": ("ellipse", "#e8f0fe", "#4a73c4"),
     "state": ("cylinder", "#fff4d6", "#b8860b"),
     "number": ("hexagon", "#f3e8fd", "#8e5cc0"),
-    "op": ("box", "#e6f4ea", "#2e7d4f"),
+    "op": ("Mrecord", "#e6f4ea", "#2e7d4f"),
     "primitive": ("box", "#ffffff", "#5f6368"),
     "kernel": ("component", "#fde7e3", "#c0533f"),
     "array": ("note", "#f1f3f4", "#5f6368"),
@@ -40,9 +42,9 @@ def to_dot(view: View, full: bool = False) -> str:
 
     Of a view of more than MOST_ITEMS items, those alike are drawn as one with a count, unless `full`.
     """
-    if len(view.items) > MOST_ITEMS and not full:
-        view = folded(view)
-    return "\n".join(["digraph symopt {", *_head(view), *_items(view), *_links(view), "}", ""])
+    picture = _Picture(folded(view) if len(view.items) > MOST_ITEMS and not full else view)
+    lines = [*_head(picture.view), *picture.items(), *picture.links()]
+    return "\n".join(["digraph symopt {", *lines, "}", ""])
 
 
 def render(dot: str, path: str | PathLike[str], timeout: float = TIMEOUT) -> None:
@@ -75,25 +77,38 @@ def render(dot: str, path: str | PathLike[str], timeout: float = TIMEOUT) -> Non
     if done.returncode or not done.stdout:
         said = safe(done.stderr.decode(errors="replace").strip(), 500)
         raise SymoptError(f"Graphviz failed with status {done.returncode}: {said}")
-    Path(path).write_bytes(done.stdout)
+    write_whole(path, done.stdout)
 
 
 # ---- the language
 
 
+class Raw(str):
+    """A string with escapes of Graphviz's own, complete but for its quotes."""
+
+    __slots__ = ()
+
+
 def quoted(text: str) -> str:
     """A string in Graphviz's language that is shown as `text`, whatever it holds; lines are centred.
 
-    >>> print(quoted('say "hi" & \\\\N'))
-    "say \\"hi\\" &amp; \\\\N"
+    >>> print(quoted('say "hi" & <b>'))
+    "say \\"hi\\" &amp; <b>"
     """
-    lines = (safe(line, 10_000) for line in text.split("\n"))
-    return '"' + "\\n".join(_ESCAPED.sub(lambda m: _ESCAPES[m[0]], line) for line in lines) + '"'
+    return f'"{text if isinstance(text, Raw) else _escaped(text)}"'
+
+
+def _escaped(text: str, end: str = "\\n", also: str = "") -> Raw:
+    """Text with everything escaped that means something to Graphviz: in a string, and the characters of `also`. `end`:
+    how a line ends, which says where it stands; of "\\n" the last one needs none."""
+    lines = [safe(line, 10_000) for line in text.split("\n")]
+    lines = ["".join(ESCAPES.get(c) or (f"\\{c}" if c in also else c) for c in line) for line in lines]
+    return Raw(end.join(lines) + (end if end != "\\n" else ""))
 
 
 # Labels are read once for backslashes and once for entities like &amp;.
-_ESCAPES = {"\\": "\\\\", '"': '\\"', "&": "&amp;"}
-_ESCAPED = re.compile(r'[\\"&]')
+ESCAPES = {"\\": "\\\\", '"': '\\"', "&": "&amp;"}
+OF_RECORDS = "{}|<> "  # what else means something in the label of a record
 
 
 def _with(**attrs: str | float) -> str:
@@ -118,126 +133,180 @@ def _head(view: View) -> Iterator[str]:
 # ---- items, in clusters
 
 
-def _items(view: View) -> Iterator[str]:
-    kernels = {kernel.number: kernel for kernel in view.kernels}
-    inside: dict[int | None, dict[str, list[int]]] = {}
-    for number, item in enumerate(view.items):
-        boxed = view.level != "program" and len(item.kernels) == 1
-        group = item.group if view.level == "primitive" else ""
-        inside.setdefault(item.kernels[0] if boxed else None, {}).setdefault(group, []).append(number)
-    for kernel, groups in inside.items():
-        lines = [
-            line for k, group in enumerate(groups) for line in _group(view, kernel, k, group, groups[group])
-        ]
-        if kernel is None:
-            yield from (f"  {line}" for line in lines)
-        else:
-            yield f"  subgraph cluster_kernel{kernel} {{"
-            yield "    graph " + _kernel_look(kernel, kernels.get(kernel))
-            yield from (f"    {line}" for line in lines)
-            yield "  }"
+class _Picture:
+    """A view with the names of the inputs and outputs that links lead to: inputs by port, outputs by number."""
+
+    def __init__(self, view: View) -> None:
+        self.view = view
+        self.kernels = {kernel.number: kernel for kernel in view.kernels}
+        self.into: dict[int, dict[int, str]] = {}
+        self.from_: dict[int, dict[int, str]] = {}
+        for link in view.links:
+            source, target = view.items[link.source], view.items[link.target]
+            self.into.setdefault(link.target, {}).setdefault(link.port, input_name(target, link.port, source))
+            self.from_.setdefault(link.source, {}).setdefault(link.output, output_name(source, link.output))
+
+    def items(self) -> Iterator[str]:
+        view = self.view
+        inside: dict[int | None, dict[str, list[int]]] = {}
+        for number, item in enumerate(view.items):
+            boxed = view.level != "program" and len(item.kernels) == 1
+            group = item.group if view.level == "primitive" else ""
+            inside.setdefault(item.kernels[0] if boxed else None, {}).setdefault(group, []).append(number)
+        for kernel, groups in inside.items():
+            lines = [
+                line for k, group in enumerate(groups) for line in self.group(kernel, k, group, groups[group])
+            ]
+            if kernel is None:
+                yield from (f"  {line}" for line in lines)
+            else:
+                yield f"  subgraph cluster_kernel{kernel} {{"
+                yield "    graph " + _kernel_look(kernel, self.kernels.get(kernel))
+                yield from (f"    {line}" for line in lines)
+                yield "  }"
+
+    def group(self, kernel: int | None, number: int, group: str, members: Sequence[int]) -> Iterator[str]:
+        """The items of one of the user's nodes in a cluster of their own."""
+        alone = len(members) == 1 or not group
+        lines = [f"n{k} {self.look(k, group if alone else '')}" for k in members]
+        if alone:
+            yield from lines
+            return
+        place = "host" if kernel is None else f"kernel{kernel}"
+        yield f"subgraph cluster_{place}_node{number} {{"
+        yield "  graph " + _with(
+            label=safe(group, WIDEST), tooltip=safe(group, 2000), labelloc="b", labeljust="l", fontsize=10,
+            fontcolor="#2e7d4f", color="#a8cdb6", style="rounded,filled", fillcolor="#f1f8f3", margin=8,
+        )  # fmt: skip
+        yield from (f"  {line}" for line in lines)
+        yield "}"
+
+    def look(self, number: int, group: str) -> str:
+        item = self.view.items[number]
+        shape, fill, line = LOOKS[item.kind]
+        lines = "\n".join([*self.label(item), *([f"of {safe(group, WIDEST)}"] if group else [])])
+        if item.kind == "op":
+            lines = _record(lines, self.fields(number, self.into), self.fields(number, self.from_))
+        more: dict[str, str | float] = {}
+        if item.kind in ("primitive", "number"):
+            more = {"fontsize": 10, "height": 0.3, "width": 0.4}
+        if item.count > 1 and item.kind not in ("state", "primitive", "number"):
+            more["peripheries"] = 2
+        return _with(
+            label=lines,
+            tooltip=_tooltip(item),
+            shape=shape,
+            style="filled",
+            fillcolor=fill,
+            color=line,
+            **more,
+        )
+
+    def fields(self, number: int, names: Mapping[int, Mapping[int, str]]) -> dict[int, str]:
+        """The names that a box shows: where there are several, and not too many."""
+        found = names.get(number, {})
+        named = 1 < len(found) <= MOST_PORTS or (len(found) == 1 and names is self.from_ and 0 not in found)
+        return dict(sorted(found.items())) if named and self.view.items[number].kind == "op" else {}
+
+    def label(self, item: Item) -> Iterator[str]:
+        """Lines of a label: the name, the op, what it makes."""
+        inside = item.kind == "kernel" or (item.kind in ("primitive", "number") and item.kernels)
+        more = (
+            f" and {item.count - 1:,} more" if item.count > 1 and not inside else ""
+        )  # else the kernel says it
+        yield safe(item.name, WIDEST) + more
+        if item.kind == "op" and item.op != item.name:
+            yield safe(item.op, WIDEST)
+        if item.kind == "kernel":
+            yield from (_facts(self.kernels[k]) for k in item.kernels if k in self.kernels)
+        value = item.attrs.get("value")
+        if item.kind == "number" and value is not None and value != item.name:
+            yield f"= {safe(value, 16)}"
+        if item.shape is not None and item.kind not in ("primitive", "number"):
+            yield f"{'e.g. ' if more else ''}{shape_text(item.shape)} {item.dtype or ''}".rstrip()
+        if item.stype == "row_sparse":
+            yield "row_sparse"
+        if "kept in" in item.attrs:
+            yield f"in {safe(item.attrs['kept in'], WIDEST)}"
+        if "stored" in item.attrs:
+            yield f"= {safe(item.attrs['stored'], WIDEST)}"
+
+    def links(self) -> Iterator[str]:
+        for link in self.view.links:
+            inputs, outputs = self.fields(link.target, self.into), self.fields(link.source, self.from_)
+            source, target = f"n{link.source}", f"n{link.target}"
+            attrs: dict[str, str] = {}
+            if inputs:
+                target += f":i{link.port}:n"
+            elif len(self.into[link.target]) > 1:
+                attrs["headlabel"] = self._near_head(link)
+                attrs["edgetooltip"] = f"input {link.port}"
+            if outputs:
+                source += f":o{link.output}:s"
+            elif len(self.from_[link.source]) > 1:
+                attrs["taillabel"] = self.from_[link.source][link.output]
+            yield f"  {source} -> {target}{' ' + _with(**attrs) if attrs else ''}"
+
+    def _near_head(self, link: Link) -> str:
+        """The name of an input beside the arrow: left out where there are too many, or their order is all one."""
+        if self.view.items[link.target].op in COMMUTATIVE or len(self.into[link.target]) > MOST_PORTS:
+            return ""
+        return self.into[link.target][link.port]
+
+
+def input_name(item: Item, port: int, source: Item) -> str:
+    """What an input is called, by its op if that is known, else its number."""
+    op = find_op(item.op) if item.kind == "op" else None
+    names = op.input_names() if op is not None and not op.is_variadic else ()
+    if port < len(names):
+        return names[port]
+    scalars = [key for key, value in item.attrs.items() if op and key in op.attrs and value == source.name]
+    return scalars[0] if scalars else str(port)
+
+
+def output_name(item: Item, output: int) -> str:
+    """What an output is called, likewise."""
+    op = find_op(item.op) if item.kind == "op" else None
+    names = op.outputs if op is not None and not op.is_variadic else ()
+    return names[output] if output < len(names) else str(output)
 
 
 def _kernel_look(number: int, kernel: KernelItem | None) -> str:
     text = f"kernel {number}"
     if kernel is not None:
-        facts = f"{kernel.over}; {counted(kernel.tensors, 'tensor')}, {size_text(kernel.bytes)}"
-        text = f"kernel {number}: {safe(kernel.name, 48)}\nfor {facts}"
+        text = f"kernel {number}: {safe(kernel.name, 48)}\n{_facts(kernel)}"
     color = BORDERS[number % len(BORDERS)]
     return _with(
-        label=text, labeljust="l", fontsize=11, fontcolor=color, color=color, style="rounded,filled",
-        fillcolor="#fafafa", margin=12,
+        label=_escaped(text, "\\l"), labelloc="b", labeljust="l", fontsize=11, fontcolor=color, color=color,
+        style="rounded,filled", fillcolor="#fafafa", margin=12,
     )  # fmt: skip
 
 
-def _group(view: View, kernel: int | None, number: int, group: str, members: list[int]) -> Iterator[str]:
-    """The items of one of the user's nodes in a cluster of their own."""
-    lines = [f"n{k} {_look(view.items[k])}" for k in members]
-    if not group:
-        yield from lines
-        return
-    place = "host" if kernel is None else f"kernel{kernel}"
-    tooltip = safe(group, 2000)
-    yield f"subgraph cluster_{place}_node{number} {{"
-    yield "  graph " + _with(
-        label=safe(group, WIDEST), tooltip=tooltip, labeljust="l", fontsize=10, fontcolor="#2e7d4f",
-        color="#a8cdb6", style="rounded,filled", fillcolor="#f1f8f3", margin=8,
-    )  # fmt: skip
-    yield from (f"  {line}" for line in lines)
-    yield "}"
+def _facts(kernel: KernelItem) -> str:
+    return f"for {kernel.over}; {counted(kernel.tensors, 'tensor')}, {size_text(kernel.bytes)}"
 
 
-def _look(item: Item) -> str:
-    shape, fill, line = LOOKS[item.kind]
-    style = "rounded,filled" if item.kind == "op" else "filled"
-    is_small = item.kind in ("primitive", "number")
-    small: dict[str, str | float] = {"fontsize": 10, "height": 0.3, "width": 0.4} if is_small else {}
-    return _with(
-        label="\n".join(_label(item)), tooltip=_tooltip(item), shape=shape, style=style, fillcolor=fill,
-        color=line, peripheries=2 if item.count > 1 else 1, **small,
-    )  # fmt: skip
+def _record(lines: str, inputs: Mapping[int, str], outputs: Mapping[int, str]) -> Raw:
+    """A box in three storeys: the inputs' names, the lines, the outputs' names; links lead to and from the names."""
+    parts = [_fields("i", inputs), _escaped(lines, also=OF_RECORDS), _fields("o", outputs)]
+    return Raw(f"{{{'|'.join(part for part in parts if part)}}}")
 
 
-def _label(item: Item) -> Iterator[str]:
-    """Lines of a label: the name, the op, what it makes."""
-    times = f"  (x {item.count:,})" if item.count > 1 else ""
-    yield safe(item.name, WIDEST) + times
-    if item.kind == "op" and item.op != item.name:
-        yield safe(item.op, WIDEST)
-    if item.kind == "kernel":
-        yield f"for {item.attrs.get('over', '')}"
-    value = item.attrs.get("value")
-    if item.kind == "number" and value is not None and value != item.name:
-        yield f"= {safe(value, 16)}"
-    if item.shape is not None and item.kind not in ("primitive", "number"):
-        yield f"{_shape(item)} {item.dtype or ''}".rstrip()
-    if item.stype == "row_sparse":
-        yield "row_sparse"
-    if item.kind == "array" and item.attrs.get("kept in"):
-        yield f"in {safe(item.attrs['kept in'], WIDEST)}"
-
-
-def _shape(item: Item) -> str:
-    return "several shapes" if item.count > 1 else shape_text(item.shape)
+def _fields(letter: str, names: Mapping[int, str]) -> str:
+    fields = (f"<{letter}{k}> {_escaped(shortened(name, 16), also=OF_RECORDS)}" for k, name in names.items())
+    return f"{{{'|'.join(fields)}}}" if names else ""
 
 
 def _tooltip(item: Item) -> str:
     """All that is known of an item, on lines."""
     lines = [f"{item.kind} {safe(item.name, 2000)}"]
-    if item.op not in ("null", item.name):
+    if item.op not in ("null", item.kind, item.name):
         lines.append(f"op {safe(item.op, 200)}")
     if item.shape is not None:
         lines.append(" ".join(filter(None, (shape_text(item.shape), item.dtype, item.stype))))
     if item.bytes is not None:
         lines.append(size_text(item.bytes))
-    lines += [f"{safe(k, 80)} = {safe(v, 200)}" for k, v in item.attrs.items()]
+    lines += [f"{safe(k, 80)}: {safe(v, 200)}" for k, v in item.attrs.items()]
     if item.where is not None:
-        lines.append(f"{safe(Path(item.where.file).name, 80)}:{item.where.line}")
+        lines.append(where_text(item.where))
     return "\n".join(lines)
-
-
-# ---- links
-
-
-def _links(view: View) -> Iterator[str]:
-    ports: dict[int, set[int]] = {}
-    for link in view.links:
-        ports.setdefault(link.target, set()).add(link.port)
-    for link in view.links:
-        head = _port(view.items[link.target], link) if len(ports[link.target]) > 1 else ""
-        tail = _output(view.items[link.source], link) if link.output else ""
-        known = _with(headlabel=head, taillabel=tail)
-        yield f"  n{link.source} -> n{link.target}{' ' + known if head or tail else ''}"
-
-
-def _port(item: Item, link: Link) -> str:
-    """What an input is called, by its op if that is known, else its number."""
-    op = find_op(item.op) if item.kind == "op" else None
-    names = op.input_names() if op is not None and not op.is_variadic else ()
-    return shortened(names[link.port], 16) if link.port < len(names) else str(link.port)
-
-
-def _output(item: Item, link: Link) -> str:
-    op = find_op(item.op) if item.kind == "op" else None
-    names = op.outputs if op is not None and not op.is_variadic else ()
-    return shortened(names[link.output], 16) if link.output < len(names) else str(link.output)

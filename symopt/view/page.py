@@ -12,6 +12,7 @@ import hashlib
 import html
 import json
 import os
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib.resources import files
@@ -24,7 +25,7 @@ from .pagetable import plain_table, shown
 
 LIBRARIES = ("cytoscape.min.js", "dagre.min.js")
 SCRIPTS = (
-    "data.js", "fold.js", "arrange.js", "look.js", "drawing.js", "parts.js", "panel.js", "code.js", "list.js",
+    "data.js", "fold.js", "arrange.js", "look.js", "edges.js", "drawing.js", "parts.js", "panel.js", "code.js", "list.js",
     "keys.js", "main.js",
 )  # fmt: skip
 STYLES = ("colours.css", "layout.css", "panel.css", "print.css")
@@ -71,9 +72,15 @@ def _template() -> str:
 
 @cache
 def _scripts() -> tuple[str, ...]:
-    """Libraries, then our own script: its files share one scope, in this order."""
+    """Libraries with their licences, then our own script: its files share one scope, in this order."""
     own = "\n".join(_asset(name) for name in SCRIPTS)
-    return (*(_asset(name) for name in LIBRARIES), f'(function () {{\n"use strict";\n{own}\n}})();')
+    return (*(_library(name) for name in LIBRARIES), f'(function () {{\n"use strict";\n{own}\n}})();')
+
+
+def _library(name: str) -> str:
+    """A library's code, without the address of its source map, which a browser's tools would ask for."""
+    licence = _asset(f"{name.split('.')[0]}.LICENSE.txt").strip()
+    return f"/*!\n{licence}\n*/\n{re.sub(r'//# sourceMappingURL=.*', '', _asset(name))}"
 
 
 @cache

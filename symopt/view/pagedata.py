@@ -35,6 +35,7 @@ class Tables:
     def __init__(self) -> None:
         self.texts, self.shapes, self.sets, self.formulas = Table(), Table(), Table(), Table()
         self.attrs, self.places = Table(), Table()
+        self.written: dict[Hashable, dict[str, int]] = {}  # code of kernels
 
     def text(self, text: str | None) -> int:
         return NONE if text is None else self.texts.add(text, text)
@@ -54,9 +55,6 @@ class Tables:
         """A line of source: file, number, and what it says if the file can be read."""
         if where is None:
             return NONE
-        known = self.places._positions.get(where)
-        if known is not None:
-            return known
         quote = linecache.getline(where.file, where.line).strip()
         return self.places.add(where, [self.text(where.file), where.line, self.text(quote)])
 
@@ -65,7 +63,7 @@ def encode(views: Sequence[View], title: str) -> dict[str, Any]:
     """What the page's script reads: `tables`, and for each level columns that point into them."""
     tables = Tables()
     levels = [_level(view, tables) for view in views]
-    named = {name: table.values for name, table in vars(tables).items()}
+    named = {name: table.values for name, table in vars(tables).items() if isinstance(table, Table)}
     return {"title": title, "tables": named, "levels": levels}
 
 
@@ -108,7 +106,15 @@ def _kernel(kernel: KernelItem, tables: Tables) -> dict[str, Any]:
         "elements": kernel.elements,
         "bytes": kernel.bytes,
         "formula": tables.formula(kernel.formula),
-        "code": {form: tables.text(code) for form, code in kernel.code.items()},
+        "code": _code(kernel, tables),
         "seconds": kernel.seconds,
         "predicted": kernel.predicted,
     }
+
+
+def _code(kernel: KernelItem, tables: Tables) -> dict[str, int]:
+    """Written once for kernels of one formula, at whatever level: to write code takes longer than to show it."""
+    key = (kernel.name, kernel.formula, tuple(kernel.code))
+    if key not in tables.written:
+        tables.written[key] = {form: tables.text(code) for form, code in kernel.code.items()}
+    return tables.written[key]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import TypeVar
 
-from ..canonical import BLOCK
+from .. import config
+from ..backends.scratch import scratch_bytes
 from ..dtypes import ITEMSIZE
-from ..expr import PICK, Extent, Node
+from ..expr import PICK, Node
 from ..listing import reference
 from ..passes.calls import size_of
-from ..passes.ir import REDUCE, Program
+from ..passes.ir import Program
 from ..planned import Planned
 from .kernels import kernel_items
 from .model import Item, KernelItem
@@ -43,7 +44,7 @@ def node_table(planned: Planned, full: bool = False) -> Text:
     if len(rows) > MOST_ROWS and not full:
         rows[MOST_ROWS:] = [(f"... and {len(rows) - MOST_ROWS:,} more rows: table(full=True) shows all",)]
     table = Table(NODE_COLUMNS, rows, notes=_totals(items))
-    if planned.program is None:
+    if planned.program is None or not planned.program.launches:
         return Text.of(table)
     return Text.of(table, kernel_table(kernel_items(planned)))
 
@@ -119,7 +120,7 @@ def summary(planned: Planned, n_strided: int = 0, place: str = "") -> Text:
     head = f"{counted(n_ops, 'node')} on {counted(n_variables, 'variable')}, {counted(len(kernels), 'launch', 'es')}"
     lines = [f"bytes moved per step: {size_text(sum(kernel.bytes for kernel in kernels))}"]
     lines.append(
-        f"buffers of the executor: {size_text(_buffers(program))}; scratch: {size_text(_scratch(program))}"
+        f"buffers of the executor: {size_text(_buffers(program))}; scratch: {size_text(_scratch(planned))}"
     )
     if program.lowered.host_calls:
         lines.append(f"numbers computed on the host: {len(program.lowered.host_calls):,}")
@@ -136,12 +137,12 @@ def _buffers(program: Program) -> int:
     return sum(size_of(shape) * ITEMSIZE[dtype] for dtype, shape in program.buffers)
 
 
-def _scratch(program: Program) -> int:
-    """Bytes for the sums of blocks, before they are added up."""
+def _scratch(planned: Planned) -> int:
+    """Bytes that the engine takes beside arrays and buffers."""
+    on_device, threads = planned.ctx.device_type == "gpu", config.num_threads()
     total = 0
-    for launch in program.launches:
-        if launch.kernel.mode == REDUCE:
-            partials = [b for b in launch.kernel.buffers if b.write and b.extent == Extent.TENSOR]
-            for instance in launch.instances:
-                total += -(-size_of(instance.domain) // BLOCK) * sum(ITEMSIZE[b.dtype] for b in partials)
+    for launch in planned.needed().launches:
+        domains = [instance.domain for instance in launch.instances]
+        listed = [planned.rows_of(launch.kernel, instance) for instance in launch.instances]
+        total += scratch_bytes(launch.kernel, domains, listed, threads, on_device)
     return total

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple, Self
 
 from .plain import columns, padded
 
-RIGHT = frozenset(("bytes", "elements", "tensors", "count"))  # columns of numbers
+RIGHT = frozenset(  # columns of numbers
+    ("bytes", "elements", "tensors", "count", "read", "written", "operations each", "predicted")
+)
 WIDE = frozenset(
     ("name", "op", "inputs", "line", "computes", "for")
 )  # these give up room on a narrow terminal

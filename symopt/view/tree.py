@@ -93,13 +93,10 @@ class _Grower:
     def _folded(self, found: list[tuple[str, Node]], several: bool = True) -> list[_Below]:
         """Those alike together, in the order of their first; of many, the first and how many more there are.
         `several`: whether roles that differ by a number are one role."""
-        groups: dict[tuple[str, int], list[tuple[str, Node]]] = {}
+        groups: dict[object, list[tuple[str, Node]]] = {}
         for k, (role, node) in enumerate(found):
-            part = role.rstrip("0123456789") if several else f"{k}"
-            made, index = origin(node)
-            groups.setdefault((part, self.alike[id(made)] if several and not index else -k), []).append(
-                (role, node)
-            )
+            part = role.rstrip("0123456789")
+            groups.setdefault((part, self._sort(node)) if several else k, []).append((role, node))
         below: list[_Below] = []
         for group in groups.values():
             most = MOST_ALIKE_TREES if origin(group[0][1])[0].inputs else MOST_ALIKE
@@ -108,6 +105,11 @@ class _Grower:
             if many:
                 below.append(_Below("", group[1][1], tuple(node for _, node in group[1:])))
         return below
+
+    def _sort(self, node: Node) -> tuple[int, int]:
+        """What nodes that fold together share: all results of one node after its first are of one sort."""
+        made, index = origin(node)
+        return self.alike[id(made)], min(index, 1) if index and index < op_of(made).n_results else index
 
     # ---- one line
 

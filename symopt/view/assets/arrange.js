@@ -1,23 +1,50 @@
 // ---- Where things are drawn. dagre places; of many units alike one is placed, and the others like it, in a grid.
 
 const FEW_UNITS = 6; // more of a block are drawn as a grid
+const FEW_BOXES = 6; // more are each placed by themselves
 const TOO_MANY = 1500; // nodes that dagre does not place in a moment
 const GAP = 28;
 
 // Positions by id of node, bends by id of edge. Nodes have `width` and `height`.
 function arrange(graph) {
   const grids = findGrids(graph);
-  const inGrid = new Map();
-  for (const grid of grids) for (const unit of grid.units) for (const node of unit) inGrid.set(node.id, grid);
-  const outer = { nodes: [...graph.nodes.values()].filter((node) => !inGrid.has(node.id)), boxes: graph.boxes };
-  outer.nodes.push(...grids);
-  outer.edges = outerEdges(graph, inGrid);
-  const placed = place(outer);
-  for (const grid of grids) {
-    const centre = placed.positions.get(grid.id);
-    for (const [id, { x, y }] of grid.inside) placed.positions.set(id, { x: centre.x + x, y: centre.y + y });
+  const holder = new Map(); // by id of node: the grid or box that places it
+  const hold = (container, ids) => { for (const id of ids) holder.set(id, container); };
+  for (const grid of grids) hold(grid, grid.inside.keys());
+  let nodes = [...graph.nodes.values()].filter((node) => !holder.has(node.id)), boxes = graph.boxes;
+  nodes.push(...grids.filter((grid) => grid.box)); // placed with what is in the same box; others below all else
+  const below = grids.filter((grid) => !grid.box), packed = [];
+  if (boxes.size > FEW_BOXES) {
+    for (const key of boxes.keys()) packed.push(packBox(key, nodes.filter((node) => node.box === key), graph.edges));
+    for (const box of packed) hold(box, box.inside.keys());
+    nodes = [...nodes.filter((node) => !node.box), ...packed];
+    boxes = new Map();
   }
+  const placed = place({ nodes, boxes, edges: outerEdges(graph, holder, new Set(below)) });
+  for (const grid of below) {
+    placed.positions.set(grid.id, { x: placed.width / 2, y: placed.height + 2 * GAP + grid.height / 2 });
+    placed.height += 2 * GAP + grid.height;
+  }
+  for (const container of [...packed, ...grids]) spreadOut(container, placed.positions); // boxes may hold grids
   return placed;
+}
+
+function spreadOut({ id, inside }, positions) {
+  const centre = positions.get(id);
+  for (const [inner, { x, y }] of inside) positions.set(inner, { x: centre.x + x, y: centre.y + y });
+}
+
+// What is in a box placed by itself: dagre makes a graph of many nested boxes endlessly long.
+function packBox(key, nodes, edges) {
+  const ids = new Set(nodes.map((node) => node.id));
+  const flat = nodes.map(({ id, width, height }) => ({ id, width, height, box: "" }));
+  const placed = place({ nodes: flat, boxes: new Map(),
+    edges: edges.filter((edge) => ids.has(edge.source) && ids.has(edge.target)) });
+  const inside = new Map(nodes.map(({ id }) => {
+    const { x, y } = placed.positions.get(id);
+    return [id, { x: x - placed.width / 2, y: y - placed.height / 2 }];
+  }));
+  return { id: `b${key}`, inside, width: placed.width + GAP, height: placed.height + 2 * GAP, box: "" };
 }
 
 // Blocks with many units shown: each a grid of copies of its first unit.
@@ -78,13 +105,18 @@ function placeModel(units, graph) {
   }) };
 }
 
-// Edges between what is placed together; those inside a grid are left out.
-function outerEdges(graph, inGrid) {
+// Edges between what is placed together: not those inside a grid or box, or to a grid below all else.
+function outerEdges(graph, holder, below) {
   const edges = new Map();
+  const outermost = (id) => {
+    let held = holder.get(id);
+    while (held && holder.has(held.id)) held = holder.get(held.id);
+    return held;
+  };
   for (const edge of graph.edges) {
-    const from = inGrid.get(edge.source), to = inGrid.get(edge.target);
+    const from = outermost(edge.source), to = outermost(edge.target);
     if (!from && !to) edges.set(edge.id, edge);
-    else if (from !== to) {
+    else if (from !== to && !below.has(from) && !below.has(to)) {
       const source = from ? from.id : edge.source, target = to ? to.id : edge.target;
       edges.set(`${source}>${target}`, { id: `${source}>${target}`, source, target });
     }
@@ -95,17 +127,17 @@ function outerEdges(graph, inGrid) {
 function place({ nodes, boxes, edges }) {
   if (nodes.length > TOO_MANY) return placeMany(nodes, edges);
   const graph = new dagre.graphlib.Graph({ compound: boxes.size > 0, multigraph: false });
-  graph.setGraph({ nodesep: 22, ranksep: 44, edgesep: 14, marginx: 0, marginy: 0 });
+  graph.setGraph({ nodesep: 22, ranksep: 52, edgesep: 14, marginx: 0, marginy: 0 });
   for (const key of boxes.keys()) graph.setNode(`b${key}`, {});
   for (const { id, width, height, box } of nodes) {
     graph.setNode(id, { width, height });
     if (box) graph.setParent(id, `b${box}`);
   }
-  for (const { source, target } of edges) graph.setEdge(source, target, {});
-  dagre.layout(graph);
+  for (const { source, target } of [...edges].reverse()) graph.setEdge(source, target, {});
+  if (nodes.length) dagre.layout(graph);
   const positions = new Map(nodes.map(({ id }) => [id, { x: graph.node(id).x, y: graph.node(id).y }]));
   const bends = new Map(edges.map(({ id, source, target }) => [id, graph.edge(source, target).points.slice(1, -1)]));
-  return { positions, bends, width: graph.graph().width, height: graph.graph().height };
+  return { positions, bends, width: graph.graph().width ?? 0, height: graph.graph().height ?? 0 };
 }
 
 // By depth, in rows.
@@ -120,6 +152,7 @@ function placeMany(nodes, edges) {
     boundingBox: { x1: 0, y1: 0, w: widest * Math.sqrt(nodes.length) * 2, h: highest * Math.sqrt(nodes.length) * 2 },
   }).run();
   const positions = new Map(nodes.map(({ id }) => [id, { ...cy.getElementById(id).position() }]));
+  const { w: width, h: height } = cy.elements().boundingBox();
   cy.destroy();
-  return { positions, bends: new Map(), width: 0, height: 0 };
+  return { positions, bends: new Map(), width, height };
 }

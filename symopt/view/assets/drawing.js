@@ -12,11 +12,7 @@ class Drawing {
     this.chosen = null;
   }
 
-  // Draw a graph. Nodes that were there stay in view if `keep` names one of them.
-  show(graph, keep) {
-    const before = keep && this.cy && this.cy.getElementById(keep).nonempty()
-      ? this.cy.getElementById(keep).renderedPosition() : null;
-    const zoom = this.cy ? this.cy.zoom() : 1;
+  show(graph) {
     measure(graph.nodes.values());
     const { positions, bends } = arrange(graph);
     this.graph = graph;
@@ -31,12 +27,7 @@ class Drawing {
     this.cy.on("tap", "node", (event) => this.onChoose(event.target.id()));
     this.cy.on("dbltap", "node", (event) => this.onOpen(event.target.id()));
     this.cy.on("tap", (event) => { if (event.target === this.cy) this.onChoose(null); });
-    const after = before && this.cy.getElementById(keep);
-    if (after && after.nonempty()) {
-      this.cy.zoom(zoom);
-      const { x, y } = after.position();
-      this.cy.pan({ x: before.x - x * zoom, y: before.y - y * zoom });
-    } else this.fit();
+    this.fit();
     this.chosen = null;
   }
 
@@ -65,8 +56,8 @@ class Drawing {
     if (this.cy) this.cy.style(lookOfGraph());
   }
 
-  // Mark a node and its edges; bring it into view.
-  choose(id) {
+  // Mark a node and its edges; bring it into view, if it shall be.
+  choose(id, inView) {
     this.cy.batch(() => {
       this.cy.elements(".chosen, .into, .from").removeClass("chosen into from");
       this.chosen = id;
@@ -76,7 +67,7 @@ class Drawing {
       node.incomers("edge").addClass("into");
       node.outgoers("edge").addClass("from");
     });
-    if (id !== null) this.bringIntoView(this.cy.getElementById(id));
+    if (id !== null && inView) this.bringIntoView(this.cy.getElementById(id));
   }
 
   bringIntoView(node) {
@@ -132,23 +123,5 @@ function elementsOf(graph, positions, bends) {
     data: { id: node.id, label: node.lines.join("\n"), width: node.width, height: node.height,
       parent: node.box ? `b${node.box}` : undefined },
   }));
-  return [...frames, ...nodes, ...graph.edges.map((edge) => edgeElement(edge, positions, bends))];
-}
-
-function edgeElement(edge, positions, bends) {
-  const from = positions.get(edge.source), to = positions.get(edge.target);
-  const data = { id: `e${edge.id}`, source: edge.source, target: edge.target, width: edge.links > 1 ? 2.25 : 1.25 };
-  const points = bends.get(edge.id) ?? [];
-  const far = !bends.has(edge.id) && Math.hypot(to.x - from.x, to.y - from.y) > 700;
-  if (!points.length || isStraight(from, to, points)) return { group: "edges", data, classes: far ? "far" : "" };
-  // cytoscape wants bends by how far along the line between the nodes' centres, and how far beside it.
-  const x = to.x - from.x, y = to.y - from.y, length = Math.hypot(x, y) || 1;
-  data.weights = points.map((p) => ((p.x - from.x) * x + (p.y - from.y) * y) / length ** 2);
-  data.distances = points.map((p) => ((p.y - from.y) * x - (p.x - from.x) * y) / length);
-  return { group: "edges", data, classes: "bent" };
-}
-
-function isStraight(from, to, points) {
-  const x = to.x - from.x, y = to.y - from.y, length = Math.hypot(x, y) || 1;
-  return points.every((p) => Math.abs((p.y - from.y) * x - (p.x - from.x) * y) / length < 4);
+  return [...frames, ...nodes, ...edgeElements(graph, positions, bends)];
 }

@@ -17,6 +17,11 @@ class Folding {
 
   // After a change of `stacks` or `boxes`.
   regroup() {
+    this.boxSizes = new Map();
+    for (const item of this.level.items) {
+      const box = this.boxKey(item);
+      this.boxSizes.set(box, (this.boxSizes.get(box) ?? 0) + 1);
+    }
     this.units = new Map();
     for (const item of this.level.items) {
       const unit = this.units.get(this.unitOf(item));
@@ -35,7 +40,13 @@ class Folding {
     this.shown = new Set([...this.shown].filter((key) => this.units.has(key)));
   }
 
+  // The key of the box that an item is in, or "": there is none around a single item.
   boxOf(item) {
+    const box = this.boxKey(item);
+    return this.boxSizes.get(box) > 1 ? box : "";
+  }
+
+  boxKey(item) {
     if (this.boxes === "kernel") return item.kernels.length ? `kernel ${item.kernels.join(", ")}` : "";
     return this.boxes === "group" && item.group ? `node ${item.group}` : "";
   }
@@ -71,7 +82,8 @@ class Folding {
 
   // Unfold a drawn node: a box, or some more units of a stack. Fold an item's block, or the box it is in.
   toggle(node) {
-    if (node.kind === "box") this.open.add(node.key);
+    if (node.kind === "box" && this.open.has(node.key)) this.open.delete(node.key);
+    else if (node.kind === "box") this.open.add(node.key);
     else if (node.isStack) this.unfold(node.items[0], STEP);
     else if (this.isFoldable(node.items[0])) this.fold(node.items[0]);
     else if (this.boxOf(node.items[0])) this.open.delete(this.boxOf(node.items[0]));
@@ -79,9 +91,14 @@ class Folding {
     return true;
   }
 
+  // The units of an item's block that are not shown.
+  hidden(item) {
+    if (!this.isFoldable(item)) return [];
+    return this.blocks.get(this.blockOf.get(this.unitOf(item))).filter((key) => !this.shown.has(key));
+  }
+
   unfold(item, n) {
-    const hidden = this.blocks.get(this.blockOf.get(this.unitOf(item))).filter((key) => !this.shown.has(key));
-    for (const key of hidden.slice(0, n)) this.shown.add(key);
+    for (const key of this.hidden(item).slice(0, n)) this.shown.add(key);
   }
 
   fold(item) {
@@ -142,15 +159,21 @@ function describe(node) {
 function linesOf(node, first) {
   if (node.kind === "box") return [short(node.key, 30), countText(node.items.length, "item")];
   const times = node.count > 1 ? ` × ${node.count.toLocaleString("en")}` : "";
-  const size = node.items.every((item) => item.shape && String(item.shape) === String(first.shape));
-  const facts = first.kind === "kernel" ? (first.attrs.find(([key]) => key === "over") ?? ["", ""])[1]
-    : [size ? shapeText(first.shape) : "", first.dtype].filter(Boolean).join(" ");
   const named = first.kind === "op" && first.op !== first.name;
-  const title = first.kind === "op" ? first.op : first.kind === "primitive" ? first.op : node.name;
-  return [short(title, 30) + times, ...(named ? [short(node.name, 30)] : []), facts].filter(Boolean);
+  const title = first.kind === "op" || first.kind === "primitive" ? first.op : node.name;
+  return [short(title, 30) + times, ...(named ? [short(node.name, 30)] : []), factLine(node, first)].filter(Boolean);
 }
 
-// What the names of several have in common: "layer…_weight".
+// The last line of a node's text: what is the same of all that it stands for.
+function factLine(node, first) {
+  const value = first.attrs.find(([key]) => key === (first.kind === "kernel" ? "over" : "value"));
+  const same = (get) => (node.items.every((item) => String(get(item)) === String(get(first))) ? get(first) : null);
+  if (first.op === "const") return "constant";
+  if (value && node.items.length === 1) return first.kind === "number" ? `= ${value[1]}` : short(value[1], 30);
+  return [same((item) => item.shape) && shapeText(first.shape), same((item) => item.dtype)].filter(Boolean).join(" ");
+}
+
+// What the names of several have in common: "layer*_weight".
 function commonName(items) {
   let [head] = items.map((item) => item.name), tail = head;
   for (const { name } of items) {
@@ -162,5 +185,5 @@ function commonName(items) {
     tail = n ? tail.slice(-n) : "";
   }
   if (items.every((item) => item.name === items[0].name)) return items[0].name;
-  return `${head.replace(/\d+$/, "")}…${tail.replace(/^\d+/, "")}`;
+  return `${head.replace(/\d+$/, "")}*${tail.replace(/^\d+/, "")}`;
 }

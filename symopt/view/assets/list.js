@@ -72,7 +72,7 @@ function optionOf({ id, kind, name, op, facts }) {
   return element("li", { role: "option", id: `option${options}`, "data-id": id, "aria-selected": "false" },
     kindMark(kind),
     element("span", { class: "title" }, nameElement(name, 48)),
-    element("small", {}, [KINDS[kind] ?? kind, op, facts].filter(Boolean).join(" · ")));
+    element("small", {}, [...new Set([KINDS[kind] ?? kind, op, facts])].filter(Boolean).join(" · ")));
 }
 
 function entryOfNode(node) {

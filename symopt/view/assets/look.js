@@ -1,7 +1,7 @@
 // ---- How nodes and edges look: shapes tell kinds apart, colours too; colours come from colours.css.
 
 const SHAPES = {
-  variable: "round-rectangle", state: "barrel", number: "tag", op: "rectangle",
+  variable: "round-rectangle", state: "barrel", number: "hexagon", op: "rectangle",
   primitive: "ellipse", kernel: "cut-rectangle", array: "bottom-round-rectangle", box: "rectangle",
 };
 const FONT = '"Helvetica Neue", Helvetica, Arial, "Liberation Sans", sans-serif';
@@ -69,8 +69,10 @@ function lookOfEdges() {
       "target-arrow-color": colour("edge"), "arrow-scale": 0.9, events: "no",
     } },
     { selector: "edge.bent", style: {
-      "curve-style": "round-segments", "edge-distances": "node-position", "segment-radii": 24,
-      "segment-weights": (edge) => edge.data("weights"), "segment-distances": (edge) => edge.data("distances"),
+      "curve-style": "unbundled-bezier", "edge-distances": "endpoints",
+      "source-endpoint": (edge) => edge.data("leaves"), "target-endpoint": (edge) => edge.data("enters"),
+      "control-point-weights": (edge) => edge.data("weights"),
+      "control-point-distances": (edge) => edge.data("distances"),
     } },
     { selector: "edge.far", style: { opacity: 0.25, "target-arrow-shape": "none" } },
   ];

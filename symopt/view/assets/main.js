@@ -13,7 +13,7 @@ class Page {
     });
     this.panel = new Panel(byId("panel"), {
       onChoose: (item) => this.chooseItem(item), onToggle: (node) => this.toggle(node),
-      onAll: (node) => this.unfoldAll(node),
+      onUnfold: (node, n) => this.unfold(node, n),
     });
     this.list = new NodeList(byId("nodes"), byId("more"), {
       onChoose: (id) => this.chooseListed(id), onLeave: () => this.focusPanel(),
@@ -76,17 +76,18 @@ class Page {
     if (this.data.levels[k]) this.showLevel(this.data.levels[k]);
   }
 
-  redraw(keep) {
+  // Draw the graph as it is folded now, with a node chosen; in view, if it shall be.
+  redraw(chosen = null, inView = false) {
     this.graph = this.folding.graph();
     const busy = byId("busy"), many = this.graph.nodes.size > 2000;
     busy.hidden = !many;
     busy.textContent = many ? `Drawing ${countText(this.graph.nodes.size, "node")} …` : "";
     const draw = () => {
-      this.drawing.show(this.graph, keep);
-      this.choose(null);
+      this.drawing.show(this.graph);
+      this.choose(chosen, inView);
       busy.hidden = true;
       this.search();
-      this.say(`${this.level.name}: ${countText(this.graph.nodes.size, "node")} drawn`);
+      if (chosen === null) this.say(`${this.level.name}: ${countText(this.graph.nodes.size, "node")} drawn`);
       document.documentElement.dataset.drawn = String(this.graph.nodes.size);
     };
     delete document.documentElement.dataset.drawn;
@@ -109,21 +110,22 @@ class Page {
   toggle(node) {
     const item = node.items[0];
     if (!this.folding.toggle(node)) return;
-    this.redraw();
-    this.choose(this.folding.idOf(item));
+    const stays = this.folding.graph().nodes.has(node.id);
+    this.redraw(stays ? node.id : this.folding.idOf(item));
   }
 
-  unfoldAll(node) {
-    this.folding.unfold(node.items[0], Infinity);
-    this.redraw();
+  unfold(node, n) {
+    const item = node.items[0];
+    this.folding.unfold(item, n);
+    this.redraw(this.folding.idOf(item));
   }
 
   // ---- what is chosen
 
-  choose(id) {
+  choose(id, inView = true) {
     this.chosen = id;
     const node = id === null ? null : this.graph.nodes.get(id) ?? this.frameNode(id);
-    this.drawing.choose(id);
+    this.drawing.choose(id, inView);
     this.list.mark(id);
     if (!node) this.panel.showLevel(this.level);
     else {
@@ -141,11 +143,12 @@ class Page {
   }
 
   chooseItem(item) {
-    if (this.folding.idOf(item) !== `i${item.index}`) {
+    const id = `i${item.index}`;
+    if (this.folding.idOf(item) === id) this.choose(id);
+    else {
       this.folding.reveal(item);
-      this.redraw();
+      this.redraw(id, true);
     }
-    this.choose(`i${item.index}`);
   }
 
   chooseListed(id) {
@@ -154,13 +157,7 @@ class Page {
   }
 
   toggleChosen() {
-    if (this.chosen === null) return;
-    const node = this.graph.nodes.get(this.chosen);
-    if (node) this.toggle(node);
-    else {
-      this.folding.open.delete(this.chosen.slice(1));
-      this.redraw();
-    }
+    if (this.chosen !== null) this.toggle(this.graph.nodes.get(this.chosen) ?? this.frameNode(this.chosen));
   }
 
   move(key) {

@@ -3,11 +3,11 @@
 const MEMBERS = 60; // listed at once
 
 class Panel {
-  constructor(place, { onChoose, onToggle, onAll }) {
+  constructor(place, { onChoose, onToggle, onUnfold }) {
     this.place = place;
     this.onChoose = onChoose; // of an item
     this.onToggle = onToggle;
-    this.onAll = onAll;
+    this.onUnfold = onUnfold;
   }
 
   fill(...children) {
@@ -23,8 +23,8 @@ class Panel {
     this.fill(
       element("h2", {}, "Graph"),
       element("p", { class: "hint" }, "Choose a node for its formula, shapes, code and source."),
-      facts([...counts].map(([kind, n]) => [KINDS[kind] ?? kind, n.toLocaleString("en")])),
-      bytes ? facts([["bytes of variables and states", bytesText(bytes)]]) : null,
+      facts([...[...counts].map(([kind, n]) => [KINDS[kind] ?? kind, n.toLocaleString("en")]),
+        ["variables, states", bytes ? bytesText(bytes) : null]]),
       level.kernels.size ? section("Kernels", kernelTable([...level.kernels.values()])) : null,
     );
   }
@@ -54,13 +54,15 @@ class Panel {
   }
 
   buttons(node, folding) {
-    const many = node.isStack || node.kind === "box";
-    const foldable = many || folding.isFoldable(node.items[0]) || folding.boxOf(node.items[0]);
-    if (!foldable) return null;
-    const all = node.isStack && element("button", { type: "button", onclick: () => this.onAll(node) }, "Unfold all");
-    const words = many ? (node.isStack ? `Unfold ${STEP} more` : "Open") : "Fold";
-    return element("p", { class: "buttons" },
-      element("button", { type: "button", onclick: () => this.onToggle(node) }, words), all || null);
+    const [item] = node.items, isBox = node.kind === "box";
+    const buttons = [];
+    const add = (words, act) => buttons.push(element("button", { type: "button", onclick: act }, words));
+    const hidden = isBox ? 0 : folding.hidden(item).length;
+    if (isBox) add(folding.open.has(node.key) ? "Close" : "Open", () => this.onToggle(node));
+    else if (!node.isStack && (folding.isFoldable(item) || folding.boxOf(item))) add("Fold", () => this.onToggle(node));
+    if (hidden > STEP) add(`Unfold ${STEP} more`, () => this.onUnfold(node, STEP));
+    if (hidden) add(`Unfold all ${hidden.toLocaleString("en")}`, () => this.onUnfold(node, Infinity));
+    return buttons.length ? element("p", { class: "buttons" }, ...buttons) : null;
   }
 
   links(title, links) {
@@ -139,7 +141,7 @@ function sourceSection(where) {
 function kernelTable(kernels) {
   const head = ["", "kernel", "tensors", "bytes", "measured", "predicted"];
   const time = (seconds) => (seconds === null ? "–" : secondsText(seconds));
-  const row = (k) => [k.number, nameElement(k.name, 40), k.tensors.toLocaleString("en"), bytesText(k.bytes),
+  const row = (k) => [k.number, nameElement(k.name, 22), k.tensors.toLocaleString("en"), bytesText(k.bytes),
     time(k.seconds), time(k.predicted)];
   return element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Kernels" }, element("table", {},
     element("thead", {}, element("tr", {}, ...head.map((h) => element("th", { scope: "col" }, h)))),
