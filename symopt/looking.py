@@ -17,7 +17,6 @@ from .expr import Node
 if TYPE_CHECKING:
     import networkx
 
-    from .context import Context
     from .cost.bandwidth import Calibration
     from .cost.model import Cost
     from .cost.profile import Profile
@@ -236,6 +235,8 @@ class LookAtExecutor:
 
     _step: Step
     _ctx: Context
+    _lock: AbstractContextManager[object]
+    _measured: Mapping[int, float]
 
     def _planned(self) -> Planned:
         from .backends.scratch import Listings
