@@ -235,7 +235,7 @@ class LookAtExecutor:
 
     _step: Step
     _ctx: Context
-    _lock: AbstractContextManager[object]
+    _lock: Any  # a lock that its thread may take again
     _measured: Mapping[int, float]
 
     def _planned(self) -> Planned:

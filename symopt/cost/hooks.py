@@ -147,7 +147,11 @@ def _launches(
     """Clocks around the launches of an engine. One that records its steps launches them anew each time meanwhile."""
     wait = engine.device.synchronize if isinstance(engine, CudaEngine) else None
     timed = [TimedLaunch(launch, one, wait) for launch, one in zip(engine.launches, runs, strict=True)]
-    restores = [_replace(engine, "launches", timed)]
+    clocked = dict(zip(map(id, engine.launches), timed, strict=True))
+    restores = [
+        _replace(engine, "running", [clocked[id(launch)] for launch in engine.running]),
+        _replace(engine, "launches", timed),
+    ]
     if isinstance(engine, CudaEngine):
         restores.append(_replace(engine, "_capture", False))
     return restores, wait
