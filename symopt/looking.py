@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from os import PathLike
-import threading
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from .context import Context

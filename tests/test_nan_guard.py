@@ -3,12 +3,11 @@
 import pytest
 from device_graphs import GRAPHS
 from injected import faults, op_graph, wrong
-from test_engines import STORAGES, UPDATES, required
+from test_engines import STORAGES, UPDATES
 
-from symopt.errors import DTypeError, StorageError
 from symopt.dtypes import COMPLEX, FLOATS
+from symopt.errors import DTypeError, StorageError
 from symopt.forms import get_op
-from symopt.opdef import OpDef
 
 ENGINES = ("reference", "native", "emulator")
 
@@ -25,7 +24,12 @@ def test_faults_in_graphs_are_found(name: str, engine: str, request: pytest.Fixt
 
 
 def cases() -> list[tuple[str, str]]:
-    return [(op.name, storage) for op in UPDATES for storage in STORAGES if not (op.is_matrix and storage != "dense")]
+    return [
+        (op.name, storage)
+        for op in UPDATES
+        for storage in STORAGES
+        if not (op.is_matrix and storage != "dense")
+    ]
 
 
 @pytest.mark.parametrize(("name", "storage"), cases())

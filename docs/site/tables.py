@@ -17,7 +17,10 @@ from symopt.show.pages import own_ops
 
 PAGES = Path(__file__).parents[1] / "migration"
 PLACE = re.compile(r"(?<=<!-- table )(\w+)(, made by docs/site/tables.py -->\n).*?(?=<!-- end -->)", re.S)
-WHOLE = {"_lamb_update": "_multi_lamb_update", "_lans_update": "_multi_lans_update"}  # MXNet has them for several only
+WHOLE = {
+    "_lamb_update": "_multi_lamb_update",
+    "_lans_update": "_multi_lans_update",
+}  # MXNet has them for several only
 LONGEST = 110  # of a line shown in a cell
 
 
