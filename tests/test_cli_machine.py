@@ -68,6 +68,15 @@ def test_errors_of_trials(error: type[Exception], state: str, monkeypatch: pytes
     assert trials.attempt("Python") == Result("Python", state, "why")
 
 
+def test_steps_on_a_gpu_are_those_of_the_reference(emulated: None) -> None:
+    trials._equals_reference("gpu")
+
+
+@pytest.mark.gpu
+def test_a_gpu_works() -> None:
+    assert trials.attempt("GPU").state == WORKS
+
+
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SYMOPT_CACHE_DIR", str(tmp_path / "file" / "cache"))
