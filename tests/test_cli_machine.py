@@ -142,7 +142,7 @@ def test_each_round_counts_and_the_first_is_to_warm_up(monkeypatch: pytest.Monke
         nonlocal now
         now += next(seconds)
 
-    monkeypatch.setattr(contests.time, "perf_counter", lambda: now)
+    monkeypatch.setattr("symopt.cli.contests.time.perf_counter", lambda: now)
     ticks: list[int] = []
     contest = contests.Contest("", SimpleNamespace(forward=call), call)  # type: ignore[arg-type]
     assert contests.measure(contest, 3, lambda: ticks.append(1)) == (2.0, 5.0)
