@@ -68,6 +68,15 @@ def test_errors_of_trials(error: type[Exception], state: str, monkeypatch: pytes
     assert trials.attempt("Python") == Result("Python", state, "why")
 
 
+def test_steps_on_a_gpu_are_those_of_the_reference(emulated: None) -> None:
+    trials._equals_reference("gpu")
+
+
+@pytest.mark.gpu
+def test_a_gpu_works() -> None:
+    assert trials.attempt("GPU").state == WORKS
+
+
 def test_a_folder_that_cannot_be_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("SYMOPT_CACHE_DIR", str(tmp_path / "file" / "cache"))
@@ -133,7 +142,7 @@ def test_each_round_counts_and_the_first_is_to_warm_up(monkeypatch: pytest.Monke
         nonlocal now
         now += next(seconds)
 
-    monkeypatch.setattr(contests.time, "perf_counter", lambda: now)
+    monkeypatch.setattr("symopt.cli.contests.time.perf_counter", lambda: now)
     ticks: list[int] = []
     contest = contests.Contest("", SimpleNamespace(forward=call), call)  # type: ignore[arg-type]
     assert contests.measure(contest, 3, lambda: ticks.append(1)) == (2.0, 5.0)
