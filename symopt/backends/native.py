@@ -23,7 +23,8 @@ class NativeEngine:
             for k, launch in enumerate(program.launches)
         ]
         self._before = Rehearses(program, memory, self.numbers, self.launches) if guard == "skip" else None
-        self._step = [self.launches[k] for k in self._before.plan.again] if self._before else self.launches
+        # What a step runs: a rehearsal has done the rest.
+        self.running = [self.launches[k] for k in self._before.plan.again] if self._before else self.launches
         self._compiled = [launch for launch in self.launches if isinstance(launch, NativeLaunch)]
         self._pointers = Pointers(self._compiled, program)
         self.found: list[Found] = []
@@ -65,7 +66,7 @@ class NativeEngine:
             self.found = self._before.found()
             if self.found:
                 return
-        for launch in self._step:
+        for launch in self.running:
             launch.run()
         for value, name in self.program.copies:
             made = self.memory.arrays[self.program.storage[id(value)]]

@@ -85,14 +85,14 @@ class CudaEngine:
         self._service = codes[-1] if _has(sources, "copy") else {}
         self.gradients = self._gradients(self._service)
         self.launches = [self._ready(k) for k in range(len(self.program.launches))]
-        self._step = self.launches
+        self.running = self.launches
         self._rehearsal: list[Callable[[], None]] = []
         self._standing_in: list[CudaLaunch] = []
         if self.guard is not None:
             self.guard.code = codes[len(wanted)]
             self.guard.copy = self._service
             if self.guard.plan is not None:
-                self._step = [self.launches[k] for k in self.guard.plan.again]
+                self.running = [self.launches[k] for k in self.guard.plan.again]
                 self._rehearsal = [self._rehearsed(k) for k in range(len(self.launches))]
         self._own = [launch for launch in self.launches if isinstance(launch, CudaLaunch)]
         self._pointers = Pointers(self._own, self.program)
@@ -277,7 +277,7 @@ class CudaEngine:
                 self.gradients.wait()
         if self.guard is not None and self.guard.plan is not None and not self._rehearse(self.guard):
             return False
-        for launch in self._step:
+        for launch in self.running:
             launch.run()
         if copies:
             gate = self.gate.address if self.gate is not None else 0
