@@ -56,7 +56,8 @@ docs: .venv/.dev
 pictures: .venv/.dev
 	$(BIN)/python docs/pictures.py
 
-# The documentation as pages, into build/site, and what must hold of them. No network is used.
+# The documentation as pages, into build/site, and what must hold of them; packages are all that is fetched. The pages open
+# as files; to search in them, `python3 -m http.server -d build/site`.
 site: .venv/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml
 	$(BIN)/python -m pytest -q tests/test_site.py --site build/site

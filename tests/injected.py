@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from device_graphs import Graph
-from test_engines import bits
+from test_engines import bits, random_array, required, sparse_array, state_shape
 
 import symopt as so
+from symopt import sym
+from symopt.dtypes import to_numpy
+from symopt.opdef import STATE_KINDS, OpDef
 from symopt.sparse import RowSparseArray
 
 Firsts = dict[str, tuple[int, ...]]  # by name: the lowest index that is not finite
@@ -176,3 +180,25 @@ def wrong(graph: Graph, engine: str, all_faults: list[Fault | None]) -> list[str
         if not expected and raw(after) != raw(plain.held()):
             found.append(f"{fault}: not left out, and bits differ")
     return found
+
+
+def op_graph(op: OpDef, storage: str, dtype: str, shape: tuple[int, ...]) -> Graph:
+    """One update in place, on finite arrays."""
+    rng = np.random.default_rng(zlib.crc32(f"{op.name}{storage}{dtype}".encode()))
+    variables = [sym.var(i.name) for i in op.inputs]
+    lazy = storage != "standard"
+    symbol = getattr(sym, op.name)(*variables, out=variables[0], lazy_update=lazy, **required(op))
+    kept = dict(zip(symbol.list_auxiliary_states(), symbol.infer_type_partial(weight=dtype)[2], strict=True))
+    args: dict[str, Any] = {"weight": random_array(rng, shape, dtype)}
+    states: dict[str, Any] = {}
+    for spec in op.inputs[1:]:
+        if spec.kind in STATE_KINDS or spec.kind == "master":
+            state = random_array(rng, state_shape(op, spec, shape), to_numpy(kept[spec.name]).name)
+            states[spec.name] = state if state.dtype.kind == "c" else np.abs(state)
+        elif spec.kind == "scalar":
+            args[spec.name] = np.array([0.5], np.float32)
+        elif storage == "dense":
+            args[spec.name] = random_array(rng, shape, dtype)
+        else:
+            args[spec.name] = sparse_array(rng, shape, dtype, storage == "duplicates", edges=False)
+    return Graph(symbol, args, states)

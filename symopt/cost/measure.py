@@ -66,7 +66,7 @@ def measure(place: Place, effort: Effort, device: str) -> Calibration:
 @contextmanager
 def _threads() -> Iterator[None]:
     """Gives back the number of threads after the measuring."""
-    before = config._num_threads
+    before = config.threads_set()
     try:
         yield
     finally:
