@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from look_graphs import GRAPHS, graph
 from page_graphs import HOSTILE, clipped, hostile, many, small
 
 from symopt import sym
@@ -54,10 +55,11 @@ def decoded(level: Any, tables: Any, k: int) -> dict[str, Any]:
     }
 
 
-def test_the_data_is_the_view() -> None:
-    views = views_of(planned(*clipped(30)))
-    data = data_of(page(views, "clipped"))
-    assert [level["level"] for level in data["levels"]] == ["symbol", "primitive", "program"]
+@pytest.mark.parametrize("name", GRAPHS)
+def test_the_data_is_the_view(name: str) -> None:
+    views = views_of(graph(name).planned())
+    data = data_of(page(views, "title"))
+    assert [level["level"] for level in data["levels"]] == [view.level for view in views]
     for level, view in zip(data["levels"], views, strict=True):
         links = [(x.source, x.target, x.port, x.output) for x in view.links]
         assert level["links"] == [number for link in links for number in link]

@@ -15,6 +15,7 @@ export async function openPage(path, options = {}) {
     reducedMotion: calm ? "reduce" : "no-preference", deviceScaleFactor: scale,
   });
   const page = await context.newPage();
+  page.setDefaultTimeout(120_000);
   await page.addInitScript(() => {
     window.violations = [];
     document.addEventListener("securitypolicyviolation", (e) => window.violations.push(`${e.violatedDirective} ${e.blockedURI}`));
