@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 _num_threads: int | None = None
 
 
-def _cores() -> int:
+def cores() -> int:
+    """Cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # absent on macOS and Windows
     return len(affinity(0)) if affinity else (os.cpu_count() or 1)
 
@@ -21,7 +22,7 @@ def num_threads() -> int:
     if _num_threads is not None:
         return _num_threads
     given = os.environ.get("SYMOPT_NUM_THREADS", "")
-    return int(given) if given.isdigit() and int(given) > 0 else _cores()
+    return int(given) if given.isdigit() and int(given) > 0 else cores()
 
 
 def set_num_threads(count: int | None) -> None:
@@ -30,6 +31,11 @@ def set_num_threads(count: int | None) -> None:
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
         raise ValueError(f"set_num_threads takes a positive integer or None, got {count!r}")
     _num_threads = count
+
+
+def threads_set() -> int | None:
+    """What set_num_threads was given last; None is the default."""
+    return _num_threads
 
 
 def cache_dir() -> Path:
@@ -45,3 +51,9 @@ def cache_dir() -> Path:
 def cxx() -> str | None:
     """The C++ compiler that the user asks for: CXX, as build tools read it."""
     return os.environ.get("CXX") or None
+
+
+def no_color() -> bool:
+    """Whether the user wants text without colours everywhere (NO_COLOR, https://no-color.org), or has a terminal that
+    shows none."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"

@@ -7,8 +7,9 @@
     ├── MissingArgumentError, UnknownArgumentError            names given to bind, forward or an op
     ├── UnknownOpError, UnknownAttributeError, AttributeValueError
     ├── GraphError                                            a cycle, one state written twice
-    ├── FormatError                                           a file that is no symbol
+    ├── FormatError                                           a file that does not hold what it should
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
+    ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code
     └── DependencyError                                       an optional package is missing
 
@@ -18,7 +19,7 @@ Every one is also the builtin a Python user would expect to catch.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class SymoptError(Exception):
@@ -86,11 +87,17 @@ class GraphError(SymoptError, ValueError):
 
 
 class FormatError(SymoptError, ValueError):
-    """Text that is not a symbol in MXNet's JSON format."""
+    """Text that is not a symbol in MXNet's JSON format, or a file that does not hold the arrays it should."""
 
 
 class NotImplementedForSymbol(SymoptError, TypeError):
     """Something arrays can do and symbols cannot."""
+
+
+class NonFiniteError(SymoptError, FloatingPointError):
+    """A guarded step stored a value that is no finite number. `report` lists all that were: a values.FiniteReport."""
+
+    report: Any = ()
 
 
 class CompileError(SymoptError, RuntimeError):

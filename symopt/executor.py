@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from . import report
 from .arrays import Array
-from .backends.choose import check_engine
+from .backends.choose import check_engine, check_guard
+from .backends.watched import NanGuard
 from .binding import allocate, as_shape, as_source, by_name, check_known
 from .bound import Given
 from .context import Context
 from .dtypes import canonical
-from .errors import DTypeError, MissingArgumentError, near
+from .errors import DTypeError, GraphError, MissingArgumentError, near
 from .expr import children, toposort
 from .infer import infer
 from .listing import Variables, list_variables
@@ -36,12 +37,13 @@ def bind(
     aux_states: Mapping[str, Given] | Sequence[Given] | None,
     engine: str,
     capture: bool,
+    nan_guard: NanGuard,
 ) -> Executor:
     """Bind a symbol to arrays; see Symbol.bind."""
     variables = list_variables(symbol._outputs)
     given = by_name(args, [node.name for node in variables.arguments], "args")
     given.update(by_name(aux_states, [node.name for node in variables.auxiliary], "aux_states"))
-    return Executor(symbol, Context.as_context(ctx), given, engine, variables, capture)
+    return Executor(symbol, Context.as_context(ctx), given, engine, variables, capture, nan_guard)
 
 
 def simple_bind(
@@ -51,6 +53,7 @@ def simple_bind(
     stype_dict: Mapping[str, str] | None,
     engine: str,
     capture: bool,
+    nan_guard: NanGuard,
     shapes: Mapping[str, Sequence[int]],
 ) -> Executor:
     """Allocate zeros for every variable and bind them; see Symbol.simple_bind."""
@@ -62,7 +65,7 @@ def simple_bind(
     context = Context.as_context(ctx)
     place = place_of(context)
     given = {node.name: allocate(node, types, place) for node in variables.inputs}
-    return Executor(symbol, context, given, engine, variables, capture)
+    return Executor(symbol, context, given, engine, variables, capture, nan_guard)
 
 
 class Executor(LookAtExecutor):
@@ -79,18 +82,22 @@ class Executor(LookAtExecutor):
         engine: str,
         variables: Variables | None = None,
         capture: bool = False,
+        nan_guard: NanGuard = None,
     ) -> None:
         place = place_of(ctx)
         check_engine(engine, place, capture)
+        check_guard(nan_guard)
         variables = variables or list_variables(symbol._outputs)
         self._symbol = symbol
         self._ctx = ctx
         self._lock = threading.RLock()
         self._monitor: tuple[Callable[[str, Array], None] | None, bool] = (None, False)
         self._changes: dict[str, dict[str, Any]] = {}  # attributes set since, by node
+        self._measured: Mapping[int, float] = {}  # seconds of launches, of the last profile
+        self._profile: object = None  # what times the steps now, if anything does
         self._record: Callable[[Step], Any] | None = None  # keeps what a step reads, while steps are recorded
         self._recorded: Any = None  # of the last step
-        self._step = Step(symbol._outputs, given, variables.order, engine, place, capture)
+        self._step = Step(symbol._outputs, given, variables.order, engine, place, capture, nan_guard)
         self._step.guard_outputs()
         self.arg_dict = NamedArrays(self, [node.name for node in variables.arguments])
         self.aux_dict = NamedArrays(self, [node.name for node in variables.auxiliary])
@@ -160,16 +167,18 @@ class Executor(LookAtExecutor):
             target, parsed = parse_changes(step.roots, node, attrs)
             before = {**target.attrs, **self._changes.get(node, {})}
             if switches(target, before, parsed):
+                self._check_not_profiled(f"set_attr of {node!r}")
                 step.synchronize()
                 changes = {**self._changes, node: {**self._changes.get(node, {}), **parsed}}
                 roots = changed(step.roots, changes)
                 given = {name: b.value for name, b in step.bound.items()}
                 order = toposort(roots, children)
-                fresh = Step(roots, given, order, step.engine_name, step.place, step.capture)
+                fresh = Step(roots, given, order, step.engine_name, step.place, step.capture, step.guard)
+                fresh.skipped, fresh.last_skip = step.skipped, step.last_skip
                 _keep_outputs(step, fresh)
                 fresh.guard_outputs()
                 fresh.start(*self._monitor)
-                self._step, self._changes = fresh, {}
+                self._step, self._changes, self._measured = fresh, {}, {}
             else:
                 step.override({(id(target), key): value for key, value in parsed.items()})
                 self._changes.setdefault(node, {}).update(parsed)
@@ -214,7 +223,9 @@ class Executor(LookAtExecutor):
                 keep = b.is_number or shape is None or shape == b.shape
                 given[node.name] = b.value if keep else allocate(node, types, self._step.place)
         step = self._step
-        return Executor(self._current(), self._ctx, given, step.engine_name, capture=step.capture)
+        return Executor(
+            self._current(), self._ctx, given, step.engine_name, capture=step.capture, nan_guard=step.guard
+        )
 
     def as_in_context(self, ctx: Context | str, capture: bool = False) -> Executor:
         """A new executor on device `ctx`: the same symbol with the attributes set since, on copies of all arrays and
@@ -228,7 +239,7 @@ class Executor(LookAtExecutor):
             self._step.synchronize()
             step = self._step
             given = {n: b.copy_to(HOST if step.is_number(n) else place) for n, b in step.bound.items()}
-            return Executor(self._current(), context, given, engine, capture=capture)
+            return Executor(self._current(), context, given, engine, capture=capture, nan_guard=step.guard)
 
     def set_monitor_callback(
         self, callback: Callable[[str, Array], None] | None, monitor_all: bool = False
@@ -240,9 +251,17 @@ class Executor(LookAtExecutor):
         if callback is not None and not callable(callback):
             raise DTypeError(f"set_monitor_callback takes a function of (name, array), got {callback!r}")
         with self._lock:
+            self._check_not_profiled("set_monitor_callback")
             self._step.synchronize()
             self._monitor = (callback, monitor_all)
             self._step.start(callback, monitor_all)
+
+    def _check_not_profiled(self, what: str) -> None:
+        """GraphError for what makes another engine while there are clocks around this one."""
+        if self._profile is not None:
+            raise GraphError(
+                f"{what} makes a new plan while this executor is profiled: leave the profile before"
+            )
 
     # ---- looking inside
 

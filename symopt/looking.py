@@ -5,20 +5,30 @@ Those modules lie above, and are imported when called.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
+from os import PathLike
+import threading
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+from .context import Context
 from .expr import Node
 
 if TYPE_CHECKING:
     import networkx
 
+    from .cost.bandwidth import Calibration
+    from .cost.model import Cost
+    from .cost.profile import Profile
     from .executor import Executor
+    from .lint import Finding
+    from .nonfinite import FiniteReport
     from .planned import Planned
     from .step import Step
     from .values.element import ElementExplanation
     from .view.model import Level
+    from .view.text import Text
 
 
 class LookAtSymbol:
@@ -38,6 +48,44 @@ class LookAtSymbol:
         from .planned import plan_graph
 
         return plan_graph(self._outputs, shapes, type_dict, stype_dict, rows)
+
+    # ---- text
+
+    def tree(self, full: bool = False) -> Text:
+        """The graph as an indented tree: a node's inputs below it, each node once. Siblings alike are folded, and long
+        trees cut off, unless `full`."""
+        from .view.tree import tree
+
+        return tree(self._outputs, full)
+
+    def table(
+        self,
+        full: bool = False,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> Text:
+        """A row for each node: name, op, inputs, shape, dtype, storage, bytes, kernels, the line that built it. What
+        does not follow from the shapes given is ?. Rows alike are folded unless `full`."""
+        from .view.tables import node_table
+
+        return node_table(self._planned(shapes, type_dict, stype_dict, rows), full)
+
+    def explain(
+        self,
+        *nodes: str,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> Text:
+        """The graph after each pass, for variables of these shapes. Of one node, by name: what it becomes; of two: why
+        they run in one kernel, or do not."""
+        from .view.explain import explain
+
+        return explain(self._planned(shapes, type_dict, stype_dict, rows), *nodes)
 
     # ---- graphs
 
@@ -83,28 +131,153 @@ class LookAtSymbol:
 
         return write_symbol(self._outputs, "mathml", simplified)
 
+    def to_dot(
+        self,
+        level: Level = "symbol",
+        full: bool = False,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> str:
+        """The graph in the language of Graphviz; see view.dot. Levels below "symbol" need shapes."""
+        from .view.dot import to_dot
+        from .view.levels import view_of
+
+        return to_dot(view_of(self._planned(shapes, type_dict, stype_dict, rows), level), full)
+
+    def to_graphml(
+        self,
+        path: str | PathLike[str],
+        level: Level = "symbol",
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> None:
+        """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
+        from .view.files import write_whole
+        from .view.graphml import graphml
+        from .view.levels import view_of
+
+        view = view_of(self._planned(shapes, type_dict, stype_dict, rows), level, each=True)
+        write_whole(path, graphml(view).encode())
+
+    # ---- drawings
+
+    def draw(
+        self,
+        path: str | PathLike[str],
+        level: Level = "symbol",
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        **shapes: Any,
+    ) -> None:
+        """Draw the graph to a file, by the ending of its name: .html, a page to explore; .svg, .png, .pdf, by
+        Graphviz; .dot, .gv, its text. Levels below "symbol" need shapes, as simple_bind does; see view.draw."""
+        from .view.draw import draw
+
+        draw(self._planned(shapes, type_dict, stype_dict, rows), path, level)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .errors import SymoptError
+        from .view.draw import in_notebook, refused_in_notebook
+
+        try:
+            return in_notebook(self._planned({}, None, None, None))
+        except SymoptError as error:
+            return refused_in_notebook(error)
+
+    # ---- warnings
+
+    def lint(
+        self,
+        *,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        select: Collection[str] | str | None = None,
+        ignore: Collection[str] | str = (),
+        **shapes: Any,
+    ) -> list[Finding]:
+        """What is legal in this graph and usually wrong; see docs/lint. Shapes, dtypes, storage and how many rows a
+        gradient lists let more rules decide; none is needed. `select`, `ignore`: codes, or what they begin with."""
+        from .lint.run import lint_symbol
+
+        return lint_symbol(self._outputs, shapes, type_dict, stype_dict, rows, select, ignore)
+
+    # ---- cost
+
+    def cost(
+        self,
+        *,
+        ctx: Context | str | None = None,
+        type_dict: Mapping[str, Any] | None = None,
+        stype_dict: Mapping[str, str] | None = None,
+        rows: Mapping[str, int] | None = None,
+        calibration: Calibration | None = None,
+        **shapes: Any,
+    ) -> Cost:
+        """What a step would cost on device `ctx`, before anything is allocated: bytes of weights, gradients and states,
+        bytes moved, arithmetic, seconds. Shapes as simple_bind takes them; `rows`: how many each row_sparse variable
+        lists."""
+        from .cost.model import cost
+
+        planned = self._planned(shapes, type_dict, stype_dict, rows)
+        return cost(replace(planned, ctx=Context.as_context(ctx)), calibration)
+
 
 class LookAtExecutor:
     """A base class of Executor."""
 
     _step: Step
+    _ctx: Context
+    _lock: Any  # a lock that its thread may take again
+    _measured: Mapping[int, float]
 
     def _planned(self) -> Planned:
+        from .backends.scratch import Listings
         from .planned import Planned
 
-        step = self._step
-        listed = {name: array.nnr for name, array in step.memory.sparse.items()}
-        return Planned(step.roots, step.types, step.program, listed)
+        step, arrays = self._step, dict(self._step.memory.sparse)
+        listed = {name: array.nnr for name, array in arrays.items()}
+        strided = sum(b.source.nbytes for b in step.strided if b.source is not None)
+        facts = (self._ctx, self._measured, Listings(arrays), strided)
+        return Planned(step.roots, step.types, step.program, listed, *facts)
 
     # ---- text
 
-    def summary(self) -> str:
+    def summary(self) -> Text:
         """Nodes, kernels, bytes moved in a step, buffers and scratch, as text."""
-        from . import report
+        from .view.tables import summary
 
-        step = self._step
-        text = report.summary(step.types.order, step.program, step.memory, len(step.strided))
-        return f"{text}\non {getattr(self, 'ctx', None)!r}"
+        return summary(self._planned(), len(self._step.strided), f"on {self._ctx!r}")
+
+    def table(self, full: bool = False) -> Text:
+        """A row for each node: name, op, inputs, shape, dtype, storage, bytes, kernels, the line that built it. Rows
+        alike are folded unless `full`."""
+        from .view.tables import node_table
+
+        return node_table(self._planned(), full)
+
+    def explain(self, *nodes: str) -> Text:
+        """The graph after each pass. Of one node, by name: what it becomes; of two: why they run in one kernel, or do
+        not.
+
+        >>> from symopt import sym
+        >>> w, g = sym.var("w"), sym.var("g")
+        >>> step = sym.sgd_update(w, g / sym.norm(g, name="size"), lr=0.1, name="step", out=w)
+        >>> print(step.simple_bind(w=(40, 8)).explain("size", "step"))  # doctest: +ELLIPSIS
+        size and step do not run as one kernel: ...
+        """
+        from .view.explain import explain
+
+        return explain(self._planned(), *nodes)
 
     def source(self, form: Literal["text", "llvm", "asm", "cuda"] = "text") -> str:
         """The code of every kernel: readable text, LLVM IR, this processor's assembly, or CUDA C."""
@@ -132,6 +305,80 @@ class LookAtExecutor:
         if kernel is not None:
             return write_kernel(self._step.program, self._step.memory, kernel, form)
         return write_executor(self._planned(), getattr(self, "_changes", {}), form)
+
+    def to_dot(self, level: Level = "symbol", full: bool = False) -> str:
+        """The graph in the language of Graphviz, kernels as clusters; see view.dot."""
+        from .view.dot import to_dot
+        from .view.levels import view_of
+
+        return to_dot(view_of(self._planned(), level), full)
+
+    def to_graphml(self, path: str | PathLike[str], level: Level = "symbol") -> None:
+        """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
+        from .view.files import write_whole
+        from .view.graphml import graphml
+        from .view.levels import view_of
+
+        write_whole(path, graphml(view_of(self._planned(), level, each=True)).encode())
+
+    # ---- drawings
+
+    def draw(self, path: str | PathLike[str], level: Level = "symbol") -> None:
+        """Draw the graph to a file, by the ending of its name: .html, a page to explore, with every kernel's code;
+        .svg, .png, .pdf, by Graphviz; .dot, .gv, its text; see view.draw."""
+        from .view.draw import draw
+
+        draw(self._planned(), path, level)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        from .view.draw import in_notebook
+
+        return in_notebook(self._planned())
+
+    # ---- warnings
+
+    def lint(
+        self, *, select: Collection[str] | str | None = None, ignore: Collection[str] | str = ()
+    ) -> list[Finding]:
+        """As Symbol.lint, with the dtypes, listed rows, attributes and step counts that there are now."""
+        from .lint import lint
+
+        return lint(self._planned(), self._step.memory, select=select, ignore=ignore)
+
+    # ---- cost
+
+    def cost(self, calibration: Calibration | None = None) -> Cost:
+        """What a step costs: bytes of weights, gradients and states, bytes moved, arithmetic, seconds."""
+        from .cost.model import cost
+
+        return cost(self._planned(), calibration)
+
+    def profile(self) -> Profile:
+        """Clocks around every launch of the steps inside `with exe.profile() as p:`; then `print(p)`, `p.trace(path)`,
+        `p.roofline(path)`. GraphError if this executor is profiled already."""
+        from .cost.profile import Profile
+
+        return Profile(self)  # type: ignore[arg-type]  # an Executor, whose base this is
+
+    # ---- values
+
+    def check_finite(self) -> FiniteReport:
+        """What of all bound arrays, numbers and outputs is nan or inf; see values.finite. True if nothing is."""
+        from .values.finite import check_finite
+
+        with self._lock:
+            return check_finite(self._step)
+
+    @property
+    def skipped(self) -> int:
+        """How many steps `nan_guard="skip"` left out, as far as is known by now; `synchronize` knows all."""
+        return self._step.skipped
+
+    @property
+    def last_skip(self) -> FiniteReport | None:
+        """What the last step left out would have stored; None if there was none."""
+        return self._step.last_skip
 
     # ---- values
 

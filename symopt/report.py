@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
 
-from .backends.base import Memory
 from .backends.jit import assembly
-from .backends.launch import bytes_moved, module_of
-from .canonical import BLOCK
+from .backends.launch import module_of
 from .codegen.cuda.text import cuda_text
-from .codegen.nodes import SIZES
 from .codegen.text import kernel_text
 from .errors import AttributeValueError
-from .expr import Extent, Node
-from .passes.ir import LIBRARY, LISTED, REDUCE, Instance, Kernel, Launch, Program
+from .passes.ir import LIBRARY, Kernel, Program
 
 
 def program_text(program: Program) -> str:
@@ -32,58 +27,6 @@ def program_text(program: Program) -> str:
                 lines.append(f"  {buffer.name}: {value!r} in {place}")
     lines += [f"copy {value!r} to variable {name}" for value, name in program.copies]
     return "\n".join(lines)
-
-
-def summary(order: Sequence[Node], program: Program, memory: Memory, n_strided: int) -> str:
-    """The step in a few lines: how much graph, which kernels, how many bytes."""
-    n_ops = sum(1 for n in order if not n.is_variable and n.op != "_pick")
-    n_variables = sum(1 for n in order if n.is_variable)
-    lines = [
-        f"{_count(n_ops, 'node')} on {_count(n_variables, 'variable')}, {_count(len(program.launches), 'launch', 'es')}"
-    ]
-    width = max((len(launch.kernel.name) for launch in program.launches), default=6)
-    lines.append(f"  {'kernel':<{width}}  {'domain':<10}  tensors    elements       bytes")
-    total = 0
-    for launch in program.launches:
-        moved = sum(
-            bytes_moved(launch.kernel, i.domain, _listed(launch.kernel, i, memory)) for i in launch.instances
-        )
-        elements = sum(_elements(_domain_of(launch.kernel, i, memory)) for i in launch.instances)
-        total += moved
-        name, count, domain = launch.kernel.name, len(launch.instances), _domain(launch.kernel)
-        lines.append(f"  {name:<{width}}  {domain:<10}  {count:>7}  {elements:>10,}  {_bytes(moved):>10}")
-    own = sum(a.nbytes for k, a in memory.arrays.items() if isinstance(k, int))
-    lines.append(f"bytes moved per step: {_bytes(total)}")
-    lines.append(f"buffers of the executor: {_bytes(own)}; scratch: {_bytes(_scratch(program.launches))}")
-    if program.lowered.host_calls:
-        lines.append(f"numbers computed on the host: {len(program.lowered.host_calls)}")
-    for value, name in program.copies:
-        lines.append(
-            f"copied at the end, because others read it during the step: {name} ({_bytes(_size_bytes(value))})"
-        )
-    if n_strided:
-        lines.append(
-            f"copied before each step, because they are strided views: {_count(n_strided, 'argument')}"
-        )
-    return "\n".join(lines)
-
-
-def _listed(kernel: Kernel, instance: Instance, memory: Memory) -> int:
-    """Rows that the sparse gradient of an instance holds now."""
-    name = instance.values[kernel.sparse].variable if kernel.sparse >= 0 else None
-    return memory.sparse[name].nnr if name in memory.sparse else 0
-
-
-def _domain_of(kernel: Kernel, instance: Instance, memory: Memory) -> tuple[int, ...]:
-    """The shape an instance runs over: of a LISTED kernel the rows there are."""
-    rows = (_listed(kernel, instance, memory),) if kernel.mode == LISTED else instance.domain[:1]
-    return (*rows, *instance.domain[1:])
-
-
-def _domain(kernel: Kernel) -> str:
-    if kernel.mode != "dense":
-        return kernel.mode
-    return "rows" if kernel.rows else "elements"
 
 
 def source(program: Program, form: str) -> str:
@@ -113,35 +56,5 @@ def _commented(kernel: Kernel, sign: str) -> str:
     return "\n".join(f"{sign} {line}" for line in kernel_text(kernel).splitlines()) + "\n"
 
 
-def _elements(domain: tuple[int, ...]) -> int:
-    size = 1
-    for n in domain:
-        size *= n
-    return size
-
-
-def _size_bytes(value: Any) -> int:
-    return _elements(value.shape) * SIZES[value.dtype]
-
-
-def _scratch(launches: Sequence[Launch]) -> int:
-    total = 0
-    for launch in launches:
-        if launch.kernel.mode == REDUCE:
-            partials = [b for b in launch.kernel.buffers if b.write and b.extent == Extent.TENSOR]
-            for instance in launch.instances:
-                total += -(-_elements(instance.domain) // BLOCK) * sum(SIZES[b.dtype] for b in partials)
-    return total
-
-
 def _count(n: int, what: str, plural: str = "s") -> str:
     return f"{n:,} {what}{'' if n == 1 else plural}"
-
-
-def _bytes(n: int) -> str:
-    size = float(n)
-    for unit in ("B", "KB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.2f} GB"

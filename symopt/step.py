@@ -12,6 +12,7 @@ import numpy as np
 from .arrays import Array
 from .backends.base import Engine, Memory, Monitor
 from .backends.choose import make_engine
+from .backends.watched import NanGuard
 from .binding import Ranges, check_memory, check_names
 from .bound import Bound, Given, as_dense, check_kind_of_place, check_same
 from .dtypes import to_numpy
@@ -19,6 +20,7 @@ from .errors import DTypeError, GraphError, MissingArgumentError, RowIndexError,
 from .expr import PICK, Node
 from .forms import op_of
 from .infer import Types, infer
+from .nonfinite import FiniteReport, StepFacts, error_of, report_of
 from .passes import compile_graph
 from .passes.ir import Value
 from .places import HOST, Place
@@ -29,7 +31,8 @@ class Step:
     """The program of a graph, the arrays it is bound to, and the engine that runs it.
 
     `order`: the nodes under `roots`, inputs first. `place`: where all arrays are; engine and `capture` have passed
-    `check_engine` for it. `outputs`: the arrays of the roots, the same at every run.
+    `check_engine` for it. `guard`: "raise", "skip" or None; `skipped` counts the steps that it left out, `last_skip`
+    tells why. `outputs`: the arrays of the roots, the same at every run.
     """
 
     def __init__(
@@ -40,11 +43,15 @@ class Step:
         engine: str,
         place: Place = HOST,
         capture: bool = False,
+        guard: NanGuard = None,
     ) -> None:
         self.roots = roots
         self.engine_name = engine
         self.place = place
         self.capture = capture
+        self.guard = guard
+        self.skipped = 0
+        self.last_skip: FiniteReport | None = None
         with without_collection():
             self.mutable = _written(order)
             self.bound = {name: self._bind(name, value) for name, value in given.items()}
@@ -119,7 +126,14 @@ class Step:
     def start(self, monitor: Monitor | None, variables: bool = False) -> None:
         """Make the engine."""
         self.engine: Engine = make_engine(
-            self.engine_name, self.program, self.memory, monitor, variables, self.capture, self.place
+            self.engine_name,
+            self.program,
+            self.memory,
+            monitor,
+            variables,
+            self.capture,
+            self.place,
+            self.guard,
         )
 
     def is_number(self, name: str) -> bool:
@@ -129,19 +143,38 @@ class Step:
     # ---- every step
 
     def run(self) -> None:
-        """One step. Raises before anything is written, or not at all."""
+        """One step. Raises before anything is written, or not at all, but for the guard's error."""
         for b in self.strided:
             b.read_source()
         for name, b in self.held:
             self._set_number(name, b.read_number())
         self._heeding(self.engine.prepare)
+        self._heed_guard(late=True)
         self.engine.run()
-        if self.host_writes or self.host_heads:
+        is_skipped = self.guard == "skip" and self.engine.found
+        if (self.host_writes or self.host_heads) and not is_skipped:
             self._show_numbers()
+        self._heed_guard(late=False)
 
     def synchronize(self) -> None:
         """Wait for every step so far, and raise what one of them ran into."""
         self._heeding(self.engine.synchronize)
+        self._heed_guard(late=True)
+
+    def _heed_guard(self, late: bool) -> None:
+        """Count a step that was left out, or raise, if one that the engine knows of by now was not finite. `late`: it may
+        not have been the last one."""
+        if not self.guard or not self.engine.found:
+            return
+        found, self.engine.found = self.engine.found, []
+        facts = StepFacts(self.roots, self.types, self.program, self.memory, self.bound)
+        report = report_of(found, facts, changed=self.guard == "raise", late=late)
+        if self.guard == "skip":
+            self.skipped += self.engine.left_out
+            self.last_skip = report
+            return
+        self._show_written_numbers()
+        raise error_of(report, late)
 
     def _heeding(self, look: Callable[[], None]) -> None:
         """Call what may raise the error of an earlier step: then numbers that it had written are what they were."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from .compose import Call, make_node, n_outputs, parse, pick_state, renamed, replace_variables
 from .dtypes import canonical, to_numpy
@@ -231,19 +231,21 @@ class Symbol(Operators, LookAtSymbol):
         shared_exec: Any = None,
         engine: str = "auto",
         capture: bool = False,
+        nan_guard: Literal["raise", "skip"] | None = None,
     ) -> Executor:
         """An Executor of this graph on your arrays, which it updates in place.
 
         `args` and `aux_states` are dicts by name or lists in the order of list_arguments and
         list_auxiliary_states. `ctx`, so.cpu() or so.gpu(i), is where they are. `engine`: "auto", "reference" (NumPy,
         slow and obvious), or on the CPU "native" and "emulator" (the CUDA text, run by the processor). `capture`, on a
-        GPU: record the launches of a step once and replay them, which costs the host less. MXNet's grad_req, group2ctx
-        and shared_exec are accepted and have no effect.
+        GPU: record the launches of a step once and replay them, which costs the host less. `nan_guard`: what is done
+        about a step that stores nan or inf: "raise" a NonFiniteError after it, or "skip" it, which leaves every array
+        and number as it was. MXNet's grad_req, group2ctx and shared_exec are accepted and have no effect.
         """
         _refuse_gradients(grad_req, args_grad)
         from .executor import bind
 
-        return bind(self, ctx, args, aux_states, engine, capture)
+        return bind(self, ctx, args, aux_states, engine, capture, nan_guard)
 
     def simple_bind(
         self,
@@ -253,13 +255,14 @@ class Symbol(Operators, LookAtSymbol):
         stype_dict: Any = None,
         engine: str = "auto",
         capture: bool = False,
+        nan_guard: Literal["raise", "skip"] | None = None,
         **shapes: Any,
     ) -> Executor:
         """An Executor on arrays of zeros that it allocates on `ctx`, of the given and inferred shapes; see bind."""
         _refuse_gradients(grad_req, None)
         from .executor import simple_bind
 
-        return simple_bind(self, ctx, type_dict, stype_dict, engine, capture, shapes)
+        return simple_bind(self, ctx, type_dict, stype_dict, engine, capture, nan_guard, shapes)
 
     def eval(self, ctx: Any = None, engine: str = "auto", **arrays: Any) -> list[Any]:
         """Bind to these arrays, run once, and return the outputs. States and out= arrays are updated."""

@@ -27,6 +27,7 @@ from symopt.places import Place, place_of
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write tests/golden/*.txt anew")
+    parser.addoption("--site", help="a folder with the pages that `mkdocs build` made: check those")
     parser.addoption(
         "--all-kernels", action="store_true", help="compile and emulate every CUDA kernel, not a sample"
     )

@@ -82,7 +82,7 @@ def test_a_fault_that_is_heard_of_late_names_no_index_of_a_later_gradient() -> N
     before = copies(arrays)
     listed[1] = ROWS
     executor.forward()
-    executor._step.engine.gradients._seen = lambda: np.zeros(2, np.uint64)
+    executor._step.engine.gate._seen = lambda: np.zeros(4, np.uint64)
     listed[1] = 40
     executor.forward()
     with pytest.raises(

@@ -13,17 +13,16 @@ errors | dtypes config context | expr | prims grids | canonical | routines | hos
 tensor | lang | matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose looking | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |
-places cupyarrays emulatedarrays | segments | sparse | bound | binding rebuild |
-backends | report step planned | namedarrays | executor | nd | show | rules |
-view | cost | values | lint | cli |
+places cupyarrays emulatedarrays | finite segments | sparse | bound | binding rebuild |
+backends | nonfinite report step planned | namedarrays | executor | nd | show | rules |
+view | cost | values | lint | cli | __main__ |
 _load __init__
 """
 RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}
 # Methods of Symbol and Executor; imported when called. `looking` is nothing but such methods.
 DOORS = {("symbol", "executor"), ("symbol", "serial")}
-DOORS |= {
-    ("looking", name) for name in ["planned", "step", "report", "show", "view", "cost", "values", "lint"]
-}
+SEEN = "planned nonfinite step backends report show view cost values lint executor"
+DOORS |= {("looking", name) for name in SEEN.split()}
 
 
 def imports(path: Path, package: tuple[str, ...]) -> Iterator[str]:

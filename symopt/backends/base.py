@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from ..hostmath import HostProgram
 from ..passes.ir import Attribute, HostCall, Launch, Program, Source, Value
 from ..passes.simplify import simplify
 from ..sparse import RowSparseArray
+
+if TYPE_CHECKING:
+    from .watched import Found
 
 Array = npt.NDArray[Any]
 
@@ -120,10 +123,13 @@ Monitor = Callable[[str, Array], None]
 
 
 class Engine(Protocol):
-    """Runs a program on a memory. `stale`: whether some number changed since the last step."""
+    """Runs a program on a memory. `stale`: whether some number changed since the last step. `found`: what a guard found
+    in the last step, or in earlier ones that it learned of now; so many steps were `left_out` for it."""
 
     stale: bool
     numbers: Numbers
+    found: list[Found]
+    left_out: int
 
     def prepare(self) -> None:
         """Check what can go wrong; nothing has been written when this raises."""

@@ -9,6 +9,7 @@ from ..errors import AttributeValueError
 from ..passes.ir import Program
 from ..places import HOST, Place
 from .base import Engine, Memory, Monitor
+from .watched import NanGuard
 
 if TYPE_CHECKING:
     from .cuda.device import Device
@@ -27,6 +28,12 @@ def check_engine(name: str, place: Place, capture: bool) -> None:
         )
 
 
+def check_guard(guard: object) -> None:
+    """AttributeValueError for what is no nan_guard."""
+    if guard not in ("raise", "skip", None):
+        raise AttributeValueError(f"nan_guard {guard!r} must be 'raise', 'skip' or None")
+
+
 def make_engine(
     name: str,
     program: Program,
@@ -35,23 +42,24 @@ def make_engine(
     variables: bool = False,
     capture: bool = False,
     place: Place = HOST,
+    guard: NanGuard = None,
 ) -> Engine:
     """The engine called `name` for arrays in `place`; the interpreter too when a monitor wants to see every value.
-    `capture`: let a device record a step once and replay it."""
+    `capture`: let a device record a step once and replay it. `guard`: what is done about values that are not finite."""
     if name == "reference" or monitor is not None:
         from .mirrored import MirroredReference
         from .reference import ReferenceEngine
 
         if place is HOST:
-            return ReferenceEngine(program, memory, monitor, variables)
-        return MirroredReference(program, memory, place, monitor, variables)
+            return ReferenceEngine(program, memory, monitor, variables, guard)
+        return MirroredReference(program, memory, place, monitor, variables, guard)
     if place is not HOST or name == "emulator":
         from .cuda.engine import CudaEngine
 
-        return CudaEngine(program, memory, device_of(place), capture)
+        return CudaEngine(program, memory, device_of(place), capture, guard, place)
     from .native import NativeEngine
 
-    return NativeEngine(program, memory)
+    return NativeEngine(program, memory, guard)
 
 
 def device_of(place: Place) -> Device:

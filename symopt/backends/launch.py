@@ -10,13 +10,14 @@ import numpy as np
 from .. import config
 from ..canonical import BLOCK
 from ..codegen.driver import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH
+from ..codegen.guard import Guard
 from ..codegen.llvm import module_text
 from ..codegen.nodes import SIZES
 from ..dtypes import COMPLEX
 from ..expr import Extent
-from ..grids import sizes
 from ..passes.calls import size_of
-from ..passes.ir import LIBRARY, LISTED, REDUCE, STANDARD, Kernel, Launch, Program
+from ..passes.ir import LISTED, REDUCE, STANDARD, Kernel, Launch, Program
+from ..passes.traffic import NOTHING, Listed, bytes_moved
 from ..segments import segments
 from .base import Array, Memory, Numbers
 from .jit import Compiled, compile_ir
@@ -28,32 +29,37 @@ CHUNK = 16384  # elements: large enough to hide a call, small enough to balance 
 # threads break even at about 7 MB, for rows at about 2 MB.
 SHARED_BYTES = {LISTED: 1 << 20}
 SHARED_BYTES_DENSE = 1 << 22
-_MODULES: dict[int, tuple[Kernel, str]] = {}
+_MODULES: dict[tuple[int, Guard | None], tuple[Kernel, str]] = {}
 
 
-def module_of(kernel: Kernel) -> str:
-    """The LLVM text of a kernel, made once."""
-    found = _MODULES.get(id(kernel))
+def module_of(kernel: Kernel, guard: Guard | None = None) -> str:
+    """The LLVM text of a kernel with what it tests, made once."""
+    key = (id(kernel), guard)
+    found = _MODULES.get(key)
     if found is None:
-        found = _MODULES[id(kernel)] = (kernel, module_text(kernel))
+        found = _MODULES[key] = (kernel, module_text(kernel, guard))
     return found[1]
 
 
 class NativeLaunch:
-    """The tables of one launch, in the layout of codegen.llvm."""
+    """The tables of one launch, in the layout of codegen.llvm. `guard`: what it tests; `flags`: the address of a byte
+    for each tensor, set if what was stored there is not finite."""
 
-    def __init__(self, launch: Launch, program: Program, memory: Memory) -> None:
+    def __init__(
+        self, launch: Launch, program: Program, memory: Memory, guard: Guard | None = None, flags: int = 0
+    ) -> None:
         self.launch = launch
         self.kernel = launch.kernel
         self.program = program
         self.memory = memory
         self.sparse = self.kernel.mode in (LISTED, STANDARD)
-        self.code: Compiled = compile_ir(module_of(self.kernel))
+        self.code: Compiled = compile_ir(module_of(self.kernel, guard))
         count, n_buffers = len(launch.instances), len(self.kernel.buffers)
         self.table = np.zeros((count, WIDTH + n_buffers), np.int64)
         self.scalars = np.zeros((count, max(len(self.kernel.scalars), 1)), np.float64)
         self.keep: list[Any] = []  # arrays the table points at
         self.tables: list[tuple[Array, ...] | None] = [None] * count
+        self.listed = [NOTHING] * count
         self._fill()
         self.units = self._units()
         self.job = np.zeros(JOB_WORDS, np.int64)
@@ -61,12 +67,11 @@ class NativeLaunch:
         self._counter = ctypes.c_int64.from_address(self.address)
         self._set_chunks()
         self.job[3:6] = address(self.table), address(self.scalars), count
+        self.job[7] = flags
         self.bytes = self._bytes()
         self.columns = Scalars(launch, memory)
-        self._share = SHARED_BYTES.get(self.kernel.mode, SHARED_BYTES_DENSE)
         self._scratch: list[Array] = []
         self._scratch_at = 0
-        self.step = self.code.step
 
     # ---- tables
 
@@ -135,15 +140,14 @@ class NativeLaunch:
         self.job[6] = address(self.results)
 
     def _bytes(self) -> int:
-        listed = self.table[:, SEGMENTS].tolist()
-        pairs = zip(self.launch.instances, listed, strict=True)
-        return sum(bytes_moved(self.kernel, instance.domain, n) for instance, n in pairs)
+        pairs = zip(self.launch.instances, self.listed, strict=True)
+        return sum(bytes_moved(self.kernel, instance.domain, listed) for instance, listed in pairs)
 
     # ---- each step
 
     def take_sparse(self) -> None:
         """Read the indices of every sparse gradient: check them, sort and group them if they need it."""
-        cut = False
+        cut, before = False, self.listed.copy()
         for t, instance in enumerate(self.launch.instances):
             name = instance.values[self.kernel.sparse].variable
             assert name is not None
@@ -155,17 +159,20 @@ class NativeLaunch:
             if len(indices) < 2 or bool((indices[1:] > indices[:-1]).all()):
                 self.tables[t] = (indices, array.data)
                 row[SEGMENTS], row[ROWS], row[STARTS], row[ORDER] = len(indices), address(indices), 0, 0
+                self.listed[t] = Listed(len(indices), len(indices))
             else:
                 rows, starts, order = (np.ascontiguousarray(x) for x in segments(indices, n_rows))
                 self.tables[t] = (rows, starts, order, array.data)
                 row[SEGMENTS], row[ROWS] = len(rows), address(rows)
                 row[STARTS], row[ORDER] = address(starts), address(order)
+                self.listed[t] = Listed(len(indices), len(rows), ordered=False)
             row[WIDTH + self.kernel.sparse] = address(array.data)
             if self.kernel.mode == LISTED and self.units[t] != row[SEGMENTS]:
                 self.units[t] = row[SEGMENTS]
                 cut = True
         if cut:
             self._set_chunks()
+        if self.listed != before:
             self.bytes = self._bytes()
         self._reserve()
 
@@ -192,17 +199,17 @@ class NativeLaunch:
                 else:
                     self.scalars[:, k] = column
 
-    def run(self) -> None:
-        threads = min(self.bytes // self._share, len(self.chunks))
-        if threads > 1:
-            threads = min(threads, config.num_threads())
+    def run(self, code: Compiled | None = None) -> None:
+        """Run the launch, or another code on its tables."""
+        code = code or self.code
+        threads = threads_for(self.kernel.mode, self.bytes, len(self.chunks))
         if threads < 2:
-            self.step(self.address, self._scratch_at)
+            code.step(self.address, self._scratch_at)
             return
         self._counter.value = 0
         scratch = [address(s) for s in self._scratch[:threads]] or [0] * threads
-        run_shared(self.code.run, self.address, scratch)
-        self.code.finish(self.address)
+        run_shared(code.run, self.address, scratch)
+        code.finish(self.address)
 
 
 def address(array: Array) -> int:
@@ -210,18 +217,7 @@ def address(array: Array) -> int:
     return int(array.__array_interface__["data"][0])
 
 
-def bytes_moved(kernel: Kernel, domain: tuple[int, ...], listed: int) -> int:
-    """Bytes an instance reads and writes, each buffer once in each direction. `listed`: rows of its sparse gradient."""
-    if kernel.mode == LIBRARY:
-        return sum(
-            size_of(sizes(b.grid, domain)) * SIZES[b.dtype] * (b.read + b.write) for b in kernel.buffers
-        )
-    n_rows = domain[0] if domain else 1
-    n_columns = size_of(domain[1:])
-    counts = {Extent.ELEMENT: n_rows * n_columns, Extent.ROW: n_rows, Extent.TENSOR: 1}
-    rows = {Extent.ELEMENT: listed * n_columns, Extent.ROW: listed, Extent.TENSOR: 1}
-    total = 0
-    for k, b in enumerate(kernel.buffers):
-        count = rows if kernel.mode == LISTED or k == kernel.sparse else counts
-        total += count[b.extent] * SIZES[b.dtype] * (b.read + b.write)
-    return total
+def threads_for(mode: str, n_bytes: int, n_chunks: int) -> int:
+    """How many threads share a launch that moves so many bytes; fewer than 2: the caller runs it alone."""
+    threads = min(n_bytes // SHARED_BYTES.get(mode, SHARED_BYTES_DENSE), n_chunks)
+    return min(threads, config.num_threads()) if threads > 1 else threads

@@ -6,6 +6,7 @@ from ..passes.ir import Program
 from ..places import HOST, Place
 from .base import Memory, Monitor
 from .reference import ReferenceEngine
+from .watched import Found, NanGuard
 
 
 class MirroredReference:
@@ -18,12 +19,15 @@ class MirroredReference:
         place: Place,
         monitor: Monitor | None = None,
         variables: bool = False,
+        guard: NanGuard = None,
     ) -> None:
         self.memory = memory
         self.place = place
         self.host = Memory(numbers=memory.numbers, overrides=memory.overrides)
-        self.engine = ReferenceEngine(program, self.host, monitor, variables)
+        self.engine = ReferenceEngine(program, self.host, monitor, variables, guard)
         self.numbers = self.engine.numbers
+        self.found: list[Found] = []
+        self.left_out = 1  # of a step that has found something
         self.stale = True  # numbers are evaluated at every step
         self.written = {name for name, value in program.lowered.writes.items() if not value.host}
 
@@ -41,6 +45,7 @@ class MirroredReference:
 
     def run(self) -> None:
         self.engine.run()
+        self.found = self.engine.found
         for key, array in self.host.arrays.items():
             if isinstance(key, int) or key in self.written:
                 self.place.upload(self.memory.arrays[key], array)

@@ -17,6 +17,7 @@ from ..passes.ir import LIBRARY, Call, Program, Value
 from ..routines import call_routine
 from .base import Array, Memory, Numbers
 from .interpret import Window, interpret, whole
+from .watched import Found, NanGuard, found_in_numbers, look, rows_of, watched_values
 
 
 class ReferenceEngine:
@@ -29,18 +30,24 @@ class ReferenceEngine:
         memory: Memory,
         monitor: Callable[[str, Array], None] | None = None,
         variables: bool = False,
+        guard: NanGuard = None,
     ) -> None:
         self.program = program
         self.memory = memory
         self.numbers = Numbers(program, memory)
         self.monitor = monitor
         self.shows_variables = variables
+        self.guard = guard
+        self.found: list[Found] = []
+        self.left_out = 1  # of a step that has found something
+        self._watched = watched_values(program) if guard else []
         self.stale = True  # numbers are evaluated at every step
 
     def rebound(self, keys: set[str | int]) -> None:
         """Arrays are looked up at every step."""
 
     def prepare(self) -> None:
+        self.found = []
         for name, array in self.memory.sparse.items():
             array.check_indices(f"argument {name!r}")
         self.numbers.evaluate()
@@ -58,8 +65,20 @@ class ReferenceEngine:
             for call in self.program.lowered.calls:
                 for value, array in zip(call.outputs, self._call(call, made), strict=True):
                     self._keep(value, array, made)
-        self._store(made)
-        self.numbers.commit()
+        if self.guard:
+            self.found = self._look(made)
+        if self.guard != "skip" or not self.found:
+            self._store(made)
+            self.numbers.commit()
+
+    def _look(self, made: dict[int, Array]) -> list[Found]:
+        """What is about to be stored that is not finite."""
+        found = found_in_numbers(self.program, self.numbers)
+        for w in self._watched:
+            rows = rows_of(self.memory.sparse[w.listed]) if w.listed is not None else None
+            bad = look(made[id(w.value)].reshape(w.value.shape), rows)
+            found += [Found(w, bad)] if bad else []
+        return found
 
     def _keep(self, value: Value, array: Array, made: dict[int, Array]) -> None:
         if value.base is not None:

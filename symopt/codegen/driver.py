@@ -7,11 +7,13 @@ from ..expr import Extent, Node
 from ..passes.ir import REDUCE, Kernel
 from ..prims import REDUCTIONS
 from .emit import TYPES, Emitter, constant
+from .guard import Guard, mark_total, report
 from .nodes import dtype_of
 from .row import Variant, combine
 
 # A job is an array of int64: the counter, the number of chunks, addresses of the chunks (tensor, start, stop), of the
-# table of tensors and of their scalars (8 bytes each), the number of tensors, and the address of pointers to results.
+# table of tensors and of their scalars (8 bytes each), the number of tensors, the address of pointers to results, and
+# for kernels with a guard that of a byte for each tensor, set if what is stored there is not finite.
 JOB_WORDS = 8
 # Words of a tensor before its buffers: columns, and of the sparse gradient: number of segments, rows, starts, order.
 COLS, SEGMENTS, ROWS, STARTS, ORDER, WIDTH = 0, 1, 2, 3, 4, 5
@@ -20,9 +22,10 @@ COLS, SEGMENTS, ROWS, STARTS, ORDER, WIDTH = 0, 1, 2, 3, 4, 5
 class Driver(Emitter):
     """Emits `@chunk`, which runs one chunk, and `@finish`; subclasses say how a chunk runs."""
 
-    def __init__(self, kernel: Kernel, variants: dict[str, Variant]) -> None:
+    def __init__(self, kernel: Kernel, variants: dict[str, Variant], guard: Guard | None = None) -> None:
         super().__init__(kernel)
         self.variants = variants
+        self.guard = guard
         self.cols = "%cols"
         self.base: dict[int, str] = {}
         self.scalars: list[str] = []
@@ -64,6 +67,10 @@ class Driver(Emitter):
         for b, buffer in enumerate(self.kernel.buffers):
             if buffer.read or buffer.write:
                 self.base[b] = self._word(WIDTH + b, "ptr")
+        if self.guard:
+            self.put("%flagsp = getelementptr i64, ptr %job, i64 7")
+            self.put("%flags = load ptr, ptr %flagsp")
+            self.put(f"%flag = getelementptr i8, ptr %flags, i64 {t}")
         self.put("%scalarsp = getelementptr i64, ptr %job, i64 4")
         self.put("%scalars = load ptr, ptr %scalarsp")
         self.put(f"%first = mul i64 {t}, {len(self.kernel.scalars)}")
@@ -94,6 +101,8 @@ class Driver(Emitter):
             arguments += [f"i64 {first}", f"i64 {row}"]
         for scalar, name_ in zip(self.kernel.scalars, self.scalars, strict=True):
             arguments.append(f"{TYPES[dtype_of(scalar)]} {name_}")
+        if variant.watched:
+            arguments.append("ptr %flag")
         self.put(f"call void @{variant.name}({', '.join(arguments)})")
 
     def _flat(self, name: str, start: str, stop: str) -> None:
@@ -186,6 +195,10 @@ class Driver(Emitter):
         self.label(f"{tag}.out")
         result = self.let(f"phi double [ {start}, %{before} ], [ {total}, %{tag}.loop ]")
         result = result if dtype == "float64" else self.let(f"fptrunc double {result} to {TYPES[dtype]}")
+        if self.guard and b in self.guard.watched:
+            report(self, mark_total(self, result, dtype), "%flag", tag)
+        if self.guard and b in self.guard.dropped:
+            return
         index = self.let(f"add i64 {self.let(f'mul i64 %t, {count}')}, {k}")
         pointer = self.let(f"load ptr, ptr {self.let(f'getelementptr ptr, ptr %results, i64 {index}')}")
         self.put(f"store {TYPES[dtype]} {result}, ptr {pointer}")

@@ -50,7 +50,7 @@ class SparseDriver(Driver):
                 continue
             index = row if buffer.extent == Extent.ROW else first
             pointer = self.pointer(self.base[b], index, buffer.dtype)
-            write = 1 if buffer.write else 0
+            write = int(buffer.write and not (self.guard and b in self.guard.dropped))
             if buffer.extent == Extent.ROW:
                 self.put(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 {write}, i32 3, i32 1)")
                 continue

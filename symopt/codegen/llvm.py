@@ -9,6 +9,7 @@ from __future__ import annotations
 from ..passes.ir import LISTED, STANDARD, Kernel
 from .driver import Driver
 from .gradient import SparseDriver
+from .guard import Guard
 from .row import Variant, row_function
 
 _RUN = """define void @run(ptr %job, ptr %scratch) {
@@ -27,6 +28,12 @@ out:
   ret void
 }"""
 
+# A pass that only tests goes from the last chunk to the first: the step that follows begins with what is in the cache.
+_BACKWARD = _RUN.replace(
+    "  call void @chunk(ptr %job, i64 %c, ptr %scratch)",
+    "  %after = sub i64 %n, %c\n  %k = sub i64 %after, 1\n  call void @chunk(ptr %job, i64 %k, ptr %scratch)",
+)
+
 _STEP = """define void @step(ptr %job, ptr %scratch) {
 entry:
   store i64 0, ptr %job
@@ -36,9 +43,9 @@ entry:
 }"""
 
 
-def module_text(kernel: Kernel) -> str:
-    """The LLVM IR of a kernel: a pure function of the kernel."""
-    variants = _variants(kernel)
+def module_text(kernel: Kernel, guard: Guard | None = None) -> str:
+    """The LLVM IR of a kernel: a pure function of the kernel, and of what it tests."""
+    variants = _variants(kernel, guard)
     functions: list[str] = []
     intrinsics: set[str] = set()
     for variant in variants.values():
@@ -46,16 +53,18 @@ def module_text(kernel: Kernel) -> str:
         functions.append(text)
         intrinsics |= used
     is_sparse = kernel.mode in (LISTED, STANDARD)
-    driver = SparseDriver(kernel, variants) if is_sparse else Driver(kernel, variants)
-    functions += [driver.chunk_function(), _RUN, driver.finish_function(), _STEP]
+    made = SparseDriver if is_sparse else Driver
+    driver = made(kernel, variants, guard)
+    run = _BACKWARD if guard and guard.dropped else _RUN
+    functions += [driver.chunk_function(), run, driver.finish_function(), _STEP]
     intrinsics |= driver.intrinsics
     return "\n\n".join(["\n".join(sorted(intrinsics)), *functions]) + "\n"
 
 
-def _variants(kernel: Kernel) -> dict[str, Variant]:
-    variants = {"row": Variant(kernel, "row", kernel.stores)}
+def _variants(kernel: Kernel, guard: Guard | None) -> dict[str, Variant]:
+    variants = {"row": Variant(kernel, "row", kernel.stores, guard=guard)}
     if kernel.widened and kernel.widened != kernel.stores:
-        variants["row_summed"] = Variant(kernel, "row_summed", kernel.widened)
+        variants["row_summed"] = Variant(kernel, "row_summed", kernel.widened, guard=guard)
     if kernel.mode == STANDARD:
-        variants["row_absent"] = Variant(kernel, "row_absent", kernel.absent)
+        variants["row_absent"] = Variant(kernel, "row_absent", kernel.absent, guard=guard)
     return variants

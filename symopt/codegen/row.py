@@ -5,9 +5,10 @@ from __future__ import annotations
 from ..build import is_number, kernel_inputs
 from ..canonical import BLOCK, LANES
 from ..expr import Extent, Node, toposort
-from ..passes.ir import Kernel, puts_back
+from ..passes.ir import REDUCE, Kernel, puts_back
 from ..prims import LEAVES, REDUCTIONS
 from .emit import TYPES, Emitter, constant, vector
+from .guard import Guard, Marks, dtypes_of, integer, mark, report
 from .memory import load, load_lanes, store
 from .nodes import depths, dtype_of, is_shallow, level_of, safe
 
@@ -16,7 +17,12 @@ class Variant:
     """One way to run a kernel's row: its stores after the sparse gradient was put in, and the parameters left."""
 
     def __init__(
-        self, kernel: Kernel, name: str, stores: tuple[tuple[Node, int], ...], widened: bool = False
+        self,
+        kernel: Kernel,
+        name: str,
+        stores: tuple[tuple[Node, int], ...],
+        widened: bool = False,
+        guard: Guard | None = None,
     ) -> None:
         self.kernel = kernel
         self.name = name
@@ -25,6 +31,8 @@ class Variant:
         self.order = toposort([root for root, _ in self.stores], kernel_inputs)
         loaded = {n.attrs["index"] for n in self.order if n.op == "load"}
         self.buffers = sorted(loaded | {b for _, b in self.stores})
+        self.dropped = guard.dropped if guard else ()
+        self.watched = tuple((root, b) for root, b in self.stores if guard and self._tests(b, guard))
         self.widened = widened  # the sparse buffer holds sums in the dtype of the computation
         self.indexed = any(n.op == "index" for n in self.order)
         self.per_row = any(
@@ -34,12 +42,18 @@ class Variant:
             for n in self.order
         ) or any(kernel.buffers[b].extent == Extent.ROW for _, b in self.stores)
 
+    def _tests(self, b: int, guard: Guard) -> bool:
+        """Partial results of a sum are no values that anybody keeps: their total is."""
+        is_partial = self.kernel.mode == REDUCE and self.kernel.buffers[b].extent == Extent.TENSOR
+        return b in guard.watched and not is_partial
+
     def parameters(self) -> list[str]:
         """The function's parameters as LLVM declares them."""
         pointers = [f"ptr noalias %{name}" for name in self.pointer_names()]
         scalars = [f"{TYPES[dtype_of(s)]} %s{k}" for k, s in enumerate(self.kernel.scalars)]
         places = ["i64 %first", "i64 %row"] if self.indexed else []
-        return [*pointers, "i64 %n", *places, *scalars]
+        flag = ["ptr noalias %flag"] if self.watched else []
+        return [*pointers, "i64 %n", *places, *scalars, *flag]
 
     def pointer_names(self) -> list[str]:
         return [f"{safe(self.kernel.buffers[b].name)}.{b}" for b in self.buffers]
@@ -74,12 +88,22 @@ class _Row(Emitter):
             self._index(shallow, {Extent.ROW: "%row", Extent.TENSOR: "0"})
             self.compute(n for n in shallow if n.op not in LEAVES)
         deep = [(root, b) for root, b in self.variant.stores if self._buffer_level(b) == Extent.ELEMENT]
-        if deep:
-            self._elements(deep)
-        for root, b in self.variant.stores:
-            if self._buffer_level(b) != Extent.ELEMENT:
-                store(self, root, self.base[b])
+        marks = self._elements(deep) if deep else {}
+        flat = [(root, b) for root, b in self.variant.stores if self._buffer_level(b) != Extent.ELEMENT]
+        for root, b in flat:
+            self._store(root, b)
+        marks = mark(self, self._watched(flat), marks)
+        if marks:
+            report(self, marks, "%flag", "row")
         self.put("ret void")
+
+    def _store(self, root: Node, b: int, index: str = "") -> None:
+        if b not in self.variant.dropped:
+            store(self, root, self.base[b], index)
+
+    def _watched(self, stores: list[tuple[Node, int]]) -> list[Node]:
+        """The values among some stores that are tested."""
+        return [root for root, b in stores if (root, b) in self.variant.watched]
 
     def _buffer_level(self, b: int) -> Extent:
         return self.kernel.buffers[b].extent
@@ -100,8 +124,10 @@ class _Row(Emitter):
 
     # ---- one value at a time: LLVM's loop vectorizer does the rest, since no two pointers alias
 
-    def _elements(self, stores: list[tuple[Node, int]]) -> None:
+    def _elements(self, stores: list[tuple[Node, int]]) -> Marks:
+        """The loop over elements; what it found of the values that are tested."""
         before = self.block
+        watched = self._watched(stores)
         deep = [
             n
             for n in toposort([root for root, _ in stores], kernel_inputs)
@@ -111,6 +137,8 @@ class _Row(Emitter):
         self.put("br i1 %some, label %elements, label %done")
         self._start("elements")
         self.put(f"%i = phi i64 [ 0, %{before} ], [ %next, %elements ]")
+        marks = {dtype: self.fresh("mark") for dtype in dtypes_of(watched)}
+        phis = {dtype: self.hole() for dtype in marks}
         for node in deep:
             if node.op == "load":
                 self.names[(id(node), 1)] = load(self, node, self.base[node.attrs["index"]], "%i")
@@ -120,11 +148,19 @@ class _Row(Emitter):
             self._index(deep, {Extent.ELEMENT: self.let("add i64 %first, %i")})
         self.compute(n for n in deep if n.op not in LEAVES)
         for root, b in stores:
-            store(self, root, self.base[b], "%i")
+            self._store(root, b, "%i")
+        fresh = mark(self, watched, marks)
+        for dtype, hole in phis.items():
+            both = f"[ 0, %{before} ], [ {fresh[dtype]}, %elements ]"
+            self.fill(hole, f"{marks[dtype]} = phi {integer(dtype)} {both}")
         self.put("%next = add nuw nsw i64 %i, 1")
         self.put("%more = icmp slt i64 %next, %n")
         self.put("br i1 %more, label %elements, label %done")
         self._start("done")
+        return {
+            dtype: self.let(f"phi {integer(dtype)} [ 0, %{before} ], [ {name}, %elements ]")
+            for dtype, name in fresh.items()
+        }
 
     # ---- the canonical sum: 64 lanes over blocks of 8192, blocks in float64
 

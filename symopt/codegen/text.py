@@ -19,6 +19,7 @@ BINDS = {
     "pow": 7,
 }  # fmt: skip
 PARTS = ("real", "imag")
+PER = {Extent.ROW: ", one per row", Extent.TENSOR: ", one per tensor"}
 DOMAINS = {
     "dense": "each element",
     "listed": "each row in the sparse gradient",
@@ -35,14 +36,19 @@ def kernel_text(kernel: Kernel) -> str:
     for b in kernel.buffers:
         if b.read or b.write:
             use = "in place" if b.read and b.write else "read" if b.read else "written"
-            per = {Extent.ROW: ", one per row", Extent.TENSOR: ", one per tensor"}.get(b.extent, "")
-            lines.append(f"  array  {b.name}: {b.dtype}, {use}{per}")
+            lines.append(f"  array  {b.name}: {b.dtype}, {use}{PER.get(b.extent, '')}")
+    return "\n".join([*lines, *formula_lines(kernel)])
+
+
+def formula_lines(kernel: Kernel) -> list[str]:
+    """The numbers and one line per primitive, without the arrays."""
+    lines: list[str] = []
     names = _numbers(kernel, lines)
     lines += _statements(kernel, kernel.stores, names)
     if kernel.absent:
         lines.append("  in rows without gradient:")
         lines += _statements(kernel, kernel.absent, names)
-    return "\n".join(lines)
+    return lines
 
 
 def _numbers(kernel: Kernel, lines: list[str]) -> dict[int, str]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from ..expr import Extent
 from .calls import copy_call
 from .ir import DENSE, LIBRARY, LISTED, Lowered, Region, Value
+from .reasons import Copied, Kept
 
 
 @dataclass(eq=False)
@@ -25,18 +26,22 @@ class Schedule:
     needed: set[int]  # ids of the values that some other region, a head or a variable takes
 
 
-def schedule(lowered: Lowered, regions: list[Region]) -> Schedule:
-    """Order regions by data flow and by reads before writes."""
+def schedule(lowered: Lowered, regions: list[Region], log: list[Copied] | None = None) -> Schedule:
+    """Order regions by data flow and by reads before writes. `log`: gains what is not written in place, and why."""
+    log = [] if log is None else log
     producer = {id(v): r for r, region in enumerate(regions) for c in region.calls for v in c.outputs}
     reads = [_external_reads(region, producer, r) for r, region in enumerate(regions)]
-    in_place = _candidates(lowered, regions, producer)
+    in_place = _candidates(lowered, regions, producer, log)
     before: list[set[int]] = [set() for _ in regions]
     for r, values in enumerate(reads):
         for value in values.values():
             for v in value.sources:
                 if id(v) in producer and producer[id(v)] != r:
                     before[r].add(producer[id(v)])
-    level = _Order(before, _reads_before_writes(reads, in_place, producer), in_place).levels()
+    order = _Order(before, _reads_before_writes(reads, in_place, producer), in_place)
+    level = order.levels()
+    for name, reader in order.given_up:
+        log.append(Copied(Kept.READERS, name, lowered.writes[name], tuple(regions[reader].calls)))
     needed = {id(v) for values in reads for read in values.values() for v in read.sources}
     needed |= {id(v) for values in reads for v in values.values()} | {id(v) for v in lowered.heads}
     needed |= {id(v) for v in lowered.writes.values()}
@@ -56,35 +61,41 @@ def _external_reads(region: Region, producer: dict[int, int], r: int) -> dict[in
     return found
 
 
-def _candidates(lowered: Lowered, regions: list[Region], producer: dict[int, int]) -> dict[int, str]:
+def _candidates(
+    lowered: Lowered, regions: list[Region], producer: dict[int, int], log: list[Copied]
+) -> dict[int, str]:
     """Values that their own region could compute in the array of the variable they are written to."""
     in_place: dict[int, str] = {}
     for name, value in lowered.writes.items():
-        if value.host or id(value) not in producer or value.base is not None or value.parts:
+        if value.host:
             continue
-        region = regions[producer[id(value)]]
-        variable = lowered.variables[name]
-        if _aligned(region, value, variable):
+        if id(value) not in producer or value.base is not None or value.parts:
+            kept: Kept | None = Kept.ELSEWHERE
+        else:
+            kept = _misaligned(regions[producer[id(value)]], value, lowered.variables[name])
+        if kept is None:
             in_place.setdefault(id(value), name)
+        else:
+            log.append(Copied(kept, name, value))
     return in_place
 
 
-def _aligned(region: Region, value: Value, variable: Value) -> bool:
-    """Whether the region reads the variable only where it writes the value: same element or row, before the write."""
+def _misaligned(region: Region, value: Value, variable: Value) -> Kept | None:
+    """None if the region reads the variable only where it writes the value: same element or row, before the write."""
     extent = next(
         p.extent for c in region.calls for p, v in zip(c.body.outputs, c.outputs, strict=True) if v is value
     )
     if region.mode == LIBRARY and any(v is variable for v in region.calls[0].inputs):
-        return False
+        return Kept.LIBRARY
     for call in region.calls:
         if region.mode == LISTED and value in call.outputs:
             carried = call.body.carries[call.outputs.index(value)]
             if call.inputs[carried] is not variable:
-                return False  # the rows that are not listed must come from elsewhere
+                return Kept.ROWS
         for param, read in zip(call.body.params, call.inputs, strict=True):
             if read.whole is variable and (param.extent != extent or extent == Extent.TENSOR):
-                return False
-    return True
+                return Kept.NEIGHBOURS
+    return None
 
 
 def _reads_before_writes(
@@ -127,6 +138,7 @@ class _Order:
         heapq.heapify(self.waiting)
         self.level = [0] * n
         self.done = [False] * n
+        self.given_up: list[tuple[str, int]] = []  # variables not written in place, and a reader of each
 
     def levels(self) -> list[int]:
         while self.ready or self.waiting:
@@ -140,9 +152,10 @@ class _Order:
     def _give_up(self, r: int) -> None:
         if self.done[r] or not self.reads_left[r]:
             return
-        for reader in self.reads_left[r]:
+        for reader in sorted(self.reads_left[r]):
             for key in self.readers[r][reader]:
-                self.in_place.pop(key, None)
+                if key in self.in_place:
+                    self.given_up.append((self.in_place.pop(key), reader))
         self.reads_left[r].clear()
         heapq.heappush(self.ready, r)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from ..backends.launch import bytes_moved, module_of
+from ..backends.launch import module_of
 from ..codegen.cuda.text import cuda_text
 from ..codegen.text import DOMAINS, kernel_text
 from ..passes.calls import size_of
 from ..passes.ir import LIBRARY, Kernel, Launch
+from ..passes.traffic import bytes_moved
 from ..planned import Planned
+from ..show.kernels import kernel_lines
 from .model import KernelItem
 
 _WRITERS: dict[str, Callable[[Kernel], str]] = {
@@ -46,7 +48,7 @@ def kernel_items(planned: Planned) -> tuple[KernelItem, ...]:
 def _item(number: int, launch: Launch, planned: Planned) -> KernelItem:
     kernel = launch.kernel
     domains = [planned.domain(kernel, instance) for instance in launch.instances]
-    moved = (bytes_moved(kernel, i.domain, planned.rows_listed(kernel, i)) for i in launch.instances)
+    moved = (bytes_moved(kernel, i.domain, planned.rows_of(kernel, i)) for i in launch.instances)
     return KernelItem(
         number,
         kernel.name,
@@ -54,7 +56,7 @@ def _item(number: int, launch: Launch, planned: Planned) -> KernelItem:
         len(launch.instances),
         sum(map(size_of, domains)),
         sum(moved),
-        tuple(kernel_text(kernel).splitlines()[1:]),
+        kernel_lines(kernel),
         Code(kernel),
     )
 

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
 
 
 def to_networkx(planned: Planned, level: Level) -> networkx.MultiDiGraph[Any]:
-    """Nodes are numbers in topological order with kind, op, name, shape, dtype, stype, bytes, kernels and where (the
-    user's line, or a formula's); an edge's `port` is the position of the input it feeds, `output` the output it takes.
+    """Nodes are numbers in topological order with the fields of view.model.Item: kind, op, name, shape, dtype, stype,
+    bytes, kernels, group, attrs, and where (the user's line, or a formula's, as text). An edge's `port` is the position
+    of the input it feeds, `output` the output it takes. `graph.graph["kernels"]`: what each kernel is called.
     """
     try:
-        import networkx
+        import networkx as nx
     except ImportError as error:
         raise DependencyError("to_networkx needs networkx: pip install networkx") from error
     view = view_of(planned, level, each=True)
-    graph: networkx.MultiDiGraph[Any] = networkx.MultiDiGraph(level=level)
+    graph: networkx.MultiDiGraph[Any] = nx.MultiDiGraph(level=level, title=view.title)
+    graph.graph["kernels"] = {kernel.number: kernel.name for kernel in view.kernels}
     for number, item in enumerate(view.items):
         graph.add_node(
             number,
@@ -35,6 +37,7 @@ def to_networkx(planned: Planned, level: Level) -> networkx.MultiDiGraph[Any]:
             bytes=item.bytes,
             kernels=item.kernels,
             group=item.group,
+            attrs=dict(item.attrs),
             where=str(item.where) if item.where else "",
         )
     for link in view.links:

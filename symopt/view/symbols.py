@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 
 from ..attrs import REQUIRED
 from ..dtypes import ITEMSIZE
@@ -11,10 +10,9 @@ from ..expr import PICK, Node, origin
 from ..forms import op_of
 from ..infer import Types
 from ..listing import list_variables, output_name, text_attrs
-from ..opdef import OpDef
 from ..passes.calls import size_of
 from ..planned import Planned
-from ..show.sheet import formula_text
+from ..show.nodes import node_lines
 from .gather import Gathering
 from .model import Item, Kind, Link
 
@@ -66,15 +64,10 @@ def _item(
         if types.is_host(node)
         else bytes_of(shape, dtype, listed.get(node.name) if node.is_variable else None),
         kernels.get(id(node), ()),
-        formula=() if node.is_variable else _lines(op_of(node)),
+        formula=() if node.is_variable else node_lines(node),
         attrs=shown_attrs(node),
         where=node.where,
     )
-
-
-@cache
-def _lines(op: OpDef) -> tuple[str, ...]:
-    return tuple(formula_text(op.parts[0].op if op.parts else op))
 
 
 def variable_kinds(planned: Planned) -> dict[str, Kind]:

@@ -9,11 +9,17 @@ from typing import Any
 import numpy as np
 
 from ...codegen.cuda.layout import COPY_FIELDS, dtype_of_fields
-from ...codegen.cuda.text import cuda_text, service_text
+from ...codegen.cuda.text import cuda_text, guarding_text, service_text
+from ...codegen.guard import Guard
 from ...errors import AttributeValueError, RowIndexError
-from ...passes.ir import LIBRARY, STANDARD, Kernel, Launch, Program
+from ...passes.ir import LIBRARY, STANDARD, Program
+from ...places import HOST, Place
 from ..base import Memory, Numbers, Pointers
+from ..rehearsal import reads
+from ..watched import Found, NanGuard, found_in_numbers
 from .device import Code, Device, Source
+from .deviceguard import DeviceGuard
+from .gate import Gate
 from .gradients import Gradients
 from .launch import CudaLaunch
 from .routines import DeviceRoutines
@@ -23,7 +29,17 @@ from .tables import Table
 class CudaEngine:
     """A program's launches, ready to run on a device's arrays. `capture`: record a step once, and replay it."""
 
-    def __init__(self, program: Program, memory: Memory, device: Device, capture: bool = False) -> None:
+    def __init__(
+        self,
+        program: Program,
+        memory: Memory,
+        device: Device,
+        capture: bool = False,
+        guard: NanGuard = None,
+        place: Place = HOST,
+    ) -> None:
+        self.found: list[Found] = []
+        self.left_out = 0
         self.program = program
         self.memory = memory
         self.device = device
@@ -39,26 +55,51 @@ class CudaEngine:
                 "capture=True: this graph calls routines of libraries, which are not recorded"
             )
         with device.current():
+            needs_gate = guard or any(launch.kernel.sparse >= 0 for launch in program.launches)
+            self.gate = Gate(device) if needs_gate else None
+            self.guard = self._guard(guard, place)
             self._load()
+
+    def _guard(self, kind: NanGuard, place: Place) -> DeviceGuard | None:
+        if not kind:
+            return None
+        assert self.gate is not None
+        guard = DeviceGuard(kind, self.program, self.memory, self.device, place, self.gate)
+        if self._capture and guard.waits:
+            raise AttributeValueError(
+                'capture=True: with nan_guard="skip" the host waits for each step of this graph, which writes numbers '
+                "of the host, and what waits is not recorded"
+            )
+        return guard
 
     def _load(self) -> None:
         """Compile every kernel and make the tables of every launch."""
-        kernels = _kernels(self.program)
-        sources = [Source(*cuda_text(k)) for k in kernels]
-        if _needs_service(self.program):
+        wanted = _kernels(self.program, self.guard)
+        sources = [Source(*cuda_text(*each)) for each in wanted.values()]
+        if self.guard is not None:
+            sources.append(Source(*guarding_text()))
+        if _needs_service(self.program) or (self.guard is not None and self.guard.shadows):
             sources.append(Source(*service_text()))
         codes = self.device.load(sources)
-        code_of = {id(k): code for k, code in zip(kernels, codes, strict=False)}
-        service = codes[-1] if len(codes) > len(kernels) else {}
-        self.gradients = self._gradients(service)
-        self._service = service
-        gate = self.gradients.address if self.gradients else 0
-        self.launches = [self._ready(launch, code_of, gate) for launch in self.program.launches]
+        self._codes = dict(zip(wanted, codes, strict=False))
+        self._service = codes[-1] if _has(sources, "copy") else {}
+        self.gradients = self._gradients(self._service)
+        self.launches = [self._ready(k) for k in range(len(self.program.launches))]
+        self.running = self.launches
+        self._rehearsal: list[Callable[[], None]] = []
+        self._standing_in: list[CudaLaunch] = []
+        if self.guard is not None:
+            self.guard.code = codes[len(wanted)]
+            self.guard.copy = self._service
+            if self.guard.plan is not None:
+                self.running = [self.launches[k] for k in self.guard.plan.again]
+                self._rehearsal = [self._rehearsed(k) for k in range(len(self.launches))]
         self._own = [launch for launch in self.launches if isinstance(launch, CudaLaunch)]
         self._pointers = Pointers(self._own, self.program)
+        self._shadow_pointers = Pointers(self._standing_in, self.program)
         self._readers = [
             (launch, t, name)
-            for launch in self._own
+            for launch in (*self._own, *self._standing_in)
             if launch.kernel.sparse >= 0
             for t, instance in enumerate(launch.launch.instances)
             if (name := instance.values[launch.kernel.sparse].variable) is not None
@@ -77,18 +118,55 @@ class CudaEngine:
                 names[name] = None
                 if launch.kernel.mode == STANDARD:
                     looked_up[name] = instance.domain[0]
-        return Gradients(self.device, service, names, looked_up, self._has_host_writes) if names else None
+        if not names:
+            return None
+        assert self.gate is not None
+        return Gradients(self.device, service, names, looked_up, self._has_host_writes, self.gate)
 
-    def _ready(self, launch: Launch, codes: dict[int, Code], gate: int) -> CudaLaunch | DeviceRoutines:
+    def _ready(self, k: int) -> CudaLaunch | DeviceRoutines:
+        """Launch k of the step."""
+        guard = self.guard
+        tests = guard.guards[k] if guard is not None and guard.plan is None else None
+        return self._made(k, self.memory, tests)
+
+    def _made(self, k: int, memory: Memory, tests: Guard | None) -> CudaLaunch | DeviceRoutines:
+        launch, device = self.program.launches[k], self.device
         if launch.kernel.mode == LIBRARY:
-            return DeviceRoutines(launch, self.program, self.memory, self.device, self._service)
-        code = codes[id(launch.kernel)]
-        return CudaLaunch(launch, self.program, self.memory, self.device, code, gate, self._capture)
+            return DeviceRoutines(launch, self.program, memory, device, self._service)
+        code = self._codes[id(launch.kernel), tests]
+        gate = self.gate.address if self.gate is not None else 0
+        found = self.guard.slots_of(k) if self.guard is not None else 0
+        has_guard = tests is not None
+        return CudaLaunch(launch, self.program, memory, device, code, gate, self._capture, found, has_guard)
+
+    def _rehearsed(self, k: int) -> Callable[[], None]:
+        """What the rehearsal does of launch k."""
+        guard, own, kernel = self.guard, self.launches[k], self.program.launches[k].kernel
+        assert guard is not None and guard.plan is not None
+        tests, plan = guard.guards[k], guard.plan
+        if plan.idle[k]:
+            return _nothing
+        touches = set(reads(self.program.launches[k], self.program)) & plan.shadows
+        if kernel.mode == LIBRARY or plan.stands_in[k] or touches:
+            made = self._made(k, guard.shadow, tests)
+            if isinstance(made, CudaLaunch):
+                self._standing_in.append(made)
+            return made.run
+        assert isinstance(own, CudaLaunch)
+        if tests is None:
+            return own.run
+        code = self._codes[id(kernel), tests]
+        return lambda: own.run(code)
 
     def rebound(self, keys: set[str | int]) -> None:
         """Point the tables at the arrays that replaced those of `keys`."""
         arrays = self.memory.arrays
-        self._pointers.redirect({key: self.device.address(arrays[key]) for key in keys if key in arrays})
+        addresses = {key: self.device.address(arrays[key]) for key in keys if key in arrays}
+        self._pointers.redirect(addresses)
+        if self.guard is not None and self.guard.plan is not None:
+            self.guard.rebound()
+            shadows = self.guard.plan.shadows
+            self._shadow_pointers.redirect({k: at for k, at in addresses.items() if k not in shadows})
         self._point_copies()
 
     def _point_copies(self) -> None:
@@ -103,78 +181,146 @@ class CudaEngine:
 
     def prepare(self) -> None:
         """Raise what an earlier step ran into; evaluate numbers. Nothing is started."""
+        self.found = []
         with self.device.current():
+            self._look_back()
+            if self.found and self.guard is not None and self.guard.plan is None:
+                return
             if self.gradients is not None:
-                self._look_back(self.gradients)
                 self.gradients.take(self.memory.sparse)
                 for launch, t, name in self._readers:
                     launch.take_gradient(t, self.gradients.places[name])
             if self.stale or self._has_host_writes:
                 self.numbers.evaluate()
-                for launch in self._own:
+                if self.guard is not None:
+                    self.guard.shadow.changes = self.memory.changes
+                for launch in (*self._own, *self._standing_in):
                     launch.take_numbers(self.numbers)
                 self.stale = False
 
-    def _look_back(self, gradients: Gradients) -> None:
+    def _look_back(self) -> None:
         """Forget what was kept of steps that passed; take back the numbers of those that did not."""
+        if self.gate is None:
+            return
+        if self.guard is not None:
+            self._hear_guard(self.guard)
         try:
-            passed = gradients.passed()
+            passed = self.gradients.passed() if self.gradients is not None else self.gate.seen()[1]
         except RowIndexError:
-            for count, numbers in self._before:
-                if count == gradients.passed_before_fault:
-                    self.memory.numbers.update(numbers)
-            self._before.clear()
-            self.stale = True
+            assert self.gradients is not None
+            self._take_back(self.gradients.passed_before_fault)
             raise
         while self._before and self._before[0][0] < passed:
             self._before.popleft()
 
+    def _hear_guard(self, guard: DeviceGuard) -> None:
+        """What the guard found in earlier steps."""
+        assert self.gate is not None
+        if guard.plan is not None:
+            if not guard.waits:
+                self.left_out, self.found = guard.left_out()
+            return
+        found = guard.stored(wait=guard.has_routines)
+        if found is not None:
+            self.found = found
+            passed = self.gate.words()[1]
+            self.gate.reopen()
+            self._take_back(passed)
+
+    def _take_back(self, passed: int) -> None:
+        """Let numbers be what they were after `passed` steps."""
+        for count, numbers in self._before:
+            if count == passed:
+                self.memory.numbers.update(numbers)
+        self._before.clear()
+        self.stale = True
+
     def run(self) -> None:
+        if self.guard is not None:
+            found = found_in_numbers(self.program, self.numbers)
+            if found and self.guard.plan is not None:
+                self.found, self.left_out = found, 1
+                return
+            self.found = found
         with self.device.current():
-            changed = [launch.upload() for launch in self._own]
-            if self.gradients is not None:
-                changed.append(self.gradients.upload())
-            copies = self._copies.address() if self.program.copies else 0
-            if not self._capture or not self._launched:
-                self._enqueue(copies)  # a kernel is launched once before it is recorded: that loads it
-                self._launched, self._replay = True, None
-            else:
-                if self._replay is None or any(changed):
-                    self._replay = self.device.capture(lambda: self._enqueue(copies))
-                self._replay()
-            if self.gradients is not None:
-                self.gradients.look()
+            if not self._start():
+                return
+            if self.gate is not None:
+                self.gate.look()
             if self._has_host_writes:
                 self._commit()
+            if self.guard is not None and self.guard.plan is None:
+                self.found += self.guard.look_at_library()
 
-    def _enqueue(self, copies: int) -> None:
-        """Every launch of the step, in order."""
-        gate = 0
+    def _start(self) -> bool:
+        """Enqueue a step, or replay one; whether it is done, as far as is known."""
+        changed = [launch.upload() for launch in (*self._own, *self._standing_in)]
+        if self.gradients is not None:
+            changed.append(self.gradients.upload())
+        if self.guard is not None:
+            self.guard.upload()
+        copies = self._copies.address() if self.program.copies else 0
+        if not self._capture or not self._launched:
+            is_done = self._enqueue(copies)  # a kernel is launched once before it is recorded: that loads it
+            self._launched, self._replay = True, None
+            return is_done
+        if self._replay is None or any(changed):
+            self._replay = self.device.capture(lambda: self._enqueue(copies))  # type: ignore[arg-type]
+        self._replay()
+        return True
+
+    def _enqueue(self, copies: int) -> bool:
+        """Every launch of the step, in order; False if a rehearsal, waited for, showed that it is to be left out."""
         if self.gradients is not None:
             self.gradients.check()
-            gate = self.gradients.address
             if len(self._own) < len(self.launches):  # routines know nothing of the gate
                 self.gradients.wait()
-        for launch in self.launches:
+        if self.guard is not None and self.guard.plan is not None and not self._rehearse(self.guard):
+            return False
+        for launch in self.running:
             launch.run()
         if copies:
+            gate = self.gate.address if self.gate is not None else 0
             arguments = (np.uint64(copies), np.int32(len(self.program.copies)), np.uint64(gate))
             self.device.launch(self._service["copy"], self.device.multiprocessors * 4, arguments)
+        if self.guard is not None:
+            self.guard.settle(counts=self._has_host_writes and self.gradients is None)
+        return True
+
+    def _rehearse(self, guard: DeviceGuard) -> bool:
+        """Whether the step may be done: True also where only the device will know."""
+        guard.begin()
+        for run in self._rehearsal:
+            run()
+        if not guard.waits:
+            guard.decide()
+            return True
+        self.found = guard.refused()
+        self.left_out = 1
+        return not self.found
 
     def _commit(self) -> None:
         """Store the numbers of the host; keep what they were until it is known that the step passed."""
-        if self.gradients is not None:
+        if self.gate is not None:
             written = [name for name, value in self.program.lowered.writes.items() if value.host]
             before = {name: self.memory.numbers[name] for name in written}
-            self._before.append((self.gradients.started - 1, before))
+            self._before.append((self.gate.started - 1, before))
         self.numbers.commit()
 
     def synchronize(self) -> None:
         """Wait for every step so far; raise what one of them ran into."""
+        self.found = []
         with self.device.current():
             self.device.synchronize()
-            if self.gradients is not None:
-                self._look_back(self.gradients)
+            self._look_back()
+
+
+def _nothing() -> None:
+    """A launch that has nothing to do."""
+
+
+def _has(sources: list[Source], name: str) -> bool:
+    return any(name in source.kernels for source in sources)
 
 
 def _needs_service(program: Program) -> bool:
@@ -183,10 +329,14 @@ def _needs_service(program: Program) -> bool:
     return bool(program.copies) or any(any(kind) for kind in kinds)
 
 
-def _kernels(program: Program) -> list[Kernel]:
-    """The distinct kernels of a program that are compiled."""
-    found: dict[int, Any] = {}
-    for launch in program.launches:
-        if launch.kernel.mode != LIBRARY:
-            found.setdefault(id(launch.kernel), launch.kernel)
-    return list(found.values())
+def _kernels(program: Program, guard: DeviceGuard | None) -> dict[tuple[int, Guard | None], Any]:
+    """The distinct kernels of a program that are compiled, each with what it tests."""
+    found: dict[tuple[int, Guard | None], Any] = {}
+    for k, launch in enumerate(program.launches):
+        if launch.kernel.mode == LIBRARY:
+            continue
+        tests = guard.guards[k] if guard is not None else None
+        if guard is None or guard.plan is not None:
+            found.setdefault((id(launch.kernel), None), (launch.kernel, None))
+        found.setdefault((id(launch.kernel), tests), (launch.kernel, tests))
+    return found

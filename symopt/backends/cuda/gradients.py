@@ -6,15 +6,16 @@ the host has seen it and raised the error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ...codegen.cuda.layout import ENTRY_BITS, LISTING_FIELDS, OPEN, THREADS, dtype_of_fields
+from ...codegen.cuda.layout import ENTRY_BITS, LISTING_FIELDS, NONFINITE, OPEN, THREADS, dtype_of_fields
 from ...errors import RowIndexError, StorageError
 from ...sparse import RowSparseArray
 from .device import Code, Device, DeviceArray
+from .gate import Gate
 from .geometry import PER_MULTIPROCESSOR
 from .tables import Table
 
@@ -34,32 +35,26 @@ class Gradients:
     """The row_sparse variables of a program. `looked_up`: those of which kernels look up the entry of each row."""
 
     def __init__(
-        self, device: Device, code: Code, names: Collection[str], looked_up: Mapping[str, int], counts: bool
+        self,
+        device: Device,
+        code: Code,
+        names: Collection[str],
+        looked_up: Mapping[str, int],
+        counts: bool,
+        gate: Gate,
     ) -> None:
         self.device = device
+        self.gate = gate
         self.code = code
         self.names = list(names)
         self.counts = counts  # whether the host needs to know how many steps passed
         self.passed_before_fault = 0
-        self.gate = device.zeros(2, np.uint64)
         self.slots = {name: device.zeros(max(n, 1), np.int32) for name, n in looked_up.items()}
         self.places: dict[str, Gradient] = {}
         self._listings = Table(device, np.zeros(len(self.names), dtype_of_fields(LISTING_FIELDS)))
         self._keep: list[Any] = []  # arrays that a running step reads
         self._checked: dict[str, DeviceArray] = {}
-        self._seen: Callable[[], Any] | None = None
-        self.started = 0  # steps since the gate was opened
         self._call = (0, 0)  # the grid of `check`, and where its table is
-        self._open()
-
-    def _open(self) -> None:
-        self.device.upload(self.gate, np.array([OPEN, 0], np.uint64))
-        self.started = 0
-
-    @property
-    def address(self) -> int:
-        """Of the gate."""
-        return self.device.address(self.gate)
 
     def take(self, arrays: Mapping[str, RowSparseArray]) -> None:
         """Read where the gradients are, and sort those that are not promised to be sorted."""
@@ -97,36 +92,27 @@ class Gradients:
     def check(self) -> None:
         """Check the indices on the device; kernels launched after this write nothing if one is wrong."""
         grid, listings = self._call
-        arguments = (np.uint64(listings), np.int32(len(self.names)), np.uint64(self.address))
+        arguments = (np.uint64(listings), np.int32(len(self.names)), np.uint64(self.gate.address))
         self.device.launch(self.code["check"], grid, arguments)
         if self.slots or self.counts:
             self.device.launch(self.code["mark"], grid, arguments)
 
     def wait(self) -> None:
         """Raise at once what `check` finds."""
-        fault = int(self.device.download(self.gate)[0])
-        if fault != OPEN:
-            self.passed_before_fault = self.started
-            self._open()
+        fault = self.gate.words()[0]
+        if fault not in (OPEN, NONFINITE):
+            self.passed_before_fault = self.gate.started
+            self.gate.reopen()
             raise self._error(fault)
-
-    def look(self) -> None:
-        """Have what the step found brought to the host, whenever it is done."""
-        self._seen = self.device.watch(self.gate)
-        self.started += 1
 
     def passed(self) -> int:
         """How many steps since the gate was opened are known to have passed. RowIndexError if one has not: then the
         gate is open again, and `passed_before_fault` says how many had."""
-        if self._seen is None:
-            return 0
-        fault, count = (int(x) for x in self._seen())
-        if fault in (0, OPEN):  # 0: no word of it has come back yet
+        fault, count = self.gate.seen()[:2]
+        if fault in (0, OPEN, NONFINITE):  # 0: no word of it has come back yet
             return count
-        fault, self.passed_before_fault = (int(x) for x in self.device.download(self.gate))
-        self._open()
-        self._seen = self.device.watch(self.gate)
-        self.device.synchronize()  # from here on no old word is seen
+        fault, self.passed_before_fault = self.gate.words()[:2]
+        self.gate.reopen()
         raise self._error(fault)
 
     def _error(self, fault: int) -> RowIndexError:

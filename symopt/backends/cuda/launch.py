@@ -24,6 +24,7 @@ class CudaLaunch:
 
     `gate`: address of the word that stops every kernel of a step if the step's gradients are wrong, or 0.
     `resident`: numbers go to the device's memory, never by value, so that the launch can be recorded once.
+    `found`: where kernels with a guard say what they found; `guarded`: whether those of `code` have one.
     """
 
     def __init__(
@@ -35,6 +36,8 @@ class CudaLaunch:
         code: Code,
         gate: int,
         resident: bool = False,
+        found: int = 0,
+        guarded: bool = False,
     ) -> None:
         self.launch = launch
         self.kernel = launch.kernel
@@ -42,6 +45,8 @@ class CudaLaunch:
         self.code = code
         self.gate = gate
         self.resident = resident
+        self.found = np.uint64(found)
+        self.guarded = guarded
         self.columns = Scalars(launch, memory)
         domains = [i.domain for i in launch.instances]
         self.sizes = np.array([size_of(d) for d in domains], np.int64)
@@ -219,13 +224,16 @@ class CudaLaunch:
         self._finish = (np.uint64(folds), np.int32(len(self.units)), gate)
         return True
 
-    def run(self) -> None:
-        """One call of each kernel, on the current stream."""
+    def run(self, guarded: Code | None = None) -> None:
+        """One call of each kernel, on the current stream. `guarded`: others for the same tables, with a guard."""
+        code = guarded or self.code
+        more = (self.found,) if guarded or self.guarded else ()
         if len(self.chunks):
-            self.device.launch(self.code["run"], self.chunks.grid(self.device.multiprocessors), self._run)
+            grid = self.chunks.grid(self.device.multiprocessors)
+            self.device.launch(code["run"], grid, (*self._run, *more))
         if self._folds is not None:
             grid = min(len(self.units), PER_MULTIPROCESSOR * self.device.multiprocessors)
-            self.device.launch(self.code["finish"], grid, self._finish)
+            self.device.launch(code["finish"], grid, (*self._finish, *more))
 
 
 def _round_into(rows: HostArray, dtypes: list[str], columns: list[Column]) -> None:

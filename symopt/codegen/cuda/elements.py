@@ -24,7 +24,7 @@ class Elements(Template):
             piece = self.piece("element", [root for root, _ in deep], scope)
             run = Run("count", f"THREADS * {self.width}", "d.first")
             lines += ["const int count = (int)d.n;", f"int j = threadIdx.x * {self.width};"]
-            lines += store_loop(piece, [b for _, b in deep], run)
+            lines += store_loop(piece, [b for _, b in deep], run, self.guard)
         if flat:
             lines += self.pointers((), flat, Extent.TENSOR, {})
             lines += ["if (d.first == 0 && threadIdx.x == 0) {", *indented(self.store_flat(scope, flat)), "}"]

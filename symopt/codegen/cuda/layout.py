@@ -9,6 +9,7 @@ from ...passes.ir import LISTED, STANDARD, Kernel
 
 THREADS = 256  # of every block of every launch
 OPEN = 2**64 - 1  # what the gate holds while nothing is wrong
+NONFINITE = 1  # what it holds if a step was not finite: below every fault
 ENTRY_BITS = 40  # of a fault, below the number of the gradient: which entry it is
 BY_VALUE = 256  # numbers that fit in the arguments of a launch; kernels with more read them from a table
 _C = {"u8": "u64", "i8": "i64", "i4": "int"}

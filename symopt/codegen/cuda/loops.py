@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ...expr import Node
+from ...passes.ir import Kernel
 from ...prims import REDUCTIONS
+from ..guard import Guard
 from ..nodes import dtype_of
 from .emit import TYPES, stored_type
 from .piece import Piece, buffer_name, width_of
@@ -22,17 +24,43 @@ class Run(NamedTuple):
     origin: str
 
 
-def store_loop(piece: Piece, targets: Sequence[int], run: Run) -> list[str]:
-    """Write what a piece makes of each element into the buffers `targets`."""
+def store_loop(piece: Piece, targets: Sequence[int], run: Run, guard: Guard | None = None) -> list[str]:
+    """Write what a piece makes of each element into the buffers `targets`, and test it."""
     kernel, width = piece.kernel, width_of(piece.kernel)
     made = [f"o_{buffer_name(kernel, b)}" for b in targets]
     types = [stored_type(root) for root in piece.roots]
     declare = [f"vec<{t}, {width}> {o};" for t, o in zip(types, made, strict=True)]
     each = [piece.call(f"{run.origin} + j + k", "j + k", [f"{o}.x[k]" for o in made])]
-    pointers = [buffer_name(kernel, b) for b in targets]
-    whole = [f"store<{width}>({p} + j, {o});" for p, o in zip(pointers, made, strict=True)]
-    some = [f"store_some<{width}>({p} + j, {o}, n);" for p, o in zip(pointers, made, strict=True)]
+    stored = [(buffer_name(kernel, b), o) for b, o in zip(targets, made, strict=True) if kept(guard, b)]
+    whole = [f"store<{width}>({p} + j, {o});" for p, o in stored]
+    some = [f"store_some<{width}>({p} + j, {o}, n);" for p, o in stored]
+    for b, o in zip(targets, made, strict=True):
+        for lines, n in ((whole, str(width)), (some, "n")):
+            lines += watch(kernel, guard, b, f"watch<{{}}>({o}, {n}, {run.origin} + j")
     return _loop(piece, run, (declare, each, whole), (declare, each, some))
+
+
+TESTS = {
+    "float16": "Half",
+    "bfloat16": "Bfloat",
+    "float32": "Single",
+    "float64": "Double",
+    "complex64": "Single",
+    "complex128": "Double",
+}
+
+
+def kept(guard: Guard | None, b: int) -> bool:
+    """Whether what is made for a buffer is stored."""
+    return guard is None or b not in guard.dropped
+
+
+def watch(kernel: Kernel, guard: Guard | None, b: int, call: str) -> list[str]:
+    """The statement that tests what is stored in a buffer, if it is tested: `call` without its last arguments."""
+    if guard is None or b not in guard.watched:
+        return []
+    test = TESTS[kernel.buffers[b].dtype]
+    return [f"{call.format(test)}, gate, slots + {guard.watched.index(b)});"]
 
 
 def fold_loop(piece: Piece, reductions: Sequence[Node], lanes: Sequence[str], run: Run) -> list[str]:

@@ -12,17 +12,19 @@ from collections.abc import Sequence
 from ...canonical import LANES
 from ...dtypes import COMPLEX, component
 from ...expr import Extent, Node
-from ...passes.ir import LISTED, REDUCE
+from ...passes.ir import LISTED, REDUCE, Kernel
 from ...prims import REDUCTIONS
+from ..guard import Guard
 from ..nodes import dtype_of
 from .emit import TYPES, WIDEN, Scope, literal
 from .layout import FOLD_FIELDS, struct
-from .loops import FOLDS, Run, fold_loop, indented, store_loop
+from .loops import FOLDS, Run, fold_loop, indented, kept, store_loop, watch
 from .piece import summed_dtype
 from .template import Stores, Template, shallow_at
 
 FINISH = """extern "C" __global__ void __launch_bounds__(THREADS)
 finish(const Fold* folds, int n_tensors, const u64* gate)"""
+GUARDED_FINISH = FINISH.replace("const u64* gate)", "const u64* gate, u64* found)")
 
 
 class Rows(Template):
@@ -86,7 +88,10 @@ class Rows(Template):
         if deep:
             piece = self.piece(f"element{tag}", [root for root, _ in deep], scope)
             run = Run("cols", f"threads * {self.width}", "at_element")
-            lines += [f"i64 j = (i64)lane * {self.width};", *store_loop(piece, [b for _, b in deep], run)]
+            lines += [
+                f"i64 j = (i64)lane * {self.width};",
+                *store_loop(piece, [b for _, b in deep], run, self.guard),
+            ]
         return lines + self._flat_stores(scope, flat, order, offsets)
 
     def _flat_stores(
@@ -97,7 +102,7 @@ class Rows(Template):
         read = {n.attrs["index"] for n in order if n.op == "load"}
         sync = ["team_sync(wide, mask);"] if any(b in read for _, b in flat) else []
         pointers = self.pointers((), flat, Extent.TENSOR, offsets)
-        return [*sync, "if (lane == 0) {", *indented([*pointers, *self.store_flat(scope, flat)]), "}"]
+        return [*sync, "if (lane == 0) {", *indented([*pointers, *self.store_flat(scope, flat, "row")]), "}"]
 
     def _reduce(self, reductions: Sequence[Node], scope: Scope, tag: str) -> list[str]:
         """The canonical folds of what is in a row, several in one pass over it."""
@@ -236,19 +241,25 @@ def _taken(scope: Scope) -> list[str]:
     return lines
 
 
-def finish(sums: Sequence[Node], dtypes: Sequence[str]) -> str:
+def finish(kernel: Kernel, sums: Stores, guard: Guard | None = None) -> str:
     """The kernel `finish`: partial results of each tensor's blocks added up in order, rounded once."""
+    dtypes = [kernel.buffers[b].dtype for _, b in sums]
     lines = [f"__shared__ {TYPES[t]} shared{k}[THREADS];" for k, t in enumerate(dtypes)]
     lines += ["if (gate && *gate != OPEN) return;"]
     lines += ["for (int t = blockIdx.x; t < n_tensors; t += gridDim.x) {"]
-    for k, (node, dtype) in enumerate(zip(sums, dtypes, strict=True)):
+    if guard:
+        lines.append(f"  u64* const slots = found + t * {len(guard.watched)};")
+    for k, ((node, b), dtype) in enumerate(zip(sums, dtypes, strict=True)):
         fold = REDUCTIONS[node.op]
         start, type_ = literal(fold.identity, "float64"), TYPES[dtype]
         lines += [
             f"  const Fold f{k} = folds[t * {len(sums)} + {k}];",
             f"  const double total{k} = fold_in_order<{FOLDS[fold.combine]}>"
             f"((const {type_}*)f{k}.parts, f{k}.n, {start}, shared{k});",
-            f"  if (threadIdx.x == 0) store_one(({type_}*)f{k}.result, ({type_})total{k});",
         ]
-    head = f"{FINISH} {{"
+        if kept(guard, b):
+            lines.append(f"  if (threadIdx.x == 0) store_one(({type_}*)f{k}.result, ({type_})total{k});")
+        tested = watch(kernel, guard, b, f"watch_one<{{}}>(({type_})total{k}, 0")
+        lines += [f"  if (threadIdx.x == 0) {line}" for line in tested]
+    head = f"{GUARDED_FINISH if guard else FINISH} {{"
     return "\n\n".join([struct("Fold", FOLD_FIELDS), "\n".join([head, *indented(lines), "  }", "}"])])

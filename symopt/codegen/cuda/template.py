@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from ...build import is_number, kernel_inputs
 from ...expr import Extent, Node, toposort
-from ...passes.ir import Kernel, puts_back
+from ...passes.ir import REDUCE, Kernel, puts_back
 from ...prims import LEAVES, REDUCTIONS
+from ..guard import Guard
 from ..nodes import depths, dtype_of, is_shallow, level_of
 from .emit import TYPES, Scope, part
 from .layout import BY_VALUE, chunk_fields, scalar_fields, struct
-from .loops import indented
+from .loops import indented, kept, watch
 from .piece import Piece, buffer_name, width_of
 
 Stores = tuple[tuple[Node, int], ...]
@@ -19,13 +20,15 @@ Stores = tuple[tuple[Node, int], ...]
 # One block on a multiprocessor is enough: asked for more, or for nothing, the compiler moves values out of registers.
 HEAD = """extern "C" __global__ void __launch_bounds__(THREADS, 1)
 run(const Chunk* __restrict__ chunks, int n_chunks, Scalars scalars, const u64* gate) {"""
+GUARDED_HEAD = HEAD.replace("const u64* gate)", "const u64* gate, u64* found)")
 
 
 class Template:
     """Writes the kernel `run`. Subclasses write what is done with a chunk."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, guard: Guard | None = None) -> None:
         self.kernel = kernel
+        self.guard = guard
         self.width = width_of(kernel)
         self.pieces: list[Piece] = []
         self.shared: list[str] = []  # declarations of shared memory
@@ -36,6 +39,8 @@ class Template:
         numbers = self._numbers()
         body = self.chunk()
         inner = ["const Chunk d = chunks[c];", "const bool aligned = d.aligned != 0;", *numbers, *body]
+        if self.guard:
+            inner.insert(1, f"u64* const slots = found + d.tensor * {len(self.guard.watched)};")
         lines = [
             *self.shared,
             "if (gate && *gate != OPEN) return;",
@@ -43,8 +48,9 @@ class Template:
             *indented(inner),
             "}",
         ]
+        head = GUARDED_HEAD if self.guard else HEAD
         structs = [struct("Chunk", chunk_fields(self.kernel)), struct("Scalars", scalar_fields(self.kernel))]
-        return "\n\n".join([*structs, *self.functions(), "\n".join([HEAD, *indented(lines), "}"])])
+        return "\n\n".join([*structs, *self.functions(), "\n".join([head, *indented(lines), "}"])])
 
     def chunk(self) -> list[str]:
         """Statements that run chunk `d`."""
@@ -124,13 +130,19 @@ class Template:
         """Stores of one value per row or tensor."""
         return tuple((r, b) for r, b in stores if self.kernel.buffers[b].extent != Extent.ELEMENT)
 
-    def store_flat(self, scope: Scope, stores: Stores) -> list[str]:
+    def store_flat(self, scope: Scope, stores: Stores, row: str = "0") -> list[str]:
+        """Statements that store values outside the loop over elements. `row`: the number of the row."""
         lines = []
         for root, b in stores:
             type_ = TYPES[self.kernel.buffers[b].dtype]
             name = buffer_name(self.kernel, b)
             lines += [f"{type_} new_{name};", *scope.assign(f"new_{name}", root)]
-            lines.append(f"store_one({name}, new_{name});")
+            if kept(self.guard, b):
+                lines.append(f"store_one({name}, new_{name});")
+            is_tensors = self.kernel.buffers[b].extent == Extent.TENSOR
+            if not (is_tensors and self.kernel.mode == REDUCE):  # whose partial results nobody keeps
+                index = "0" if is_tensors else row
+                lines += watch(self.kernel, self.guard, b, f"watch_one<{{}}>(new_{name}, {index}")
         return lines
 
 

@@ -7,24 +7,26 @@ from importlib import resources
 
 from ...expr import Extent
 from ...passes.ir import LISTED, REDUCE, STANDARD, Kernel
+from ..guard import Guard
 from .elements import Elements
-from .layout import COPY_FIELDS, LISTING_FIELDS, defines, struct_checks
+from .layout import COPY_FIELDS, LISTING_FIELDS, NONFINITE, defines, struct_checks
 from .rows import GradientRows, Rows, finish
 from .template import Template
 
 
-def cuda_text(kernel: Kernel) -> tuple[str, tuple[str, ...]]:
-    """The text of a kernel and the names of its entry points: `run`, and `finish` if it adds up partial results."""
+def cuda_text(kernel: Kernel, guard: Guard | None = None) -> tuple[str, tuple[str, ...]]:
+    """The text of a kernel and the names of its entry points: `run`, and `finish` if it adds up partial results.
+    `guard`: what it tests."""
     template: type[Template]
     if kernel.mode in (LISTED, STANDARD):
         template = GradientRows
     else:
         template = Rows if kernel.rows or kernel.mode == REDUCE else Elements
-    texts = [prelude(), template(kernel).text()]
+    texts = [prelude(), *([_file("guard.cuh")] if guard else []), template(kernel, guard).text()]
     sums = [(root, b) for root, b in kernel.stores if kernel.buffers[b].extent == Extent.TENSOR]
     if kernel.mode != REDUCE or not sums:
         return "\n".join(texts) + "\n", ("run",)
-    texts.append(finish([root for root, _ in sums], [kernel.buffers[b].dtype for _, b in sums]))
+    texts.append(finish(kernel, tuple(sums), guard))
     return "\n".join(texts) + "\n", ("run", "finish")
 
 
@@ -35,6 +37,15 @@ def prelude() -> str:
 
 
 SERVICES = ("check", "mark", "copy", "column_sum_float32", "column_sum_float64")
+
+
+GUARDING = ("decide", "settle")
+
+
+@cache
+def guarding_text() -> tuple[str, tuple[str, ...]]:
+    """The kernels of every program with a guard."""
+    return f"{prelude()}#define NONFINITE {NONFINITE}ull\n{_file('guarding.cuh')}\n", GUARDING
 
 
 @cache

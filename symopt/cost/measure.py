@@ -1,0 +1,283 @@
+"""Measures a machine with the library's own kernels: `calibrate()`, once, after which costs come with seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+
+from .. import config
+from ..context import Context
+from ..dtypes import ITEMSIZE, NARROW
+from ..places import HOST, Place, place_of
+from .arithmetic import Operation
+from .bandwidth import Calibration, Row, Speed
+from .chains import BESIDE, CHAINS, Chain, chained
+from .probes import MIXES, Pool, Probe, add, copy, normalize, rows_apart, update, update_three
+from .store import device_name, save
+
+ITEM = ITEMSIZE["float32"]
+WIDTHS = (4, 16, 64, 128, 256, 1024)  # of rows, in elements
+
+
+class Effort(NamedTuple):
+    """How thoroughly to measure. `size`: bytes of an array that no cache holds; `smallest`: of one that any holds;
+    `rounds`: times that each is run; `elements`, `lengths`: of the chains of arithmetic."""
+
+    size: int = 1 << 27
+    smallest: int = 1 << 14
+    rounds: int = 9
+    elements: int = 1 << 13
+    lengths: tuple[int, int] = (4, 20)
+    slow_lengths: tuple[int, int] = (1, 2)
+
+
+def calibrate(ctx: Context | str | None = None, effort: Effort | None = None) -> Calibration:
+    """Measure this machine, or GPU `ctx`; keep what was found for later processes, and give it.
+
+    Takes half a minute, and four times `effort.size` bytes of memory, half a gigabyte. Do it when nothing else runs.
+    """
+    context = Context.as_context(ctx)
+    found = measure(place_of(context), effort or Effort(), device_name(context))
+    save(found)
+    return found
+
+
+def measure(place: Place, effort: Effort, device: str) -> Calibration:
+    """Measure the device of a place."""
+    pool = Pool(place)
+    counts = _thread_counts() if place is HOST else [1]
+    with _threads():
+        streams = _streams(place, effort, pool, counts)
+        levels = {n: _levels(place, effort, pool, n) for n in counts}
+        gains = _gains(place, effort, pool, counts)
+        config.set_num_threads(1)
+        launch, tensor, step = _overheads(place)
+        index, sort = _sorting(place, effort, pool)
+        operations = _operations(place, effort)
+        rows = {n: _rows(place, effort, pool, n, operations) for n in counts}
+    speeds = {n: replace(streams[n], levels=levels[n], rows=rows[n], gain=gains[n]) for n in counts}
+    return Calibration(device, speeds, operations, launch, tensor, step, index, sort)
+
+
+@contextmanager
+def _threads() -> Iterator[None]:
+    """Gives back the number of threads after the measuring."""
+    before = config.threads_set()
+    try:
+        yield
+    finally:
+        config.set_num_threads(before)
+
+
+def _thread_counts() -> list[int]:
+    """1, 2, 4, ... and as many as there are."""
+    most = config.num_threads()
+    return sorted({1 << k for k in range(most.bit_length())} | {most})
+
+
+K = TypeVar("K")
+
+
+def quartiles(work: Mapping[K, Callable[[], float]], rounds: int) -> dict[K, float]:
+    """The lower quartile of the seconds that each gives in so many rounds: noise only adds. In each round all take
+    turns, so that it falls on all alike."""
+    found: dict[K, list[float]] = {key: [] for key in work}
+    for run in work.values():
+        run()
+    for _ in range(rounds):
+        for key, run in work.items():
+            found[key].append(run())
+    return {key: sorted(times)[len(times) // 4] for key, times in found.items()}
+
+
+def _with(threads: int, probe: Probe, steps: int = 1) -> Callable[[], float]:
+    def run() -> float:
+        config.set_num_threads(threads)
+        return probe.seconds(steps)
+
+    return run
+
+
+# ---- memory
+
+
+def _streams(place: Place, effort: Effort, pool: Pool, counts: Sequence[int]) -> dict[int, Speed]:
+    """Speeds from and to memory, by number of threads: what fits all mixes best."""
+    probes = {mix: Probe(mix, (effort.size // ITEM,), place, pool=pool) for mix in MIXES}
+    work = {(mix, n): _with(n, probe) for mix, probe in probes.items() for n in counts}
+    times = quartiles(work, effort.rounds)
+    moved = [(*each, -min(each[0], each[1] + each[2])) for each in MIXES.values()]
+    found = {}
+    for n in counts:
+        seconds = np.array([times[mix, n] for mix in MIXES]) / effort.size
+        solution = np.linalg.lstsq(np.array(moved) / seconds[:, None], np.ones(len(MIXES)), rcond=None)[0]
+        read, updated, written, beside = map(float, solution)
+        found[n] = Speed(max(read, 0.0), max(updated, 0.0), max(written, 0.0), beside)
+    return found
+
+
+def _levels(place: Place, effort: Effort, pool: Pool, threads: int) -> tuple[tuple[float, float], ...]:
+    """Bytes that the steps touch in between, and the part of the time from memory that an update then takes."""
+    sizes = [effort.size]
+    while sizes[-1] // 2 >= effort.smallest:
+        sizes.append(sizes[-1] // 2)
+    work = {}
+    for size in sizes:
+        probe = Probe(update, (size // ITEM,), place, pool=pool)
+        work[size] = _with(threads, probe, max(1, min(100, effort.size // size // 8)))
+    work[0] = _with(threads, Probe(update, (1,), place, pool=pool), 100)
+    times = quartiles(work, effort.rounds)
+    rates = {size: (times[size] - times[0]) / size for size in sizes}
+    return tuple((2.0 * size, max(rates[size] / rates[effort.size], 0.0)) for size in reversed(sizes))
+
+
+def _rows(
+    place: Place, effort: Effort, pool: Pool, threads: int, operations: Mapping[Operation, float]
+) -> tuple[Row, ...]:
+    """What rows take that lie anywhere in a large table. Updates of one table and of three tell the gradient's share;
+    one with a root and a quotient for each element, how much of its arithmetic memory does not hide."""
+    widths = [columns for columns in WIDTHS if columns * ITEM * 64 <= effort.size]
+    cases = [(mix, columns) for mix in (update, update_three, normalize) for columns in widths]
+    times = quartiles({case: _on_rows(place, effort, pool, threads, *case) for case in cases}, effort.rounds)
+    found = []
+    for columns in widths:
+        count = _rows_listed(effort, columns)
+        one, three, more = (times[mix, columns] / count for mix in (update, update_three, normalize))
+        each = min(max((three - one) / 2, 0.0), three / 3)
+        extra = columns * (
+            _arithmetic(normalize, place, operations) - _arithmetic(update_three, place, operations)
+        )
+        shown = max(more - three, 0.0) / extra if extra > 0 else 0.0
+        found.append(Row(columns * ITEM, max(one - each, 0.0), each, shown))
+    return tuple(found)
+
+
+def _arithmetic(mix: Callable[..., object], place: Place, operations: Mapping[Operation, float]) -> float:
+    """Seconds that a mix computes for each element, on one thread where nothing waits for memory."""
+    counts = Probe(mix, (1,), place).operations()
+    return sum(count * operations.get(operation, 0.0) for operation, count in counts.items())
+
+
+def _rows_listed(effort: Effort, columns: int) -> int:
+    return max(effort.size // (columns * ITEM) // 8, 1)
+
+
+def _on_rows(
+    place: Place, effort: Effort, pool: Pool, threads: int, mix: Callable[..., object], columns: int
+) -> Callable[[], float]:
+    """Updates of other rows each time, so that none is in a cache."""
+    n_rows, count = effort.size // (columns * ITEM), _rows_listed(effort, columns)
+    sets = [rows_apart(n_rows, count, seed) for seed in range(4)]
+    probe = Probe(mix, (n_rows, columns), place, listed=sets[0], pool=pool)
+
+    def run() -> float:
+        sets.append(sets.pop(0))
+        probe.list_rows(sets[0])
+        config.set_num_threads(threads)
+        return probe.seconds()
+
+    return run
+
+
+# ---- what a step costs beside
+
+
+def _overheads(place: Place) -> tuple[float, float, float]:
+    """Seconds for each launch, each tensor in it, and each step."""
+    one, many = (Probe(update, (16,), place, tensors=n) for n in (1, 257))
+    times = quartiles({"one": _repeated(one, 50), "many": _repeated(many, 50), "step": one.preparing}, 15)
+    tensor = max((times["many"] - times["one"]) / 256, 0.0)
+    return max(times["one"] - tensor, 0.0), tensor, times["step"]
+
+
+def _sorting(place: Place, effort: Effort, pool: Pool) -> tuple[float, float]:
+    """Seconds for each row of a gradient, to look at its number, and more if they have to be sorted."""
+    count = min(max(effort.size // 1024, 64), 1 << 14)
+    ordered = np.arange(count, dtype=np.int64)
+    shuffled = np.random.default_rng(0).permutation(ordered)
+    probes = {
+        name: Probe(update, (count, 1), place, listed=rows, pool=Pool(place))
+        for name, rows in (("index", ordered), ("sort", shuffled))
+    }
+    times = quartiles({name: probe.preparing for name, probe in probes.items()}, effort.rounds)
+    index = times["index"] / count
+    return index, max(times["sort"] / count - index, 0.0)
+
+
+# ---- arithmetic
+
+
+def _gains(place: Place, effort: Effort, pool: Pool, counts: Sequence[int]) -> dict[int, float]:
+    """How many times faster than one thread so many compute."""
+    divide = next(chain for chain in CHAINS if chain.op == "div")
+    probe = Probe(chained(divide.step, effort.lengths[1]), (effort.size // 16 // ITEM,), place, pool=pool)
+    times = quartiles({n: _with(n, probe) for n in counts}, effort.rounds)
+    return {n: times[1] / times[n] for n in counts}
+
+
+def _operations(place: Place, effort: Effort) -> dict[Operation, float]:
+    """Seconds of each primitive, on one thread."""
+    found: dict[Operation, float] = {}
+    for dtype in ("float32", "float64"):
+        pool = Pool(place)
+        work = {
+            (c.op, n): _chain(c, n, place, effort, dtype, pool) for c in CHAINS for n in _lengths(c, effort)
+        }
+        times = quartiles(work, effort.rounds)
+        for chain in CHAINS:
+            short, long = _lengths(chain, effort)
+            each = (
+                (times[chain.op, long] - times[chain.op, short]) / (long - short) / BESIDE / effort.elements
+            )
+            each -= sum(found[op, dtype] for op in chain.beside if op != chain.op)
+            each = max(each, 0.0) / (1 + (chain.op in chain.beside))
+            found.update({(op, dtype): each for op in (chain.op, *chain.alike)})
+    return _conversions(place, effort, found)
+
+
+def _conversions(place: Place, effort: Effort, known: Mapping[Operation, float]) -> dict[Operation, float]:
+    """What is known, and the seconds of widening and of rounding 16-bit numbers: what copies of one array, and sums of
+    two, take longer than those of float32."""
+    pool, shape = Pool(place), (effort.elements,)
+    probes: dict[tuple[object, str], Probe] = {}
+    for dtype in (*NARROW, "float32"):
+        probes |= {(mix, dtype): Probe(mix, shape, place, dtype, pool=pool) for mix in (copy, add)}
+    probes |= {
+        ("at random", d): Probe(copy, shape, place, d, pool=pool, rounding="stochastic") for d in NARROW
+    }
+    times = quartiles({key: _repeated(probe, 50) for key, probe in probes.items()}, effort.rounds)
+    found = dict(known)
+    for dtype in NARROW:
+        one, two = (
+            max(times[mix, dtype] - times[mix, "float32"], 0.0) / effort.elements for mix in (copy, add)
+        )
+        wider = min(max(two - one, 0.0), one)
+        found["cast", f"{dtype} to float32"] = wider
+        found["cast", f"float32 to {dtype}"] = one - wider
+    noises = []
+    for dtype in NARROW:  # whatever random rounding takes beside what is known
+        more = (times["at random", dtype] - times[copy, dtype]) / effort.elements
+        counts = probes["at random", dtype].operations()
+        counts.subtract(probes[copy, dtype].operations())
+        known_part = sum(n * found.get(operation, 0.0) for operation, n in counts.items()) / effort.elements
+        noises.append(max(more - known_part, 0.0))
+    found["noise", "float32"] = max(noises)
+    return found
+
+
+def _lengths(chain: Chain, effort: Effort) -> tuple[int, int]:
+    return effort.slow_lengths if chain.slow else effort.lengths
+
+
+def _repeated(probe: Probe, steps: int) -> Callable[[], float]:
+    return lambda: probe.seconds(steps)
+
+
+def _chain(
+    chain: Chain, length: int, place: Place, effort: Effort, dtype: str, pool: Pool
+) -> Callable[[], float]:
+    return _repeated(Probe(chained(chain.step, length), (effort.elements,), place, dtype, pool=pool), 5)
