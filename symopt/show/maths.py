@@ -23,8 +23,8 @@ class Form(NamedTuple):
 
 
 class Notation(NamedTuple):
-    """`call`: any function that has no form; `leaf`: names and numbers; `powers`: whether large numbers are written with
-    a power of ten, which needs brackets below another power."""
+    """`call`: any function that has no form; `leaf`: names and numbers; `powers`: whether large numbers have a
+    power of ten, which needs brackets below another power."""
 
     forms: Mapping[str, Form]
     bracket: str
