@@ -57,14 +57,11 @@ def update(op: OpDef, attrs: dict[str, Any], shape: tuple[int, ...], **given: An
 
 def held(executor: Any, op: OpDef) -> Env:
     """The arrays by name; of formulas on matrices, one value per row as a column, one per column as a row."""
-    axes = {
-        f"s.{i.name}": {"row_state": -1, "column_state": -2}.get(i.kind) for i in op.inputs if op.is_matrix
-    }
+    axes = {"row_state": (-1,), "column_state": (-2,)} if op.is_matrix else {}
+    added = {f"s.{i.name}": axes.get(i.kind, ()) for i in op.inputs}
     arrays = {**executor.arg_dict, **executor.aux_dict}
     return {
-        n: np.array(x) if axes.get(n) is None else np.expand_dims(x, axes[n])
-        for n, x in arrays.items()
-        if not hasattr(x, "stype")
+        n: np.expand_dims(np.array(x), added.get(n, ())) for n, x in arrays.items() if not hasattr(x, "stype")
     }
 
 
@@ -101,7 +98,8 @@ def test_ordinary_nodes(op: OpDef) -> None:
     rng = np.random.default_rng(0)
     attrs = {"scalar": 0.75, "a_min": -0.5, "a_max": 0.5, "dtype": "float64"}
     attrs = required(op) | {k: v for k, v in attrs.items() if k in op.attrs}
-    for variant in [{"axis": None}, {"axis": (1,), "keepdims": True}] if "axis" in op.attrs else [{}]:
+    over: list[dict[str, Any]] = [{"axis": None}, {"axis": (1,), "keepdims": True}]
+    for variant in over if "axis" in op.attrs else [{}]:
         given = {f"x{k}": positive(rng, (5, 7)) for k in range(len(op.inputs))}
         node = getattr(sym, op.name)(*map(sym.var, given), name="the_node", **attrs, **variant)
         check_node(node.bind(args=given, engine="reference"), op, (5, 7))
@@ -161,7 +159,7 @@ def run_kernel(
         buffer, value = kernel.buffers[b], instance.values[b]
         name = buffer.name + "'" * (buffer.read and buffer.write)
         old = env[buffer.name]
-        made = present.get(name, old)
+        made: Any = present.get(name, old)
         if kernel.sparse >= 0:
             made = np.where(
                 listed, made, old if kernel.mode == LISTED or not absent else absent[0].get(name, old)
