@@ -15,6 +15,7 @@ from symopt.cost import calibrate, store
 from symopt.cost import measure as module
 from symopt.cost.bandwidth import Calibration, Row, Speed, Stream, interpolated
 from symopt.cost.chains import BESIDE, CHAINS, chained
+from symopt.cost.machine import OthersWork, device_name
 from symopt.cost.measure import Effort
 from symopt.cost.probes import MIXES, Pool, Probe, rows_apart
 from symopt.passes.traffic import moved
@@ -53,6 +54,7 @@ def test_a_measurement_has_all_there_is(measured: Calibration) -> None:
     assert measured.launch > 0 and measured.step > 0 and measured.index > 0
 
 
+@pytest.mark.filterwarnings("ignore:others used")
 def test_calibrate_keeps_what_it_found_for_costs(cache: Path) -> None:
     so.set_num_threads(1)
     try:
@@ -67,6 +69,7 @@ def test_calibrate_keeps_what_it_found_for_costs(cache: Path) -> None:
     assert cost.device == found.device and cost.seconds is not None and cost.seconds > 0
 
 
+@pytest.mark.filterwarnings("ignore:others used")
 def test_an_emulated_gpu_is_measured_by_the_same_function(
     emulated: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -76,6 +79,15 @@ def test_an_emulated_gpu_is_measured_by_the_same_function(
     found = calibrate("gpu", effort)
     assert found.device == "an emulated GPU" and set(found.speeds) == {1}
     assert store.load(so.gpu(0)) == found and store.load(so.cpu()) is None
+
+
+def test_a_busy_machine_is_said(monkeypatch: pytest.MonkeyPatch, measured: Calibration) -> None:
+    monkeypatch.setattr(module, "measure", lambda *rest: measured)
+    monkeypatch.setattr(OthersWork, "share", lambda self: 0.5)
+    with pytest.warns(UserWarning, match="others used 50% of the processors"):
+        calibrate()
+    monkeypatch.undo()
+    assert 0 <= OthersWork().share() <= 1
 
 
 def test_files_are_read_back_as_they_were(measured: Calibration) -> None:
@@ -98,7 +110,7 @@ def test_files_are_read_back_as_they_were(measured: Calibration) -> None:
 )
 def test_other_texts_are_no_measurement(text: str, cache: Path) -> None:
     assert store.from_text(text) is None
-    path = store.path_of(store.device_name(so.cpu()))
+    path = store.path_of(device_name(so.cpu()))
     path.parent.mkdir(parents=True)
     path.write_text(text)
     assert store.load(so.cpu()) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,8 +17,9 @@ from ..places import HOST, Place, place_of
 from .arithmetic import Operation
 from .bandwidth import Calibration, Row, Speed
 from .chains import BESIDE, CHAINS, Chain, chained
+from .machine import OthersWork, device_name
 from .probes import MIXES, Pool, Probe, add, copy, normalize, rows_apart, update, update_three
-from .store import device_name, save
+from .store import save
 
 ITEM = ITEMSIZE["float32"]
 WIDTHS = (4, 16, 64, 128, 256, 1024)  # of rows, in elements
@@ -25,7 +27,7 @@ WIDTHS = (4, 16, 64, 128, 256, 1024)  # of rows, in elements
 
 class Effort(NamedTuple):
     """How thoroughly to measure. `size`: bytes of an array that no cache holds; `smallest`: of one that any holds;
-    `rounds`: times that each is run; `elements`, `lengths`: of the chains of arithmetic."""
+    `rounds`: times that each is run; `elements`, `lengths`, `slow_lengths`: of the chains of arithmetic."""
 
     size: int = 1 << 27
     smallest: int = 1 << 14
@@ -35,13 +37,26 @@ class Effort(NamedTuple):
     slow_lengths: tuple[int, int] = (1, 2)
 
 
+# A GPU needs more elements to be busy, and longer chains, so that arithmetic shows behind its faster memory.
+ON_DEVICE = Effort(size=1 << 29, elements=1 << 22, lengths=(32, 128), slow_lengths=(4, 16))
+BUSY = 0.1  # share of the processors' time that others took: more, and the numbers are worth little
+
+
 def calibrate(ctx: Context | str | None = None, effort: Effort | None = None) -> Calibration:
     """Measure this machine, or GPU `ctx`; keep what was found for later processes, and give it.
 
-    Takes half a minute, and four times `effort.size` bytes of memory, half a gigabyte. Do it when nothing else runs.
+    Takes half a minute, and four times `effort.size` bytes of memory: half a gigabyte, on a GPU two. Do it when nothing
+    else runs; a UserWarning says if something did, or if nothing could be kept.
     """
     context = Context.as_context(ctx)
-    found = measure(place_of(context), effort or Effort(), device_name(context))
+    place = place_of(context)
+    others = OthersWork()
+    found = measure(place, effort or (Effort() if place is HOST else ON_DEVICE), device_name(context))
+    busy = others.share()
+    if busy > BUSY:
+        warnings.warn(
+            f"others used {busy:.0%} of the processors meanwhile: measure again when they rest", stacklevel=2
+        )
     save(found)
     return found
 
