@@ -5,7 +5,6 @@ Those modules lie above, and are imported when called.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -157,10 +156,13 @@ class LookAtSymbol:
         rows: Mapping[str, int] | None = None,
         **shapes: Any,
     ) -> None:
-        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
-        from .view.networks import to_networkx, write_graphml
+        """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
+        from .view.files import write_whole
+        from .view.graphml import graphml
+        from .view.levels import view_of
 
-        write_graphml(to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level), path)
+        view = view_of(self._planned(shapes, type_dict, stype_dict, rows), level, each=True)
+        write_whole(path, graphml(view).encode())
 
     # ---- drawings
 
@@ -204,11 +206,9 @@ class LookAtSymbol:
     ) -> list[Finding]:
         """What is legal in this graph and usually wrong; see docs/lint. Shapes, dtypes, storage and how many rows a
         gradient lists let more rules decide; none is needed. `select`, `ignore`: codes, or what they begin with."""
-        from .lint import lint
-        from .planned import plan_graph
+        from .lint.run import lint_symbol
 
-        planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
-        return lint(planned, select=select, ignore=ignore)
+        return lint_symbol(self._outputs, shapes, type_dict, stype_dict, rows, select, ignore)
 
     # ---- cost
 
@@ -236,7 +236,7 @@ class LookAtExecutor:
 
     _step: Step
     _ctx: Context
-    _lock: threading.RLock
+    _lock: Any  # a lock that its thread may take again
     _measured: Mapping[int, float]
 
     def _planned(self) -> Planned:
@@ -312,10 +312,12 @@ class LookAtExecutor:
         return to_dot(view_of(self._planned(), level), full)
 
     def to_graphml(self, path: str | PathLike[str], level: Level = "symbol") -> None:
-        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
-        from .view.networks import to_networkx, write_graphml
+        """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
+        from .view.files import write_whole
+        from .view.graphml import graphml
+        from .view.levels import view_of
 
-        write_graphml(to_networkx(self._planned(), level), path)
+        write_whole(path, graphml(view_of(self._planned(), level, each=True)).encode())
 
     # ---- drawings
 

@@ -126,6 +126,7 @@ def _environment(where: Path) -> dict[str, str]:
         "PATH": path,
         "PYTHONPATH": python_path,
         "NO_COLOR": "1",
+        "SYMOPT_CACHE_DIR": os.fspath(where / ".cache"),  # what was measured on this machine does not show
         "COLUMNS": "100",
         "LC_ALL": "C.UTF-8",
     }
