@@ -11,13 +11,13 @@ import pytest
 
 import symopt as so
 from symopt import config, sym
-from symopt.cost import calibrate, store
+from symopt.cost import calibrate, primitives, store
 from symopt.cost import measure as module
 from symopt.cost.bandwidth import Calibration, Row, Speed, Stream, interpolated
 from symopt.cost.chains import BESIDE, CHAINS, chained
 from symopt.cost.machine import OthersWork, device_name
-from symopt.cost.measure import Effort
 from symopt.cost.probes import MIXES, Pool, Probe, rows_apart
+from symopt.cost.rounds import Effort
 from symopt.passes.traffic import moved
 from symopt.places import HOST
 from symopt.prims import PRIMS
@@ -37,9 +37,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
     return module.measure(HOST, LITTLE, "hasty")
 
 
+@pytest.mark.slow
 def test_a_measurement_has_all_there_is(measured: Calibration) -> None:
     assert set(measured.speeds) == set(module._thread_counts()) and 1 in measured.speeds
-    assert {op for op, _ in measured.operations} >= set(PRIMS) - {"toward"}
+    assert {op for op, _ in measured.operations} >= {*PRIMS, "matmul"} - {"toward"}
     for speed in measured.speeds.values():
         numbers = (
             speed.read,
@@ -69,11 +70,12 @@ def test_calibrate_keeps_what_it_found_for_costs(cache: Path) -> None:
     assert cost.device == found.device and cost.seconds is not None and cost.seconds > 0
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:others used")
 def test_an_emulated_gpu_is_measured_by_the_same_function(
     emulated: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CHAINS", CHAINS[:5])
+    monkeypatch.setattr(primitives, "CHAINS", CHAINS[:5])
     monkeypatch.setattr(module, "WIDTHS", (4,))
     effort = LITTLE._replace(size=1 << 13, smallest=1 << 12, elements=8)
     found = calibrate("gpu", effort)
