@@ -11,12 +11,13 @@ import pytest
 
 import symopt as so
 from symopt import config, sym
-from symopt.cost import calibrate, store
+from symopt.cost import calibrate, primitives, store
 from symopt.cost import measure as module
 from symopt.cost.bandwidth import Calibration, Row, Speed, Stream, interpolated
 from symopt.cost.chains import BESIDE, CHAINS, chained
-from symopt.cost.measure import Effort
+from symopt.cost.machine import OthersWork, device_name
 from symopt.cost.probes import MIXES, Pool, Probe, rows_apart
+from symopt.cost.rounds import Effort
 from symopt.passes.traffic import moved
 from symopt.places import HOST
 from symopt.prims import PRIMS
@@ -36,9 +37,10 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Calibration:
     return module.measure(HOST, LITTLE, "hasty")
 
 
+@pytest.mark.slow
 def test_a_measurement_has_all_there_is(measured: Calibration) -> None:
     assert set(measured.speeds) == set(module._thread_counts()) and 1 in measured.speeds
-    assert {op for op, _ in measured.operations} >= set(PRIMS) - {"toward"}
+    assert {op for op, _ in measured.operations} >= {*PRIMS, "matmul"} - {"toward"}
     for speed in measured.speeds.values():
         numbers = (
             speed.read,
@@ -53,6 +55,7 @@ def test_a_measurement_has_all_there_is(measured: Calibration) -> None:
     assert measured.launch > 0 and measured.step > 0 and measured.index > 0
 
 
+@pytest.mark.filterwarnings("ignore:others used")
 def test_calibrate_keeps_what_it_found_for_costs(cache: Path) -> None:
     so.set_num_threads(1)
     try:
@@ -67,15 +70,26 @@ def test_calibrate_keeps_what_it_found_for_costs(cache: Path) -> None:
     assert cost.device == found.device and cost.seconds is not None and cost.seconds > 0
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:others used")
 def test_an_emulated_gpu_is_measured_by_the_same_function(
     emulated: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "CHAINS", CHAINS[:5])
+    monkeypatch.setattr(primitives, "CHAINS", CHAINS[:5])
     monkeypatch.setattr(module, "WIDTHS", (4,))
     effort = LITTLE._replace(size=1 << 13, smallest=1 << 12, elements=8)
     found = calibrate("gpu", effort)
     assert found.device == "an emulated GPU" and set(found.speeds) == {1}
     assert store.load(so.gpu(0)) == found and store.load(so.cpu()) is None
+
+
+def test_a_busy_machine_is_said(monkeypatch: pytest.MonkeyPatch, measured: Calibration) -> None:
+    monkeypatch.setattr(module, "measure", lambda *rest: measured)
+    monkeypatch.setattr(OthersWork, "share", lambda self: 0.5)
+    with pytest.warns(UserWarning, match="others used 50% of the processors"):
+        calibrate()
+    monkeypatch.undo()
+    assert 0 <= OthersWork().share() <= 1
 
 
 def test_files_are_read_back_as_they_were(measured: Calibration) -> None:
@@ -98,7 +112,7 @@ def test_files_are_read_back_as_they_were(measured: Calibration) -> None:
 )
 def test_other_texts_are_no_measurement(text: str, cache: Path) -> None:
     assert store.from_text(text) is None
-    path = store.path_of(store.device_name(so.cpu()))
+    path = store.path_of(device_name(so.cpu()))
     path.parent.mkdir(parents=True)
     path.write_text(text)
     assert store.load(so.cpu()) is None

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -175,3 +176,17 @@ def test_unknown_machines_are_told_what_to_do(tmp_path: Any, monkeypatch: pytest
     assert cost.seconds is None and cost.launches[0].seconds is None and cost.device is None
     assert str(cost).endswith("run symopt calibrate once to measure this machine")
     assert sym.sgd_update(w, g, lr=0.1, out=w).cost(w=SIZE, ctx="gpu").seconds is None
+
+
+@pytest.mark.parametrize("name", ["clip, count and average", "lamb", "lazy table, repeated rows"])
+def test_golden_text(name: str, request: pytest.FixtureRequest) -> None:
+    graph = GRAPHS[name]()
+    so.set_num_threads(2)
+    try:
+        text = str(graph.symbol.bind(args=graph.args, aux_states=graph.states).cost(calibration())) + "\n"
+    finally:
+        so.set_num_threads(None)
+    path = Path(__file__).parent / "golden" / f"cost_{name.replace(', ', '_').replace(' ', '_')}.txt"
+    if request.config.getoption("--update-golden"):
+        path.write_text(text, encoding="utf-8")
+    assert text == path.read_text(encoding="utf-8")
