@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .planned import Planned
     from .step import Step
     from .values.element import ElementExplanation
+    from .values.statistics import StepStatistics
     from .view.model import Level
     from .view.text import Text
 
@@ -380,7 +381,13 @@ class LookAtExecutor:
         """What the last step left out would have stored; None if there was none."""
         return self._step.last_skip
 
-    # ---- values
+    def statistics(self) -> StepStatistics:
+        """What `forward` would do now to each weight: norms, ratio, what is clipped, which rows stay as they are. Nothing
+        is changed. Prints as a table; see values.statistics."""
+        from .values.statistics import statistics
+
+        with self._lock:
+            return statistics(self._step)
 
     def explain_element(
         self, name: str, index: int | tuple[int, ...], step: Literal["next", "last"] = "next"
