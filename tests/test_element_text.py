@@ -14,6 +14,7 @@ from symopt.errors import (
     AttributeValueError,
     ElementIndexError,
     GraphError,
+    NonFiniteError,
     SymoptError,
     UnknownArgumentError,
 )
@@ -176,9 +177,9 @@ def test_only_the_last_step_and_only_if_recorded() -> None:
 def test_a_step_that_a_guard_complains_of_can_be_explained() -> None:
     given = arrays()
     given["g"][2, 3] = np.inf
-    executor = adam(out=sym.var("w")).bind(
-        args=given, aux_states=given, engine="reference", nan_guard="raise"
-    )
+    w, g, m, v = map(sym.var, "wgmv")
+    step = sym.adam_update(w, g, m, v, lr=0.1, out=w)
+    executor = step.bind(args=given, aux_states=given, engine="reference", nan_guard="raise")
     with executor.recording(), pytest.raises(NonFiniteError):
         executor.forward()
     told = executor.explain_element("w", (2, 3), step="last")
