@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -157,10 +156,13 @@ class LookAtSymbol:
         rows: Mapping[str, int] | None = None,
         **shapes: Any,
     ) -> None:
-        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
-        from .view.networks import to_networkx, write_graphml
+        """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
+        from .view.files import write_whole
+        from .view.graphml import graphml
+        from .view.levels import view_of
 
-        write_graphml(to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level), path)
+        view = view_of(self._planned(shapes, type_dict, stype_dict, rows), level, each=True)
+        write_whole(path, graphml(view).encode())
 
     # ---- drawings
 
@@ -204,11 +206,9 @@ class LookAtSymbol:
     ) -> list[Finding]:
         """What is legal in this graph and usually wrong; see docs/lint. Shapes, dtypes, storage and how many rows a
         gradient lists let more rules decide; none is needed. `select`, `ignore`: codes, or what they begin with."""
-        from .lint import lint
-        from .planned import plan_graph
+        from .lint.run import lint_symbol
 
-        planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
-        return lint(planned, select=select, ignore=ignore)
+        return lint_symbol(self._outputs, shapes, type_dict, stype_dict, rows, select, ignore)
 
     # ---- cost
 
@@ -225,6 +225,8 @@ class LookAtSymbol:
         """What a step would cost on device `ctx`, before anything is allocated: bytes of weights, gradients and states,
         bytes moved, arithmetic, seconds. Shapes as simple_bind takes them; `rows`: how many each row_sparse variable
         lists."""
+        from dataclasses import replace
+
         from .cost.model import cost
 
         planned = self._planned(shapes, type_dict, stype_dict, rows)
@@ -297,11 +299,12 @@ class LookAtExecutor:
     def formula(self, kernel: int | None = None, *, form: Literal["text", "latex", "mathml"] = "text") -> str:
         """What a step computes, with the attributes set since: as Symbol.formula, but on matrices and complex numbers
         as they are bound. `kernel`: instead, what launch `kernel` of the program computes, counted from 0, read off the
-        nodes that its code is made from, in that kernel's own names."""
+        nodes that its code is made from, in that kernel's own names, and the numbers that it gets. KernelIndexError,
+        an IndexError, if there is no such launch."""
         from .show.doors import write_executor, write_kernel
 
         if kernel is not None:
-            return write_kernel(self._planned().needed(), kernel, form)
+            return write_kernel(self._step.program, self._step.memory, kernel, form)
         return write_executor(self._planned(), getattr(self, "_changes", {}), form)
 
     def to_dot(self, level: Level = "symbol", full: bool = False) -> str:
@@ -312,10 +315,12 @@ class LookAtExecutor:
         return to_dot(view_of(self._planned(), level), full)
 
     def to_graphml(self, path: str | PathLike[str], level: Level = "symbol") -> None:
-        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
-        from .view.networks import to_networkx, write_graphml
+        """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
+        from .view.files import write_whole
+        from .view.graphml import graphml
+        from .view.levels import view_of
 
-        write_graphml(to_networkx(self._planned(), level), path)
+        write_whole(path, graphml(view_of(self._planned(), level, each=True)).encode())
 
     # ---- drawings
 

@@ -84,5 +84,5 @@ def write_all(folder: Path) -> None:
     one = np.ones(4, np.float32)
     np.savez(folder / "adam.npz", w=one, g=one, m=0 * one, v=0 * one)
     table = np.ones((5, 2), np.float32)
-    parts = {"grad.data": table[:2], "grad.indices": np.array([4, 1]), "grad.shape": np.array([5, 2])}
+    parts: Any = {"grad.data": table[:2], "grad.indices": np.array([4, 1]), "grad.shape": np.array([5, 2])}
     np.savez(folder / "rows.npz", table=table, history=np.zeros((5, 1), np.float32), **parts)

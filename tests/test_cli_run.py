@@ -131,7 +131,9 @@ def test_engines(engine: str) -> None:
 def test_arrays_of_other_layouts() -> None:
     """In Fortran's order, of the other byte order, compressed."""
     wanted = {name: np.arange(6, dtype=np.float32).reshape(2, 3) for name in "wgmv"}
-    given = {name: np.asfortranarray(x) if name in "wg" else x.astype(">f4") for name, x in wanted.items()}
+    given: Any = {
+        name: np.asfortranarray(x) if name in "wg" else x.astype(">f4") for name, x in wanted.items()
+    }
     np.savez_compressed("given.npz", **given)
     assert main(["run", "adam.json", "given.npz", "-o", "after.npz"]) == 0
     found, right = loaded("after.npz"), expected(adam(), wanted, 1)
@@ -139,11 +141,13 @@ def test_arrays_of_other_layouts() -> None:
 
 
 def test_dtypes_from_the_command_line() -> None:
-    np.savez("given.npz", **{name: np.ones(4) for name in "wgmv"})
+    given: Any = {name: np.ones(4) for name in "wgmv"}
+    np.savez("given.npz", **given)
     assert main(["run", "adam.json", "given.npz", "-o", "after.npz", "--dtype", "*=float32"]) == 0
     assert loaded("after.npz")["w"].dtype == np.float32
     bits = np.ones(4, ml_dtypes.bfloat16).view(np.uint16)
-    np.savez("given.npz", **dict.fromkeys("wgmv", bits))
+    given = dict.fromkeys("wgmv", bits)
+    np.savez("given.npz", **given)
     assert main(["run", "adam.json", "given.npz", "-o", "after.npz", "--dtype", "*=bfloat16"]) == 0
     assert loaded("after.npz")["g"].view(np.uint16).tolist() == bits.tolist()
 

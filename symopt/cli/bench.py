@@ -22,7 +22,7 @@ ROUNDS = 11
 
 class Line(NamedTuple):
     """Seconds of a step; `ratio`: how many times faster than NumPy; `bytes` that a step reads and writes;
-    `of_limit`: its speed as a part of what calibration predicts, None if the machine was not calibrated."""
+    `of_limit`: its speed as a part of what memory allows, None if the machine was not calibrated."""
 
     case: str
     about: str
@@ -66,6 +66,7 @@ def run(arguments: Namespace) -> int:
 def _line(case: str, contest: Contest, rounds: int, progress: Progress) -> Line:
     times = measure(contest, rounds, progress.advance)
     found = cost(contest.executor._planned())
+    limits = [launch.limit for launch in found.launches if launch.limit is not None]
     return Line(
         case=case,
         about=contest.about,
@@ -74,7 +75,7 @@ def _line(case: str, contest: Contest, rounds: int, progress: Progress) -> Line:
         ratio=times.numpy / times.symopt,
         bytes=found.bytes,
         bytes_a_second=found.bytes / times.symopt,
-        of_limit=found.seconds / times.symopt if found.seconds is not None else None,
+        of_limit=sum(limits) / times.symopt if len(limits) == len(found.launches) else None,
     )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, NoReturn, Protocol, cast
 
-from .. import __version__
+import symopt
+
 from ..errors import SymoptError, near
 from .output import complain
 
@@ -82,7 +83,7 @@ def _top_parser() -> argparse.ArgumentParser:
     more = f"commands, each with a --help of its own:\n{_indented(listed)}\n\n{EXIT}"
     top = _parser("symopt", about, more)
     top.usage = "symopt COMMAND [...]"
-    top.add_argument("--version", action="version", version=f"symopt {__version__}")
+    top.add_argument("--version", action="version", version=f"symopt {symopt.__version__}")
     top.add_argument("command", nargs="?", metavar="COMMAND", help=argparse.SUPPRESS)
     top.add_argument("rest", nargs=argparse.REMAINDER, metavar="...", help=argparse.SUPPRESS)
     _add_common(top)

@@ -74,6 +74,7 @@ def _form(arguments: Namespace) -> str:
     if arguments.format:
         return str(arguments.format)
     ending = PurePath(arguments.output).suffix[1:].lower()
+    ending = {"htm": PAGE, "gv": DOT}.get(ending, ending)
     if ending not in ENDINGS:
         names = ", ".join(f".{one}" for one in ENDINGS)
         raise UsageError(f"{arguments.output!r} must end in {names}{near(ending, ENDINGS)}, or say --format")

@@ -44,9 +44,9 @@ def python_() -> tuple[str, dict[str, Any]]:
 
 
 def numpy_() -> tuple[str, dict[str, Any]]:
-    from .. import __version__
+    import symopt
 
-    return f"{metadata.version('numpy')}, with symopt {__version__}", {"symopt": __version__}
+    return f"{metadata.version('numpy')}, with symopt {symopt.__version__}", {"symopt": symopt.__version__}
 
 
 def reference() -> tuple[str, dict[str, Any]]:
@@ -269,10 +269,10 @@ def _after_steps(engine: str, dtype: str) -> dict[str, Any]:
     args: dict[str, Any] = {"w": made(70_000), "g": made(70_000), "e": made(9, 33)}
     args["rows"] = RowSparseArray(made(3, 33), np.array([7, 0, 7]), (9, 33))
     states = {"m": abs(made(70_000)), "v": abs(made(70_000)), "h": abs(made(9, 1))}
-    on_host = "reference" if engine == "gpu" else engine
+    on_host = "native" if engine == "gpu" else engine
     executor = _graph(dtype).bind(args=args, aux_states=states, engine=on_host)
     if engine == "gpu":
-        executor = _graph(dtype).bind(args=args, aux_states=states, engine="native").as_in_context(gpu(0))
+        executor = executor.as_in_context(gpu(0))
     for _ in range(3):
         executor.forward()
     executor.synchronize()

@@ -109,15 +109,18 @@ def _ends(node: Node, back: Mapping[int, Node]) -> Iterator[Key]:
 
 
 def own_attributes(node: Node) -> dict[str, str]:
-    """The attributes of a node as text: also those that nobody gave, at their defaults, but for what `out=` writes."""
+    """The attributes of a node as text: also those that nobody gave, at their defaults, but for what `out=` writes.
+    A clip or bound that is negative is "off"."""
     given = {key: _text(value) for key, value in node.attrs.items() if key != "__out__"}
     if node.is_variable:
         return given
     scalars = node.attrs.get("__scalars__", ())
     found: dict[str, str] = {}
     for name, attr in op_of(node).attrs.items():
-        if name in given or (attr.default is not REQUIRED and name not in scalars):
-            found[name] = given.get(name, _text(attr.default))
+        value = node.attrs.get(name, attr.default)
+        if value is not REQUIRED and (name in given or name not in scalars):
+            is_off = attr.switch and isinstance(value, float) and value < 0
+            found[name] = given[name] = "off" if is_off else _text(value)
     return {**found, **given}
 
 
