@@ -122,7 +122,7 @@ class Trial:
     def stored(self) -> Firsts:
         """By plain NumPy: what the last step wrote that is not finite. Rows that no gradient lists do not count."""
         step = self.executor._step
-        names = [n for n in step.program.lowered.writes]
+        names = list(step.program.lowered.writes)
         arrays = {n: step.bound[n].read_number() if step.is_number(n) else self.arrays[n] for n in names}
         for name, array in self.executor.output_dict.items():
             if not any(array is x for x in self.arrays.values()):

@@ -100,19 +100,24 @@ def statistics(step: Step) -> StepStatistics:
     reach = Reach(step.program, state, _never)
     makers = {id(v): (call, k) for call in step.program.lowered.calls for k, v in enumerate(call.outputs)}
     found = []
-    for node, old, new in _updates(step):
-        call, k = makers[id(new)]
-        taken = _Sums(new.shape)
-        clipped = _Clips(node, call, makers, reach)
-        for start, stop in _stretches(new.shape):
-            before = reach.read(old, start, stop, None)
-            after = clipped.read(call, k, start, stop)
-            taken.add(start, before, after, op_of(node).gives == "weight")
-            reach.forget()
-        sparse = [v.variable for c in clipped.calls for v in c.inputs if v.sparse]
-        listed = len(np.unique(state.place.to_host(state.sparse[sparse[0]].indices))) if sparse else None
-        found.append(taken.result(node, old, new, clipped.shares(), listed))
+    with np.errstate(all="ignore"):
+        for node, old, new in _updates(step):
+            found.append(_of(node, old, new, makers, reach))
     return StepStatistics(tuple(found))
+
+
+def _of(node: Node, old: Value, new: Value, makers: Makers, reach: Reach) -> UpdateStatistics:
+    """The statistics of one weight."""
+    call, k = makers[id(new)]
+    sums, clips = _Sums(new.shape), _Clips(node, call, makers, reach)
+    for start, stop in _stretches(new.shape):
+        before = reach.read(old, start, stop, None)
+        after = clips.read(call, k, start, stop)
+        sums.add(start, before, after, op_of(node).gives == "weight")
+        reach.forget()
+    sparse = [v.variable for c in clips.calls for v in c.inputs if v.sparse and v.variable is not None]
+    listed = reach.state.rows(sparse[0]) if sparse else None
+    return sums.result(node, old, new, clips.shares(), listed)
 
 
 def _never(call: Call, k: int, focus: int) -> Any:
