@@ -178,9 +178,10 @@ class LookAtSymbol:
     ) -> None:
         """Draw the graph to a file, by the ending of its name: .html, a page to explore; .svg, .png, .pdf, by
         Graphviz; .dot, .gv, its text. Levels below "symbol" need shapes, as simple_bind does; see view.draw."""
+        from .cost.model import predicted
         from .view.draw import draw
 
-        draw(self._planned(shapes, type_dict, stype_dict, rows), path, level)
+        draw(predicted(self._planned(shapes, type_dict, stype_dict, rows)), path, level)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -248,7 +249,7 @@ class LookAtExecutor:
         step, arrays = self._step, dict(self._step.memory.sparse)
         listed = {name: array.nnr for name, array in arrays.items()}
         strided = sum(b.source.nbytes for b in step.strided if b.source is not None)
-        facts = (self._ctx, self._measured, Listings(arrays), strided)
+        facts = (self._ctx, self._measured, (), Listings(arrays), strided)
         return Planned(step.roots, step.types, step.program, listed, *facts)
 
     # ---- text
@@ -327,15 +328,17 @@ class LookAtExecutor:
     def draw(self, path: str | PathLike[str], level: Level = "symbol") -> None:
         """Draw the graph to a file, by the ending of its name: .html, a page to explore, with every kernel's code;
         .svg, .png, .pdf, by Graphviz; .dot, .gv, its text; see view.draw."""
+        from .cost.model import predicted
         from .view.draw import draw
 
-        draw(self._planned(), path, level)
+        draw(predicted(self._planned()), path, level)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
+        from .cost.model import predicted
         from .view.draw import in_notebook
 
-        return in_notebook(self._planned())
+        return in_notebook(predicted(self._planned()))
 
     # ---- warnings
 
