@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -225,6 +224,8 @@ class LookAtSymbol:
         """What a step would cost on device `ctx`, before anything is allocated: bytes of weights, gradients and states,
         bytes moved, arithmetic, seconds. Shapes as simple_bind takes them; `rows`: how many each row_sparse variable
         lists."""
+        from dataclasses import replace
+
         from .cost.model import cost
 
         planned = self._planned(shapes, type_dict, stype_dict, rows)
