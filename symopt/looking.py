@@ -385,8 +385,8 @@ class LookAtExecutor:
         return self._step.last_skip
 
     def statistics(self) -> StepStatistics:
-        """What `forward` would do now to each weight: norms, ratio, what is clipped, which rows stay as they are. Nothing
-        is changed. Prints as a table; see values.statistics."""
+        """What `forward` would do now to each weight: norms, ratio, what is clipped, which rows stay as they are.
+        Nothing is changed. Prints as a table; see values.statistics."""
         from .values.statistics import statistics
 
         with self._lock:
