@@ -1,17 +1,27 @@
-# make demo | test | test-cuda | torch | gpu | check | docs | pictures | site | bench | bench-gpu | conformance | clean.
+# make demo | test | browser | test-cuda | torch | gpu | check | docs | pictures | site | bench | bench-gpu | conformance | clean.
 # PYTHON is the interpreter that .venv is made with (3.11 or newer).
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test test-cuda torch gpu check docs pictures site bench bench-gpu conformance clean
+.PHONY: demo test browser test-cuda torch gpu check docs pictures site bench bench-gpu conformance clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/digits.py
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# What the tests of the page need: a browser, and the packages that drive it. Without them `make test` skips those tests.
+browser: tests/browser/node_modules/.installed
+	@command -v chromium chromium-browser google-chrome >/dev/null || test -x "$$CHROMIUM" || { \
+	  echo "no browser: apt install chromium, or give the path of one as CHROMIUM" >&2; exit 1; }
+
+tests/browser/node_modules/.installed: tests/browser/package.json tests/browser/package-lock.json
+	@command -v npm >/dev/null || { echo "no npm: apt install nodejs npm" >&2; exit 1; }
+	cd tests/browser && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
 
 # What `make test` samples, without a GPU: every kernel compiled for three architectures, every op emulated, and the golden
 # suites on the emulator. Half an hour on two cores; a C++ compiler is needed.
@@ -46,7 +56,8 @@ docs: .venv/.dev
 pictures: .venv/.dev
 	$(BIN)/python docs/pictures.py
 
-# The documentation as pages, into build/site, and what must hold of them. No network is used.
+# The documentation as pages, into build/site, and what must hold of them; packages are all that is fetched. The pages open
+# as files; to search in them, `python3 -m http.server -d build/site`.
 site: .venv/.docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file docs/site/mkdocs.yml
 	$(BIN)/python -m pytest -q tests/test_site.py --site build/site

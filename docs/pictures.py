@@ -16,7 +16,6 @@ from pathlib import Path
 import symopt as so
 from symopt import sym
 from symopt.executor import Executor
-from symopt.view.model import LEVELS
 
 FOLDER = Path(__file__).parent / "pictures"
 PHOTOGRAPH = "page.png"
@@ -68,12 +67,10 @@ def without_lines(dot: str) -> str:
 
 def page() -> str:
     """The example as a page of HTML."""
-    from symopt.view.levels import view_of
-    from symopt.view.page import page
-
-    with so.NameManager():
-        planned = clipped()._planned()
-    return page([view_of(planned, level) for level in LEVELS], "One graph, looked at")
+    with tempfile.TemporaryDirectory() as folder, so.NameManager():
+        path = Path(folder) / "example.html"
+        clipped().draw(path)
+        return path.read_text(encoding="utf-8")
 
 
 def photograph(html: str, picture: Path) -> None:

@@ -3,7 +3,7 @@
     SymoptError
     ├── ShapeError, DTypeError, StorageError, DeviceError     an array or variable does not fit
     ├── ArrayError                                            read-only, strided, overlapping, ragged
-    ├── RowIndexError, ElementIndexError                      a row or element that an array does not have
+    ├── RowIndexError, ElementIndexError, KernelIndexError    a row or element that an array does not have; a kernel
     ├── MissingArgumentError, UnknownArgumentError            names given to bind, forward or an op
     ├── UnknownOpError, UnknownAttributeError, AttributeValueError
     ├── GraphError                                            a cycle, one state written twice
@@ -56,6 +56,10 @@ class RowIndexError(SymoptError, IndexError):
 
 class ElementIndexError(SymoptError, IndexError):
     """An index of an element that an array does not have."""
+
+
+class KernelIndexError(SymoptError, IndexError):
+    """A number of a kernel that a step does not have."""
 
 
 class MissingArgumentError(SymoptError, ValueError):

@@ -143,8 +143,10 @@ class Executor(LookAtExecutor):
             if arrays:
                 self._step.take(arrays)
             recorded = self._record(self._step) if self._record is not None else None
-            self._step.run()
-            self._recorded = recorded
+            try:
+                self._step.run()
+            finally:
+                self._recorded = recorded  # also of a step that a guard complains of
             return list(self._step.outputs)
 
     def synchronize(self) -> None:

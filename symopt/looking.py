@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .planned import Planned
     from .step import Step
     from .values.element import ElementExplanation
+    from .values.statistics import StepStatistics
     from .view.model import Level
     from .view.text import Text
 
@@ -155,10 +156,13 @@ class LookAtSymbol:
         rows: Mapping[str, int] | None = None,
         **shapes: Any,
     ) -> None:
-        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
-        from .view.networks import to_networkx, write_graphml
+        """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
+        from .view.files import write_whole
+        from .view.graphml import graphml
+        from .view.levels import view_of
 
-        write_graphml(to_networkx(self._planned(shapes, type_dict, stype_dict, rows), level), path)
+        view = view_of(self._planned(shapes, type_dict, stype_dict, rows), level, each=True)
+        write_whole(path, graphml(view).encode())
 
     # ---- drawings
 
@@ -174,9 +178,10 @@ class LookAtSymbol:
     ) -> None:
         """Draw the graph to a file, by the ending of its name: .html, a page to explore; .svg, .png, .pdf, by
         Graphviz; .dot, .gv, its text. Levels below "symbol" need shapes, as simple_bind does; see view.draw."""
+        from .cost.model import predicted
         from .view.draw import draw
 
-        draw(self._planned(shapes, type_dict, stype_dict, rows), path, level)
+        draw(predicted(self._planned(shapes, type_dict, stype_dict, rows)), path, level)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
@@ -202,11 +207,9 @@ class LookAtSymbol:
     ) -> list[Finding]:
         """What is legal in this graph and usually wrong; see docs/lint. Shapes, dtypes, storage and how many rows a
         gradient lists let more rules decide; none is needed. `select`, `ignore`: codes, or what they begin with."""
-        from .lint import lint
-        from .planned import plan_graph
+        from .lint.run import lint_symbol
 
-        planned = plan_graph(self._outputs, shapes, type_dict, stype_dict, rows, program=False)
-        return lint(planned, select=select, ignore=ignore)
+        return lint_symbol(self._outputs, shapes, type_dict, stype_dict, rows, select, ignore)
 
     # ---- cost
 
@@ -246,7 +249,7 @@ class LookAtExecutor:
         step, arrays = self._step, dict(self._step.memory.sparse)
         listed = {name: array.nnr for name, array in arrays.items()}
         strided = sum(b.source.nbytes for b in step.strided if b.source is not None)
-        facts = (self._ctx, self._measured, Listings(arrays), strided)
+        facts = (self._ctx, self._measured, (), Listings(arrays), strided)
         return Planned(step.roots, step.types, step.program, listed, *facts)
 
     # ---- text
@@ -297,11 +300,12 @@ class LookAtExecutor:
     def formula(self, kernel: int | None = None, *, form: Literal["text", "latex", "mathml"] = "text") -> str:
         """What a step computes, with the attributes set since: as Symbol.formula, but on matrices and complex numbers
         as they are bound. `kernel`: instead, what launch `kernel` of the program computes, counted from 0, read off the
-        nodes that its code is made from, in that kernel's own names."""
+        nodes that its code is made from, in that kernel's own names, and the numbers that it gets. KernelIndexError,
+        an IndexError, if there is no such launch."""
         from .show.doors import write_executor, write_kernel
 
         if kernel is not None:
-            return write_kernel(self._planned().needed(), kernel, form)
+            return write_kernel(self._step.program, self._step.memory, kernel, form)
         return write_executor(self._planned(), getattr(self, "_changes", {}), form)
 
     def to_dot(self, level: Level = "symbol", full: bool = False) -> str:
@@ -312,25 +316,29 @@ class LookAtExecutor:
         return to_dot(view_of(self._planned(), level), full)
 
     def to_graphml(self, path: str | PathLike[str], level: Level = "symbol") -> None:
-        """Write the graph as GraphML, which yEd, Gephi, igraph and networkx read; see view.networks."""
-        from .view.networks import to_networkx, write_graphml
+        """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
+        from .view.files import write_whole
+        from .view.graphml import graphml
+        from .view.levels import view_of
 
-        write_graphml(to_networkx(self._planned(), level), path)
+        write_whole(path, graphml(view_of(self._planned(), level, each=True)).encode())
 
     # ---- drawings
 
     def draw(self, path: str | PathLike[str], level: Level = "symbol") -> None:
         """Draw the graph to a file, by the ending of its name: .html, a page to explore, with every kernel's code;
         .svg, .png, .pdf, by Graphviz; .dot, .gv, its text; see view.draw."""
+        from .cost.model import predicted
         from .view.draw import draw
 
-        draw(self._planned(), path, level)
+        draw(predicted(self._planned()), path, level)
 
     def _repr_html_(self) -> str:
         """What a notebook shows."""
+        from .cost.model import predicted
         from .view.draw import in_notebook
 
-        return in_notebook(self._planned())
+        return in_notebook(predicted(self._planned()))
 
     # ---- warnings
 
@@ -376,7 +384,13 @@ class LookAtExecutor:
         """What the last step left out would have stored; None if there was none."""
         return self._step.last_skip
 
-    # ---- values
+    def statistics(self) -> StepStatistics:
+        """What `forward` would do now to each weight: norms, ratio, what is clipped, which rows stay as they are. Nothing
+        is changed. Prints as a table; see values.statistics."""
+        from .values.statistics import statistics
+
+        with self._lock:
+            return statistics(self._step)
 
     def explain_element(
         self, name: str, index: int | tuple[int, ...], step: Literal["next", "last"] = "next"

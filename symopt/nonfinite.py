@@ -134,16 +134,16 @@ class StepFacts(NamedTuple):
     program: Program
     memory: Memory
     bound: Mapping[str, Bound]
+    known: Mapping[str, Uses]  # of `uses`
 
 
 def report_of(found: Sequence[Found], facts: StepFacts, changed: bool, late: bool) -> FiniteReport:
     """What a guarded step stored, or would have stored. `changed`: the step was done, so that the inputs it overwrites
     are no longer what they were; `late`: others may be bound by now."""
     ordered = sorted(found, key=lambda f: f.watched.call)
-    known = uses(facts.types)
     made: list[Finding] = []
     for watched, bad in ordered:
-        name, role = _name_of(watched.key, watched.value, facts, known)
+        name, role = _name_of(watched.key, watched.value, facts)
         made += findings(name, role, bad, watched.node)
     causes = () if late else tuple(_causes(ordered[0].watched.node, facts, changed))
     return FiniteReport(tuple(made), causes)
@@ -170,7 +170,8 @@ def error_of(report: FiniteReport, late: bool) -> NonFiniteError:
     return error
 
 
-def _name_of(key: str | int, value: object, facts: StepFacts, known: Mapping[str, Uses]) -> tuple[str, str]:
+def _name_of(key: str | int, value: object, facts: StepFacts) -> tuple[str, str]:
+    known = facts.known
     if isinstance(key, str):
         if facts.program.lowered.variables[key].host:
             return key, "number"
@@ -186,14 +187,13 @@ def _name_of(key: str | int, value: object, facts: StepFacts, known: Mapping[str
 
 def _causes(node: Node, facts: StepFacts, changed: bool) -> Iterator[Finding]:
     """Inputs of a node, or of the nodes that it reads, that are not finite."""
-    known = uses(facts.types)
     for each in toposort([node]):
         if not each.is_variable:
             if each.op != PICK:
                 yield from _attributes(each, facts)
             continue
         b = facts.bound[each.name]
-        role, reader = known.get(each.name, Uses("input", each))
+        role, reader = facts.known.get(each.name, Uses("input", each))
         if each.name in facts.program.lowered.writes and changed:
             continue
         if facts.program.lowered.variables[each.name].host:

@@ -25,8 +25,9 @@ class Planned:
     """`program` is None where some shape is not known, or where it was not asked for. `listed`: how many rows each
     row_sparse variable holds.
 
-    `ctx`: where it runs. `seconds`: of launches, by number, as the last profile of an executor has them. `gradients`:
-    which rows row_sparse variables list, and `strided`: bytes of views copied before a step, where that was looked up.
+    `ctx`: where it runs. `seconds`: of launches, by number, as the last profile of an executor has them; `predicted`: of
+    every launch, where it was asked for. `gradients`: which rows row_sparse variables list, and `strided`: bytes of views
+    copied before a step, where that was looked up.
     """
 
     roots: Sequence[Node]
@@ -35,6 +36,7 @@ class Planned:
     listed: Mapping[str, int]
     ctx: Context = field(default_factory=cpu)
     seconds: Mapping[int, float] = field(default_factory=dict)
+    predicted: Sequence[float | None] = ()
     gradients: Mapping[str, Listed] = field(default_factory=dict)
     strided: int = 0
 
@@ -78,17 +80,17 @@ def plan_graph(
     program: bool = True,
 ) -> Planned:
     """Plan a graph for variables of these shapes, without arrays. `rows`: how many rows a row_sparse variable lists, in
-    place of all it has. `program=False`: only what is inferred, in a small part of the time."""
+    place of all it has. `program=False`: only what must be so, and nothing is assumed of the rest."""
     variables = list_variables(roots)
     known = [node.name for node in variables.inputs]
     check_known("shapes", (*shapes, *(type_dict or {}), *(stype_dict or {}), *(rows or {})), known)
     dtypes = {name: canonical(dtype) for name, dtype in (type_dict or {}).items()}
     sizes = {name: as_shape(name, shape) for name, shape in shapes.items()}
-    types = infer(roots, sizes, dtypes, stype_dict, order=variables.order)
-    if unknown(types):
+    types = infer(roots, sizes, dtypes, stype_dict, partial=not program, order=variables.order)
+    if program and unknown(types):
         return Planned(roots, types, None, {})
     open_ = [n.name for n in variables.inputs if types.dtype(n) is None and not types.is_host(n)]
-    if open_:  # float32, as simple_bind allocates them
+    if program and open_:  # float32, as simple_bind allocates them
         types = infer(
             roots, sizes, dtypes | dict.fromkeys(open_, "float32"), stype_dict, order=variables.order
         )

@@ -20,7 +20,7 @@ from .errors import DTypeError, GraphError, MissingArgumentError, RowIndexError,
 from .expr import PICK, Node
 from .forms import op_of
 from .infer import Types, infer
-from .nonfinite import FiniteReport, StepFacts, error_of, report_of
+from .nonfinite import FiniteReport, StepFacts, Uses, error_of, report_of, uses
 from .passes import compile_graph
 from .passes.ir import Value
 from .places import HOST, Place
@@ -52,6 +52,7 @@ class Step:
         self.guard = guard
         self.skipped = 0
         self.last_skip: FiniteReport | None = None
+        self._uses: dict[str, Uses] | None = None  # made when a guard first finds something
         with without_collection():
             self.mutable = _written(order)
             self.bound = {name: self._bind(name, value) for name, value in given.items()}
@@ -167,7 +168,9 @@ class Step:
         if not self.guard or not self.engine.found:
             return
         found, self.engine.found = self.engine.found, []
-        facts = StepFacts(self.roots, self.types, self.program, self.memory, self.bound)
+        if self._uses is None:
+            self._uses = uses(self.types)
+        facts = StepFacts(self.roots, self.types, self.program, self.memory, self.bound, self._uses)
         report = report_of(found, facts, changed=self.guard == "raise", late=late)
         if self.guard == "skip":
             self.skipped += self.engine.left_out

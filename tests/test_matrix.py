@@ -223,7 +223,7 @@ def test_calls_of_libraries_are_shown() -> None:
         "llvm"
     )
     assert "[library]" in executor.debug_str()
-    assert "keras3_muon_update_matmul      library" in executor.summary()
+    assert "keras3_muon_update_matmul      whole matrices, a call of a library" in executor.summary()
     shown: list[str] = []
     executor.set_monitor_callback(lambda name, array: shown.append(name))
     executor.forward()

@@ -1,8 +1,15 @@
 """Guarded steps: what is not finite is found, named and, if so wished, never stored. Every op, form and engine."""
 
+import zlib
+
 import pytest
 from device_graphs import GRAPHS
-from injected import faults, wrong
+from injected import faults, op_graph, wrong
+from test_engines import STORAGES, UPDATES
+
+from symopt.dtypes import COMPLEX, FLOATS
+from symopt.errors import DTypeError, StorageError
+from symopt.forms import get_op
 
 ENGINES = ("reference", "native", "emulator")
 
@@ -16,3 +23,27 @@ def test_faults_in_graphs_are_found(name: str, engine: str, request: pytest.Fixt
     every = [None, *faults(graph, listed_rows=True)]
     some = every if engine != "emulator" else every[:: max(len(every) // 6, 1)]
     assert not wrong(graph, engine, some)
+
+
+def drawn(name: str, choices: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """One storage and dtype for each op, not the same for all."""
+    return [choices[zlib.crc32(name.encode()) % len(choices)]]
+
+
+@pytest.mark.parametrize("name", [op.name for op in UPDATES])
+def test_faults_in_every_op_are_found(name: str, request: pytest.FixtureRequest) -> None:
+    """Of each op with one storage and dtype; `--all-kernels`: with all."""
+    op, found = get_op(name), []
+    storages = STORAGES if not op.is_matrix else ("dense",)
+    choices = [(storage, dtype) for storage in storages for dtype in (*FLOATS, *COMPLEX)]
+    if not request.config.getoption("--all-kernels"):
+        choices = drawn(name, choices)
+    for storage, dtype in choices:
+        try:
+            graph = op_graph(op, storage, dtype, (17, 33))
+        except (DTypeError, StorageError):
+            graph = op_graph(op, "dense", "float32", (17, 33))
+        for engine in ("reference", "native"):
+            every = [None, *faults(graph, listed_rows=True)]
+            found += [f"{storage}, {dtype}, {engine}: {x}" for x in wrong(graph, engine, every)]
+    assert not found

@@ -1,5 +1,6 @@
 """What must hold of the documentation's pages as built: all there, complete, whole, and fetching nothing."""
 
+import ast
 import inspect
 import json
 import re
@@ -16,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import symopt as so
-from symopt import emulatedarrays, errors, lang, matrices, rules, sparse, sym
+from symopt import emulatedarrays, errors, lang, looking, matrices, rules, sparse, sym
 from symopt.executor import Executor
 from symopt.opdef import OPS
 from symopt.symbol import Symbol
@@ -146,6 +147,9 @@ def test_no_markdown_or_latex_is_left(site: Path) -> None:
     for path in pages(site):
         found = left.search("".join(page(path).text))
         assert found is None, f"{name_of(path, site)}: {found}"
+        assert not re.search(r"<code>[^<]*\\[_*|]", path.read_text()), (
+            f"{name_of(path, site)}: escapes within code"
+        )
 
 
 def test_formulas_are_mathematics(site: Path) -> None:
@@ -181,6 +185,22 @@ def public_names() -> Iterator[str]:
     yield from (f"symopt.sparse.RowSparseArray.{name}" for name in own_methods(sparse.RowSparseArray))
 
 
+def returned_classes() -> set[str]:
+    """Names of the classes whose objects methods that look inside return: they are imported for annotations only."""
+    tree = ast.parse(Path(looking.__file__).read_text())
+    imported = {a.name for x in ast.walk(tree) if isinstance(x, ast.ImportFrom) and x.level for a in x.names}
+    methods = [
+        f for x in tree.body if isinstance(x, ast.ClassDef) for f in x.body if isinstance(f, ast.FunctionDef)
+    ]
+    said = {
+        n
+        for f in methods
+        if f.name[0] != "_" and f.returns
+        for n in re.findall(r"\w+", ast.unparse(f.returns))
+    }
+    return said & imported
+
+
 def own_methods(owner: type) -> Iterator[str]:
     """Public methods and properties, also of base classes; not those that only refuse."""
     for base in owner.__mro__[:-1]:
@@ -196,6 +216,11 @@ def test_every_public_name_is_on_a_page_of_the_api(site: Path) -> None:
     names = set(public_names())
     assert len(names) > 150
     assert sorted(names - there) == []
+    classes = returned_classes()
+    assert {"Text", "Cost"} <= classes
+    assert sorted(classes - {found.rpartition(".")[2] for found in there}) == [], (
+        "name it in docs/api/looking.md"
+    )
 
 
 def test_every_op_can_be_searched_for(site: Path) -> None:

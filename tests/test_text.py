@@ -177,7 +177,7 @@ def test_the_table_of_an_executor_knows_rows_that_are_listed() -> None:
     executor = made.symbol.bind(args={"w": arrays["w"], "g": grad}, aux_states={n: arrays[n] for n in "mv"})
     row = next(line for line in executor.table().splitlines() if line.startswith("g "))
     assert "row_sparse" in row and f"{3 * (8 * 4 + 8)} B" in row
-    assert "1        24  672 B" in executor.summary()
+    assert "1        24  696 B" in executor.summary()
 
 
 def test_the_summary_keeps_its_facts() -> None:

@@ -53,6 +53,6 @@ def on_page_markdown(markdown: str, page: Any, config: Any, **_: Any) -> str:
 def _line(path: Path) -> str:
     title, _, rest = path.read_text(encoding="utf-8").partition("# ")[2].partition("\n")
     paragraph = " ".join(rest.strip().partition("\n\n")[0].split())
-    sentence = re.split(r"(?<=[.:])\s", paragraph)[0].rstrip(":")
+    sentence = re.split(r"(?<=[.:?])\s", paragraph)[0].rstrip(":")
     about = "" if sentence.startswith(("```", "|", "#", "<", "!")) else f": {sentence}"
     return f"* [{title.strip()}]({path.name}){about}"

@@ -17,6 +17,10 @@ from symopt.show.pages import own_ops
 
 PAGES = Path(__file__).parents[1] / "migration"
 PLACE = re.compile(r"(?<=<!-- table )(\w+)(, made by docs/site/tables.py -->\n).*?(?=<!-- end -->)", re.S)
+WHOLE = {
+    "_lamb_update": "_multi_lamb_update",
+    "_lans_update": "_multi_lans_update",
+}  # MXNet has them for several only
 LONGEST = 110  # of a line shown in a cell
 
 
@@ -99,7 +103,7 @@ def mxnet_ops() -> Iterator[str]:
     others = ("keras", "torch", "monolith", "mxnet1")
     for op in own_ops():
         if op.is_update and not op.name.startswith(others):
-            names = ", ".join(f"`{n}`" for n in sheet.names_of(op) if not n.startswith(others))
+            names = ", ".join(f"`{WHOLE.get(n, n)}`" for n in sheet.names_of(op) if not n.startswith(others))
             yield _row(_link(op), names, _in_version_1(op))
 
 

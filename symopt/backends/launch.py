@@ -147,7 +147,7 @@ class NativeLaunch:
 
     def take_sparse(self) -> None:
         """Read the indices of every sparse gradient: check them, sort and group them if they need it."""
-        cut = False
+        cut, before = False, self.listed.copy()
         for t, instance in enumerate(self.launch.instances):
             name = instance.values[self.kernel.sparse].variable
             assert name is not None
@@ -172,6 +172,7 @@ class NativeLaunch:
                 cut = True
         if cut:
             self._set_chunks()
+        if self.listed != before:
             self.bytes = self._bytes()
         self._reserve()
 

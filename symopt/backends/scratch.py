@@ -15,6 +15,7 @@ from ..expr import Extent
 from ..passes.calls import size_of
 from ..passes.ir import LISTED, REDUCE, STANDARD, Kernel, Shape
 from ..passes.traffic import INDEX, Listed
+from ..places import HOST
 from ..sparse import RowSparseArray
 
 SLOT = 4  # bytes, on a device, that say where in a gradient a row is
@@ -57,11 +58,14 @@ class Listings(Mapping[str, Listed]):
 
 
 def listed_in(array: RowSparseArray) -> Listed:
-    """What a row_sparse array lists now. Indices on a GPU are waited for."""
+    """What a row_sparse array lists now. Indices on a GPU are waited for, and sorted there unless their order is
+    promised; on the host they are looked at."""
     indices = array.place.to_host(array.indices)
-    if len(indices) < 2 or array.canonical or bool((indices[1:] > indices[:-1]).all()):
-        return Listed(len(indices), len(indices))
-    return Listed(len(indices), len(np.unique(indices)), ordered=False)
+    count = len(indices)
+    on_host = array.place is HOST
+    if count < 2 or (bool((indices[1:] > indices[:-1]).all()) if on_host else array.canonical):
+        return Listed(count, count)
+    return Listed(count, len(np.unique(indices)), ordered=False)
 
 
 def _partial_sums(kernel: Kernel, domains: Sequence[Shape], on_device: bool) -> int:

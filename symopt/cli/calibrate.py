@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from .. import config
 from ..context import Context
 from ..cost.bandwidth import Calibration, Speed
-from ..cost.calibrate import calibrate
+from ..cost.measure import calibrate
 from .options import device, positive
 from .output import print_json, print_text
 from .progress import waiting

@@ -72,7 +72,7 @@ def _statements(kernel: Kernel, stores: tuple[tuple[Node, int], ...], numbers: d
     targets = {id(root): f"new {name}" for root, name in reversed(parts)}
     count = 0
     for node in order:
-        if id(node) in names or is_number(node) or node.op in ("load", "index", "column", PAIR):
+        if id(node) in names or is_number(node) or node.op in ("load", "index", "column", "touched", PAIR):
             continue
         if id(node) in targets or uses[id(node)] > 1 or node.op in REDUCTIONS:
             name = targets.get(id(node)) or f"t{count}"
@@ -110,7 +110,7 @@ def _bound(node: Node, names: dict[int, str]) -> tuple[str, int]:
     if node.op == "load":
         part = node.attrs.get("part")
         return str(node.attrs["name"]) + (f".{PARTS[part]}" if part is not None else ""), ATOM
-    if node.op in ("index", "column"):
+    if node.op in ("index", "column", "touched"):  # touched: whether the gradient lists the row
         return node.op, ATOM
     if node.op == "scalar":
         name = node.attrs["name"]

@@ -19,20 +19,37 @@ Restore = Callable[[], None]
 
 
 class Runs:
-    """When something ran, in nanoseconds of `perf_counter_ns`: `starts` and `durations`, one of each a run. `bytes`: of
-    each run, where they change from run to run."""
+    """When something ran, in nanoseconds of `perf_counter_ns`: `starts` and `durations`, one of each a run, and in
+    which of the `steps` that was. `bytes`: of each run, where they change from run to run."""
 
-    __slots__ = ("bytes", "durations", "starts")
+    __slots__ = ("bytes", "durations", "starts", "steps")
 
     def __init__(self) -> None:
         self.starts = array("q")
         self.durations = array("q")
+        self.steps = array("q")
         self.bytes = array("q")
 
-    def add(self, start: int, end: int) -> None:
-        """One more run."""
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def add(self, start: int, step: int) -> None:
+        """A run that ends now."""
+        self.durations.append(perf_counter_ns() - start)
         self.starts.append(start)
-        self.durations.append(end - start)
+        self.steps.append(step)
+
+    def forget(self, count: int) -> None:
+        """All but the first `count` runs."""
+        for values in (self.starts, self.durations, self.steps, self.bytes):
+            del values[count:]
+
+    def by_step(self) -> dict[int, int]:
+        """Nanoseconds of each step in which there was a run."""
+        found: dict[int, int] = {}
+        for step, duration in zip(self.steps, self.durations, strict=True):
+            found[step] = found.get(step, 0) + duration
+        return found
 
 
 class _Runs(Protocol):
@@ -42,41 +59,53 @@ class _Runs(Protocol):
 class TimedLaunch:
     """A launch with a clock. On a device it waits for what came before, and for the launch."""
 
-    def __init__(self, launch: _Runs, runs: Runs, wait: Callable[[], None] | None) -> None:
+    def __init__(self, launch: _Runs, runs: Runs, recording: Recording) -> None:
         self.launch = launch
-        self.runs = runs
-        self.wait = wait
         self.varies = bool(getattr(launch, "sparse", False))
+        self.runs = runs
+        self._run = recording.timed(launch.run, runs)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.launch, name)
 
     def run(self) -> None:
         """Run the launch, and note when."""
-        if self.wait is not None:
-            self.wait()
-        start = perf_counter_ns()
-        self.launch.run()
-        if self.wait is not None:
-            self.wait()
-        self.runs.add(start, perf_counter_ns())
+        self._run()
         if self.varies:
             self.runs.bytes.append(getattr(self.launch, "bytes", 0))
 
 
 class Recording:
-    """What clocks around a step noted. `launches`: of each launch, or of each call of the reference engine. `threads`:
-    the thread of each step. `binding`: nanoseconds that arrays given to `forward` took, by step."""
+    """What clocks around a step noted. `launches`: of each launch, or of each call of the reference engine;
+    `rehearsals`: of each launch before a guarded step. `threads`: the thread of each step. `binding`: nanoseconds that
+    arrays given to `forward` took, by step. `wait`: for a device."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, wait: Callable[[], None] | None = None) -> None:
         self.launches = [Runs() for _ in range(count)]
+        self.rehearsals = [Runs() for _ in range(count)]
         self.steps = Runs()
         self.preparing = Runs()
         self.threads = array("Q")
         self.binding = array("q")
         self._bound = 0
+        self._wait = wait
 
-    def wrap_take(self, take: Callable[..., None]) -> Callable[..., None]:
+    def timed(self, run: Callable[[], None], runs: Runs, wait: bool = True) -> Callable[[], None]:
+        """A function with a clock around it."""
+        steps, waiting = self.steps, self._wait if wait else None
+
+        def timed() -> None:
+            if waiting is not None:
+                waiting()
+            start = perf_counter_ns()
+            run()
+            if waiting is not None:
+                waiting()
+            runs.add(start, len(steps))
+
+        return timed
+
+    def timed_take(self, take: Callable[..., None]) -> Callable[..., None]:
         """`Step.take` with a clock."""
 
         def timed(given: Any) -> None:
@@ -86,35 +115,36 @@ class Recording:
 
         return timed
 
-    def wrap_run(self, run: Callable[[], None], finish: Callable[[], None] | None) -> Callable[[], None]:
-        """`Step.run` with a clock. A step that raises is not one, nor are the launches it came to."""
+    def timed_call(self, call: Callable[..., Any], number: Callable[[Any], int]) -> Callable[..., Any]:
+        """The reference engine's way to run a call, with a clock for each."""
 
-        def timed() -> None:
-            counts = [len(runs.starts) for runs in self.launches]
-            prepared = len(self.preparing.starts)
+        def timed(one: Call, made: Any) -> Any:
             start = perf_counter_ns()
-            try:
-                run()
-                if finish is not None:
-                    finish()
-            except BaseException:
-                for runs, count in zip((*self.launches, self.preparing), (*counts, prepared), strict=True):
-                    del runs.starts[count:], runs.durations[count:], runs.bytes[count:]
-                raise
-            self.steps.add(start, perf_counter_ns())
-            self.threads.append(threading.get_ident())
-            self.binding.append(self._bound)
-            self._bound = 0
+            result = call(one, made)
+            self.launches[number(one)].add(start, len(self.steps))
+            return result
 
         return timed
 
-    def wrap_prepare(self, prepare: Callable[[], None]) -> Callable[[], None]:
-        """`Engine.prepare` with a clock."""
+    def timed_step(self, run: Callable[[], None]) -> Callable[[], None]:
+        """`Step.run` with a clock. A step that raises is not one, nor are the launches it came to."""
+        inside = (*self.launches, *self.rehearsals, self.preparing)
 
         def timed() -> None:
+            counts = [len(runs) for runs in inside]
             start = perf_counter_ns()
-            prepare()
-            self.preparing.add(start, perf_counter_ns())
+            try:
+                run()
+                if self._wait is not None:
+                    self._wait()
+            except BaseException:
+                for runs, count in zip(inside, counts, strict=True):
+                    runs.forget(count)
+                raise
+            self.steps.add(start, len(self.steps))
+            self.threads.append(threading.get_ident())
+            self.binding.append(self._bound)
+            self._bound = 0
 
         return timed
 
@@ -124,15 +154,19 @@ def attach(step: Step) -> tuple[Recording, Restore]:
     engine: Any = step.engine
     reference = engine.engine if isinstance(engine, MirroredReference) else engine
     if isinstance(reference, ReferenceEngine):
-        recording = Recording(len(step.program.lowered.calls))
-        restores = [_replace(reference, "_call", _timed_call(reference, step, recording.launches))]
-        finish = None
+        calls = {id(call): k for k, call in enumerate(step.program.lowered.calls)}
+        recording = Recording(len(calls))
+        timed = recording.timed_call(reference._call, lambda call: calls[id(call)])
+        restores = [_replace(reference, "_call", timed)]
     else:
-        recording = Recording(len(engine.launches))
-        restores, finish = _launches(engine, recording.launches)
-    restores.append(_replace(engine, "prepare", recording.wrap_prepare(engine.prepare)))
-    restores.append(_replace(step, "run", recording.wrap_run(step.run, finish)))
-    restores.append(_replace(step, "take", recording.wrap_take(step.take)))
+        wait = engine.device.synchronize if isinstance(engine, CudaEngine) else None
+        recording = Recording(len(engine.launches), wait)
+        restores = _launches(engine, recording)
+    restores.append(
+        _replace(engine, "prepare", recording.timed(engine.prepare, recording.preparing, wait=False))
+    )
+    restores.append(_replace(step, "run", recording.timed_step(step.run)))
+    restores.append(_replace(step, "take", recording.timed_take(step.take)))
 
     def restore() -> None:
         for undo in reversed(restores):
@@ -141,34 +175,21 @@ def attach(step: Step) -> tuple[Recording, Restore]:
     return recording, restore
 
 
-def _launches(
-    engine: NativeEngine | CudaEngine, runs: Sequence[Runs]
-) -> tuple[list[Restore], Callable[[], None] | None]:
+def _launches(engine: NativeEngine | CudaEngine, recording: Recording) -> list[Restore]:
     """Clocks around the launches of an engine. One that records its steps launches them anew each time meanwhile."""
-    wait = engine.device.synchronize if isinstance(engine, CudaEngine) else None
-    timed = [TimedLaunch(launch, one, wait) for launch, one in zip(engine.launches, runs, strict=True)]
-    clocked = dict(zip(map(id, engine.launches), timed, strict=True))
-    restores = [
-        _replace(engine, "running", [clocked[id(launch)] for launch in engine.running]),
-        _replace(engine, "launches", timed),
-    ]
+    number = {id(launch): k for k, launch in enumerate(engine.launches)}
+    timed = [TimedLaunch(x, recording.launches[number[id(x)]], recording) for x in engine.running]
+    restores = [_replace(engine, "running", timed)]
     if isinstance(engine, CudaEngine):
         restores.append(_replace(engine, "_capture", False))
-    return restores, wait
+        restores.append(_replace(engine, "_rehearsal", _rehearsals(engine._rehearsal, recording)))
+    elif engine._before is not None:
+        restores.append(_replace(engine._before, "_runs", _rehearsals(engine._before._runs, recording)))
+    return restores
 
 
-def _timed_call(engine: ReferenceEngine, step: Step, runs: Sequence[Runs]) -> Callable[..., Any]:
-    """The reference engine's way to run a call, with a clock for each."""
-    number = {id(call): k for k, call in enumerate(step.program.lowered.calls)}
-    run = engine._call
-
-    def timed(call: Call, made: Any) -> Any:
-        start = perf_counter_ns()
-        result = run(call, made)
-        runs[number[id(call)]].add(start, perf_counter_ns())
-        return result
-
-    return timed
+def _rehearsals(runs: Sequence[Callable[[], None]], recording: Recording) -> list[Callable[[], None]]:
+    return [recording.timed(run, noted) for run, noted in zip(runs, recording.rehearsals, strict=False)]
 
 
 def _replace(owner: Any, name: str, value: Any) -> Restore:

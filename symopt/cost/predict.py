@@ -66,7 +66,9 @@ def step_seconds(planned: Planned, calibration: Calibration, copied: int) -> flo
 
 
 def _threads(kernel: Kernel, launch: Launch, found: Sequence[tuple[int, Moved]], planned: Planned) -> int:
-    """How many threads share the launch, on the host."""
+    """How many threads share the launch, on the host. A library has threads of its own, or one."""
+    if kernel.mode == LIBRARY:
+        return 1
     n_bytes = sum(m.read + m.written for _, m in found)
     chunks = sum(_chunks(kernel, planned, instance) for instance in launch.instances)
     return max(threads_for(kernel.mode, n_bytes, chunks), 1)

@@ -26,11 +26,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LaunchTimes:
-    """How long one launch took over some steps, in seconds; with the reference engine, one call of it.
+    """How long one launch took over some steps, in seconds a step; with the reference engine, one call of it.
 
-    `share` of all that launches took. `bytes` it moves in a step, None if that is not known; `bytes_per_second` at the
-    median. `of_limit`: the part of the median that moving these bytes alone would take on this machine, which is 1 at
-    the memory's limit; None if it was not measured.
+    `count`: steps in which it ran; with `nan_guard="skip"` its rehearsal counts with it. `share` of all that launches
+    took. `bytes` it moves in a step, None if that is not known; `bytes_per_second` at the median. `of_limit`: the part
+    of the median that moving these bytes alone would take on this machine, which is 1 at the memory's limit; None if it
+    was not measured.
     """
 
     number: int
@@ -139,21 +140,22 @@ class Profile:
     @property
     def host(self) -> list[float]:
         """Each step without its launches: preparing, copies of arrays, Python."""
-        inside = [0] * len(self._recording.steps.durations)
-        for runs in self._recording.launches:
-            for k, duration in enumerate(runs.durations):
-                inside[k] += duration
-        return [(x - y) / 1e9 for x, y in zip(self._recording.steps.durations, inside, strict=True)]
+        left = list(self._recording.steps.durations)
+        for runs in (*self._recording.launches, *self._recording.rehearsals):
+            for step, duration in zip(runs.steps, runs.durations, strict=True):
+                left[step] -= duration
+        return [x / 1e9 for x in left]
 
     @property
     def launches(self) -> list[LaunchTimes]:
         """The times of every launch, in the order they run."""
-        known = self.cost
-        whole = sum(sum(runs.durations) for runs in self._recording.launches)
-        found = []
-        for k, (runs, (name, over)) in enumerate(zip(self._recording.launches, self._names, strict=True)):
+        known, recording, found = self.cost, self._recording, []
+        all_runs = (*recording.launches, *recording.rehearsals)
+        whole = sum(sum(runs.durations) for runs in all_runs)
+        for k, (name, over) in enumerate(self._names):
             launch = known.launches[k] if known is not None else None
-            found.append(_times(k, name, over, runs, whole, launch))
+            runs, rehearsals = recording.launches[k], recording.rehearsals[k]
+            found.append(_times((k, name, over), runs, rehearsals, whole, launch))
         return found
 
     def as_dict(self) -> dict[str, Any]:
@@ -183,22 +185,24 @@ class Profile:
 
 
 def _times(
-    number: int, name: str, over: str, runs: Runs, whole: int, launch: LaunchCost | None
+    what: tuple[int, str, str], runs: Runs, rehearsals: Runs, whole: int, launch: LaunchCost | None
 ) -> LaunchTimes:
-    durations = [x / 1e9 for x in runs.durations]
+    by_step = runs.by_step()
+    for step, duration in rehearsals.by_step().items():
+        by_step[step] = by_step.get(step, 0) + duration
+    durations = [x / 1e9 for x in by_step.values()]
     if not durations:
-        return LaunchTimes(number, name, over, 0, 0.0, 0.0, 0.0, 0.0, 0.0, launch.bytes if launch else None)
+        return LaunchTimes(*what, 0, 0.0, 0.0, 0.0, 0.0, 0.0, launch.bytes if launch else None)
     median, total = statistics.median(durations), sum(durations)
     moved = _bytes(runs, launch)
     rate = moved / median if moved is not None and median > 0 else None
     limit = launch.limit if launch is not None else None
     if limit is not None and launch is not None and moved is not None and launch.bytes:
         limit *= moved / launch.bytes  # of sparse gradients that list now more, now less
-    return LaunchTimes(
-        number, name, over, len(durations), median, min(durations), max(durations), total,
-        sum(runs.durations) / whole if whole else 0.0, moved, rate,
-        limit / median if limit is not None and median > 0 else None,
-    )  # fmt: skip
+    share = sum(by_step.values()) / whole if whole else 0.0
+    of_limit = limit / median if limit is not None and median > 0 else None
+    least, most = min(durations), max(durations)
+    return LaunchTimes(*what, len(durations), median, least, most, total, share, moved, rate, of_limit)
 
 
 def _bytes(runs: Runs, launch: LaunchCost | None) -> int | None:

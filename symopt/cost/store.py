@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import platform
 import warnings
 from pathlib import Path
 from typing import Any
 
 from .. import config
 from ..context import Context
-from ..emulatedarrays import EmulatedPlace
 from ..errors import SymoptError
-from ..places import place_of
 from .bandwidth import Calibration, Row, Speed
 from .files import write_whole
+from .machine import device_name
 
 FORMAT = 1  # of the files: with another number they are measured anew
 
@@ -51,29 +49,6 @@ def path_of(device: str) -> Path:
     """The file of a device."""
     digest = hashlib.sha256(f"{FORMAT} {device}".encode()).hexdigest()[:16]
     return config.cache_dir() / "calibration" / f"{digest}.json"
-
-
-def device_name(ctx: Context) -> str:
-    """What tells a device from others: the processor's model and how many cores this process may use, or the GPU's
-    model. DependencyError or DeviceError for a GPU that is not there."""
-    place = place_of(ctx)
-    if ctx.device_type == "cpu":
-        return f"{_processor()}, {config.cores()} cores"
-    if isinstance(place, EmulatedPlace):
-        return "an emulated GPU"
-    properties = place.xp.cuda.runtime.getDeviceProperties(ctx.device_id)
-    return str(properties["name"].decode())
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            for line in file:
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 # ---- as text

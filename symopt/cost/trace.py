@@ -40,17 +40,24 @@ def _names(title: str, threads: dict[int, int]) -> Iterator[Event]:
 
 def _events(profile: Profile, recording: Recording, threads: dict[int, int], zero: int) -> Iterator[Event]:
     lines = [threads[ident] for ident in recording.threads]
-    for k, line in enumerate(lines):
-        yield _event("step", "step", recording.steps, k, line, zero, {"step": k})
-        yield _event("prepare", "host", recording.preparing, k, line, zero, {"step": k})
-    for times, runs in zip(profile.launches, recording.launches, strict=True):
-        for k, line in enumerate(lines):
-            args: dict[str, Any] = {"launch": times.number, "for": times.over, "step": k}
+    for name, kind, runs in (("step", "step", recording.steps), ("prepare", "host", recording.preparing)):
+        for k, step in enumerate(runs.steps):
+            yield _event(name, kind, runs, k, lines[step], zero, {"step": step})
+    for times, runs, rehearsals in zip(
+        profile.launches, recording.launches, recording.rehearsals, strict=True
+    ):
+        args: dict[str, Any] = {"launch": times.number, "for": times.over}
+        for k, step in enumerate(runs.steps):
             moved = runs.bytes[k] if runs.bytes else times.bytes
-            if moved is not None:
-                args["bytes"] = moved
-                args["GB/s"] = round(moved / runs.durations[k], 3) if runs.durations[k] else 0.0
-            yield _event(times.name, "launch", runs, k, line, zero, args)
+            more = {} if moved is None else {"bytes": moved, "GB/s": _rate(moved, runs.durations[k])}
+            yield _event(times.name, "launch", runs, k, lines[step], zero, {**args, "step": step, **more})
+        for k, step in enumerate(rehearsals.steps):
+            name = f"{times.name} (rehearsal)"
+            yield _event(name, "rehearsal", rehearsals, k, lines[step], zero, {**args, "step": step})
+
+
+def _rate(n_bytes: int, nanoseconds: int) -> float:
+    return round(n_bytes / nanoseconds, 3) if nanoseconds else 0.0
 
 
 def _event(name: str, kind: str, runs: Runs, k: int, line: int, zero: int, args: dict[str, Any]) -> Event:

@@ -17,17 +17,27 @@ GRADIENTS = np.array([0.0, 1e-3, -1e-3, 0.5, -0.5, 1e4, -1e4])
 def kept(facts: Facts, state: str) -> float | None:
     """How much of a state is left after a step in which nothing comes in: the d of d * state + what comes in.
 
-    None if the new state is not of that form, or a number is not known.
+    None if the new state is not of that form, or d depends on a number that is not known.
     """
-    if not facts.knows(state):
+    return facts.about(state).ask(_kept, state)
+
+
+def _kept(facts: Facts, state: str) -> float | None:
+    first, second = (_factor(facts, state, turn) for turn in (0, 1))
+    if first is None or second is None or not np.isclose(first, second, rtol=TOLERANCE, atol=0):
         return None
-    found = facts.at_rest(**{state: np.array([0.0, 1.0, 2.0, -1.0]), facts.weight: 0.0})
+    return first if facts.sketch.ask(adds, state) else None
+
+
+def _factor(facts: Facts, state: str, turn: int) -> float | None:
+    """The d, with other numbers for what is not known at each turn."""
+    found = facts.at_rest(None, turn, **{state: np.array([0.0, 1.0, 2.0, -1.0]), facts.weight: 0.0})
     if found is None:
         return None
     zero, one, two, minus = np.broadcast_to(found[state], 4)
     d = float(one - zero)
     straight = np.allclose([two - zero, minus - zero], [2 * d, -d], rtol=TOLERANCE, atol=TOLERANCE)
-    return d if np.isfinite(d) and straight and adds(facts, state) else None
+    return d if np.isfinite(d) and straight else None
 
 
 def adds(facts: Facts, state: str) -> bool:
@@ -57,7 +67,7 @@ def parity(facts: Facts, state: str) -> int:
 def moves_at_rest(facts: Facts, state: str) -> bool:
     """Whether a state changes in a step without gradient, wherever it is, other than by the decay of the weight."""
     values = np.array([0.3, 0.9, 1.7])
-    no_decay = dict.fromkeys(decays(facts), 0.0)
+    no_decay = dict.fromkeys(facts.ask(decays), 0.0)
     found = facts.at(no_decay, **{state: values, **dict.fromkeys(facts.grads, 0.0)})
     return found is not None and not np.allclose(found[state], values, rtol=1e-7, atol=1e-12)
 

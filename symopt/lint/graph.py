@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ..attrs import REQUIRED
@@ -12,7 +12,8 @@ from ..forms import op_of
 from ..opdef import OpDef, Part
 from ..planned import Planned
 from ..shapes import has_one_element, structural
-from .unit import Facts, Unit
+from .probe import Settings
+from .unit import Facts, Unit, special
 
 
 class Graph:
@@ -84,15 +85,39 @@ class Graph:
             if said:
                 given.add(name)
         given.update(name for name in op.structural if name in node.attrs)
-        shape = self.types.shape(node.inputs[0]) if node.inputs else None
-        flags = structural(op, node, len(shape) if shape else None)
+        flags = self._flags(node, op)
         switches = tuple((n, numbers[n] >= 0) for n, a in op.attrs.items() if a.switch and n in numbers)
         key = (op, flags, switches, tuple(numbers.items()), frozenset(given), names | arrays)
         found = self._facts.get(key)
         if found is None:
-            found = Facts(op, flags, switches, numbers, frozenset(given), names | arrays)
+            sketch = self._sketch(op, flags, switches, numbers, frozenset(given), names | arrays)
+            found = Facts(op, flags, switches, numbers, frozenset(given), names | arrays, sketch)
             self._facts[key] = found
         return found
+
+    def _flags(self, node: Node, op: OpDef) -> Settings:
+        """The attributes that decide what is computed. Where it is not known how many axes there are, those named leave
+        the first alone or they are all."""
+        shape = self.types.shape(node.inputs[0]) if node.inputs else None
+        if shape is not None or not any(op.attrs[n].kind == "axis" for n in op.structural):
+            return structural(op, node, len(shape) if shape else None)
+        given = {n: node.attrs.get(n, op.attrs[n].default) for n in op.structural}
+        return tuple((n, _over_rows(v) if op.attrs[n].kind == "axis" else v) for n, v in given.items())
+
+    def _sketch(
+        self,
+        op: OpDef,
+        flags: Settings,
+        switches: Settings,
+        numbers: Mapping[str, float],
+        given: frozenset[str],
+        symbols: frozenset[str],
+    ) -> Facts:
+        plain = {n: v for n, v in numbers.items() if special(op, n, v)}
+        key = (op, flags, switches, tuple(plain.items()), given, symbols, "sketch")
+        if key not in self._facts:
+            self._facts[key] = Facts(op, flags, switches, plain, given, symbols)
+        return self._facts[key]
 
     def _number(self, node: Node, op: OpDef, name: str, part: Part | None) -> tuple[float | None, bool]:
         """A numeric attribute as it is now, and whether the user wrote it."""
@@ -120,3 +145,8 @@ class Graph:
         """The ops that a value is made by, up to those that `stop` says."""
         found = toposort([node], lambda n: () if stop(n) else n.inputs)
         return [n for n in found if not n.is_variable and n.op != PICK]
+
+
+def _over_rows(axis: Sequence[int] | int | None) -> bool:
+    axes = () if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
+    return bool(axes) and 0 not in axes

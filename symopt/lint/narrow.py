@@ -9,9 +9,10 @@ import numpy as np
 
 from ..dtypes import COMPUTE, NARROW, component
 from ..show.terms import in_order
-from .decay import adds, kept, leaves
+from .decay import kept, leaves
+from .numbers import RATE
 from .rule import Case, Hit, at
-from .unit import Facts, Unit
+from .unit import LATE, Facts, Unit, attributes_of
 
 BITS = {"float16": 11, "bfloat16": 8}  # of the significand, the hidden one included
 SMALLEST = {
@@ -21,14 +22,14 @@ SMALLEST = {
     "float64": 2.0**-1022,
 }  # normal numbers
 ORDINARY = 2.0**-7  # a weight that a step should be able to change
-STEPS = 300  # with the same gradient, until the length of a step has settled
+STEPS = 40  # with the same gradient: by then the length of a step has settled, if it ever does
 
 
 def epsilon_underflows(case: Case) -> Iterator[Hit]:
     """A number added to a value of a state is smaller than the least that the state's dtype holds."""
     for unit in case.graph.updates:
-        for name, states in case.alike(_added, unit.facts):
-            value = unit.facts.numbers[name]
+        for name, states in unit.sketch.ask(_added):
+            value = unit.facts.numbers.get(name, 0.0)
             dtype = _narrowest(case, unit, states)
             if dtype and 0 < value < SMALLEST[dtype]:
                 text = f"{name} = {value:g} is below {SMALLEST[dtype]:.2g}, the least normal number of {dtype}, which "
@@ -40,12 +41,15 @@ def epsilon_underflows(case: Case) -> Iterator[Hit]:
 
 
 def _added(facts: Facts) -> list[tuple[str, tuple[str, ...]]]:
-    """Numbers that the formula adds to a value made of states, as they are, and those states."""
+    """Numbers that the formula adds to a value made of states, as they are, before it divides by that; those states."""
     found: dict[str, tuple[str, ...]] = {}
-    for t in in_order(facts.formula.outputs.values()) if facts.formula else []:
+    divisors = [
+        t.args[1] for t in in_order(facts.formula.outputs.values() if facts.formula else ()) if t.op == "div"
+    ]
+    for t in in_order(divisors):
         for x, y in (t.args, t.args[::-1]) if t.op == "add" else ():
             states = tuple(s for s in facts.states if s in leaves(y))
-            if x.op == "attr" and states and facts.numbers.get(str(x.value), 0) > 0:
+            if x.op == "attr" and states:
                 found.setdefault(str(x.value), states)
     return list(found.items())
 
@@ -64,7 +68,7 @@ def float16_state(case: Case) -> Iterator[Hit]:
     for unit in case.graph.updates:
         if unit.facts.stochastic:
             continue
-        carried = case.alike(_carried, unit.facts)
+        carried = unit.sketch.ask(_carried)
         states = [s for s in carried if case.graph.dtype(unit.inputs[s]) == "float16"]
         if states:
             text = "kept in float16, which holds nothing below 6e-8: small gradients, and more so squares, vanish"
@@ -86,7 +90,7 @@ def decay_rounds_away(case: Case) -> Iterator[Hit]:
     for unit in case.graph.updates:
         if unit.facts.stochastic:
             continue
-        for state, d in case.alike(_kept_of_states, unit.facts):
+        for state, d in _kept_of_states(unit.facts):
             yield from _rounds_away(case, unit, state, d)
     yield from _averages(case)
 
@@ -109,7 +113,7 @@ def _is_lost(d: float, dtype: str) -> bool:
 
 def _kept_of_states(facts: Facts) -> list[tuple[str, float]]:
     found = [(state, kept(facts, state)) for state in facts.states]
-    return [(state, d) for state, d in found if d is not None and (d < 1 or adds(facts, state))]
+    return [(state, d) for state, d in found if d is not None]
 
 
 def _averages(case: Case) -> Iterator[Hit]:
@@ -133,32 +137,53 @@ def step_rounds_away(case: Case) -> Iterator[Hit]:
         dtype = component(case.graph.dtype(unit.weight) or "")
         if dtype not in NARROW or facts.stochastic or facts.op.master >= 0 or facts.op.residual:
             continue
-        length = case.alike(_length_of_step, facts)
+        length = _length_of_step(facts)
         if length is None or length <= 0:
             continue
         least = 2.0 ** (math.floor(math.log2(length)) + 1 + BITS[dtype])
         if least <= ORDINARY:
-            text = f"a step is {length:.2g} long, whatever the gradient: {dtype} weights of {least:.2g} or more round back"
-            yield at(unit, text, length=length, dtype=dtype, least=least)
+            text = (
+                f"a step is {length:.2g} long, whatever the gradient: {dtype} weights of {least:.2g} or more "
+            )
+            yield at(unit, text + "round back", length=length, dtype=dtype, least=least)
 
 
 def _length_of_step(facts: Facts) -> float | None:
-    """How long steps are when gradients keep their sign, of a rule whose steps do not depend on the gradient's size."""
-    if not facts.gives_weight or not facts.knows(facts.weight):
+    """How long steps are when gradients keep their sign, of a rule whose steps do not depend on the gradient's size.
+
+    None also where that depends on numbers that are not known.
+    """
+    rate = facts.numbers.get(RATE, 0.0)
+    if not facts.gives_weight or not facts.grads or not rate:
         return None
-    sizes = np.array([1e-2, 1.0])
-    now: dict[str, np.ndarray] = {name: np.zeros(2) for name in facts.states}
-    lengths = np.zeros(2)
-    steps = [n for n in facts.op.numeric if facts.op.attrs[n].kind == "integer"]
-    for step in range(1, STEPS + 1):
-        change = {n: float(step) for n in steps if n not in facts.numbers}
-        inputs = {**now, **dict.fromkeys(facts.grads, sizes), facts.weight: np.full(2, ORDINARY)}
-        found = facts.at(change, **inputs)
+    others = facts.only(facts.sketch.ask(attributes_of, "output") - {RATE})
+    first, second = (others.ask(_length_per_rate, turn) for turn in (0, 1))
+    if first is None or second is None or not np.isclose(first, second, rtol=0.02):
+        return None
+    return abs(rate) * first
+
+
+def _length_per_rate(facts: Facts, turn: int) -> float | None:
+    """The length of a step, by the rate: if it is in proportion to that, the same for all gradients, and settles.
+
+    States that forget are put where they would be in the end, the others go on step by step.
+    """
+    sizes, rates = np.array([1e-2, 1.0, 1e-2, 1.0]), np.array([1e-3, 1e-3, 2e-3, 2e-3])
+    steps = [n for n, a in facts.op.attrs.items() if a.kind == "integer" and n not in facts.numbers]
+    forgotten = {name: 1 - (kept(facts, name) or 0.0) for name in facts.states}
+    now = {name: np.zeros(4) for name in facts.states}
+    fixed = {**dict.fromkeys(facts.grads, sizes), facts.weight: np.full(4, ORDINARY)}
+    before = length = np.zeros(4)
+    for _ in range(STEPS):
+        found = facts.at({RATE: rates, **dict.fromkeys(steps, LATE * LATE)}, turn, **fixed, **now)
         if found is None or not all(np.isfinite(x).all() for x in found.values()):
             return None
-        lengths = np.abs(np.broadcast_to(found["output"], 2) - ORDINARY)
-        now = {name: found[name] for name in facts.states}
-    return float(lengths[1]) if np.isclose(lengths[0], lengths[1], rtol=0.02) else None
+        before, length = length, np.abs(np.broadcast_to(found["output"], 4) - ORDINARY) / rates
+        now = {
+            n: now[n] + (found[n] - now[n]) / (share if share > 0 else 1) for n, share in forgotten.items()
+        }
+    settled = np.allclose(before, length, rtol=1e-3) and np.allclose(length, length[1], rtol=0.02)
+    return float(length[1]) if settled else None
 
 
 def constant_seed(case: Case) -> Iterator[Hit]:

@@ -17,7 +17,7 @@ RATE = "lr"
 def no_effect(case: Case) -> Iterator[Hit]:
     """A number makes the new weight independent of the gradient."""
     for unit in case.graph.updates:
-        name = case.alike(_mutes_the_gradient, unit.facts)
+        name = unit.sketch.ask(_mutes_the_gradient)
         if name:
             yield at(unit, f"{name} = {unit.facts.numbers[name]:g}: the gradient has no effect on the weight")
 
@@ -42,7 +42,7 @@ def negative_rate(case: Case) -> Iterator[Hit]:
 def forgets_wrongly(case: Case) -> Iterator[Hit]:
     """An average keeps more than all of its old value, or turns its sign."""
     for unit in case.graph.updates:
-        for state, d, names in case.alike(_out_of_range, unit.facts):
+        for state, d, names in _out_of_range(unit.facts):
             fate = (
                 "changes sign at every step" if d < 0 else "grows without bound" if d > 1 else "never forgets"
             )
@@ -57,9 +57,9 @@ def forgets_wrongly(case: Case) -> Iterator[Hit]:
 def _out_of_range(facts: Facts) -> list[tuple[str, float, str]]:
     found = []
     for state in facts.states:
-        names = _deciding(facts, state)
-        d = kept(facts, state) if names else None
-        if d is not None and not 0 <= d < 1:
+        d = kept(facts, state)
+        names = _deciding(facts, state) if d is not None and not 0 <= d < 1 else []
+        if d is not None and names:
             text = ", ".join(f"{n} = {facts.numbers[n]:g}" for n in names)
             found.append((state, d, text))
     return found
@@ -88,35 +88,36 @@ def _said(facts: Facts) -> list[str]:
 def squares_forget_faster(case: Case) -> Iterator[Hit]:
     """The mean of squares, which divides, forgets faster than the mean that it divides."""
     for unit in case.graph.updates:
-        for mean, d1, square, d2 in case.alike(_divided, unit.facts):
+        for mean, d1, square, d2 in _divided(unit.facts):
             text = f"{square} keeps {d2:g} of itself at a step, {mean} {d1:g}: old gradients outlive their squares"
             yield at(unit, text, **{mean: d1, square: d2})
 
 
 def _divided(facts: Facts) -> list[tuple[str, float, str, float]]:
     """(mean, kept, mean of squares, kept) where the first is divided by the second's root and forgets more slowly."""
-    if facts.formula is None or len(facts.states) < 2:
-        return []
-    moments = [s for s in facts.states if kept(facts, s) is not None]
-    of = {1: [s for s in moments if parity(facts, s) == 1], 2: [s for s in moments if parity(facts, s) == 2]}
     found = []
-    for mean in of[1]:
-        for square in of[2]:
-            d1, d2 = kept(facts, mean), kept(facts, square)
-            if d1 is not None and d2 is not None and d2 < d1 < 1 and _divides(facts, mean, square):
-                found.append((mean, d1, square, d2))
+    for mean, square in facts.sketch.ask(_fractions):
+        d1, d2 = kept(facts, mean), kept(facts, square)
+        if d1 is not None and d2 is not None and d2 < d1 < 1:
+            found.append((mean, d1, square, d2))
     return found
 
 
-def _divides(facts: Facts, mean: str, square: str) -> bool:
-    terms = in_order(facts.formula.outputs.values()) if facts.formula else []
-    return any(t.op == "div" and mean in leaves(t.args[0]) and square in leaves(t.args[1]) for t in terms)
+def _fractions(facts: Facts) -> list[tuple[str, str]]:
+    """States that are divided, mean by mean of squares: which turn with the gradient's sign, and which do not."""
+    if facts.formula is None or len(facts.states) < 2:
+        return []
+    means = [s for s in facts.states if parity(facts, s) == 1]
+    squares = [s for s in facts.states if parity(facts, s) == 2]
+    divisions = [t.args for t in in_order(facts.formula.outputs.values()) if t.op == "div"]
+    read = [(leaves(x), leaves(y)) for x, y in divisions]
+    return [(m, s) for m in means for s in squares if any(m in above and s in below for above, below in read)]
 
 
 def zero_by_zero(case: Case) -> Iterator[Hit]:
     """With states of zero, a gradient of zero gives 0 / 0: NaN for good."""
     for unit in case.graph.updates:
-        name = case.alike(_divides_by_zero, unit.facts)
+        name = unit.sketch.ask(_divides_by_zero)
         if name and not _has_started(case, unit):
             yield at(
                 unit, f"{name} = 0: where state and gradient are zero the step is 0 / 0, NaN from then on"
@@ -147,7 +148,7 @@ def _has_started(case: Case, unit: Unit) -> bool:
 def decays_wrongly(case: Case) -> Iterator[Hit]:
     """What decay leaves of the weight in a step is more than all of it, or has the other sign."""
     for unit in case.graph.updates:
-        found = case.alike(_left_of_weight, unit.facts)
+        found = unit.facts.ask(_left_of_weight)
         if found is None:
             continue
         factor, names = found
@@ -156,15 +157,21 @@ def decays_wrongly(case: Case) -> Iterator[Hit]:
 
 
 def _left_of_weight(facts: Facts) -> tuple[float, str] | None:
-    names = [n for n in decays(facts) if n in facts.numbers]
-    if not names or not facts.knows(facts.weight):
+    names = [n for n in facts.sketch.ask(decays) if n in facts.numbers]
+    if not names:
         return None
-    found = facts.at_rest(**{facts.weight: np.array([0.0, 1.0, 2.0])})
+    first, second = (_factor_of_weight(facts, turn) for turn in (0, 1))
+    if first is None or second is None or not np.isclose(first, second, rtol=1e-9) or 0 <= first <= 1:
+        return None
+    shown = [n for n in dict.fromkeys([*names, RATE]) if n in facts.numbers]
+    return first, ", ".join(f"{n} = {facts.numbers[n]:g}" for n in shown)
+
+
+def _factor_of_weight(facts: Facts, turn: int) -> float | None:
+    """What a step without gradient multiplies the weight by; None if that is not all it does."""
+    found = facts.at_rest(None, turn, **{facts.weight: np.array([0.0, 1.0, 2.0])})
     if found is None:
         return None
     zero, one, two = np.broadcast_to(found["output"], 3)
     factor = float(one - zero)
-    if not np.isclose(two - zero, 2 * factor) or 0 <= factor <= 1:
-        return None
-    shown = [n for n in dict.fromkeys([*names, RATE]) if n in facts.numbers]
-    return factor, ", ".join(f"{n} = {facts.numbers[n]:g}" for n in shown)
+    return factor if np.isclose(two - zero, 2 * factor) else None

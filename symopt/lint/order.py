@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from ..expr import PICK, Node, origin
 from ..forms import op_of
-from ..show.terms import Term, in_order, number_of
+from ..show.terms import Term, in_order
 from .decay import attributes, decays, leaves
+from .flow import Part
 from .rule import Case, Hit, at
 from .unit import Facts, Unit
 
@@ -60,7 +61,7 @@ def decay_twice(case: Case) -> Iterator[Hit]:
     """The weight is shrunk in two places."""
     for unit in case.graph.updates:
         facts = unit.facts
-        own = [n for n in case.alike(decays, facts) if n in facts.numbers]
+        own = [n for n in facts.sketch.ask(decays) if n in facts.numbers]
         if not own:
             continue
         said = [n for n in own if n in facts.given]
@@ -73,29 +74,28 @@ def decay_twice(case: Case) -> Iterator[Hit]:
 
 def _decay_by_hand(case: Case, unit: Unit) -> Iterator[str]:
     """Where else in the graph a multiple of the weight is added to it or to its gradient."""
-    weight, variable = unit.weight, _variable(case, unit.weight)
+    variable = _variable(case, unit.weight)
     if variable is None:
         return
     for name in unit.facts.grads:
-        parts = case.flow.parts(unit.inputs[name])
-        if len(parts) > 1 and any(p.node is variable and p.factor != 0 for p in parts):
+        if _pulls_to_zero(case.flow.parts(unit.inputs[name]), variable):
             yield f"a multiple of the weight is added to {name}"
-    if weight is not variable:
+    if any(p.factor != 1 for p in case.flow.parts(unit.weight)):
         yield "the weight it is given was scaled before"
     for reader in case.graph.read.get((id(unit.node), unit.result), ()):
         if op_of(reader).is_update or not any(v is variable for v in reader.attrs.get("__out__", ())):
             continue
         after = case.flow.parts(reader)
-        new = [p for p in after if origin(p.node) == (unit.node, unit.result)]
-        if len(new) == 1 and (
-            _less(new[0].factor) or any(p.node is variable and _less(p.factor) for p in after)
-        ):
+        known = all(p.node is variable or origin(p.node) == (unit.node, unit.result) for p in after)
+        if known and 0.5 < sum(p.factor for p in after) < 1:
             yield "the new weight is shrunk once more"
 
 
-def _less(factor: float) -> bool:
-    """Whether a factor known makes smaller: of a new weight, below 1; of an old one that is added, below 0."""
-    return factor < 0 or (0.9 <= factor < 1)
+def _pulls_to_zero(parts: tuple[Part, ...], weight: Node) -> bool:
+    """Whether a multiple of the weight is among what makes a gradient, and not its distance from something else."""
+    own = [p.factor for p in parts if p.node is weight]
+    others = [p.factor for p in parts if p.node is not weight]
+    return bool(others) and any(f > 0 and -f not in others for f in own)
 
 
 def _variable(case: Case, weight: Node) -> Node | None:
@@ -113,7 +113,8 @@ def decay_in_and_out_of_the_clip(case: Case) -> Iterator[Hit]:
     inside: list[Unit] = []
     outside = False
     for unit in case.graph.updates:
-        kind = case.alike(_decay_and_clip, unit.facts)
+        shrinks = any(n in unit.facts.numbers for n in unit.sketch.ask(decays))
+        kind = unit.sketch.ask(_decay_and_clip) if shrinks else ""
         if kind == "inside":
             inside.append(unit)
         outside = outside or kind == "outside"
@@ -124,7 +125,7 @@ def decay_in_and_out_of_the_clip(case: Case) -> Iterator[Hit]:
 
 def _decay_and_clip(facts: Facts) -> str:
     """Where the decay is added to the gradient: "inside" the clip, "outside", or "" if there are not both."""
-    if facts.formula is None or not any(n in facts.numbers for n in decays(facts)):
+    if facts.formula is None:
         return ""
     for t in in_order(facts.formula.outputs.values()):
         if t.op == "clip" and facts.weight in leaves(t) and leaves(t) & set(facts.grads):
@@ -147,11 +148,11 @@ def two_clips(case: Case) -> Iterator[Hit]:
     """A gradient is scaled by its norm, and clipped element by element as well."""
     norms: dict[int, frozenset[int]] = {}
     for unit in case.graph.updates:
-        if not case.alike(_has_clip, unit.facts):
+        if not unit.sketch.ask(_has_clip):
             continue
         grads = [unit.inputs[name] for name in unit.facts.grads]
         sources = {id(v) for g in grads for v in _variables(case, g)}
-        numbers = [unit.symbols[n] for n in case.alike(_factors, unit.facts) if n in unit.symbols]
+        numbers = [unit.symbols[n] for n in unit.sketch.ask(_factors) if n in unit.symbols]
         numbers += [x for name, x in unit.inputs.items() if name not in unit.facts.grads and _made(x)]
         made = [x for x in grads if _made(x)]
         for node in (*numbers, *made):
@@ -176,7 +177,7 @@ def _variables(case: Case, node: Node) -> list[Node]:
 
 def _has_clip(facts: Facts) -> bool:
     """Whether the formula bounds a gradient element by element, with a clip that is known to be on."""
-    on = {n for n, a in facts.op.attrs.items() if a.switch and facts.numbers.get(n, -1) >= 0}
+    on = {n for n, is_on in facts.switches if is_on}
     if not on or facts.formula is None:
         return False
     return any(
@@ -198,8 +199,8 @@ def _normed(case: Case, node: Node) -> frozenset[int]:
     found: set[int] = set()
     for made in case.graph.cone(node):
         op = op_of(made)
-        if not op.is_update and case.alike(
-            _is_norm, case.graph.facts(made, op.parts[0].op if op.parts else op)
+        if not op.is_update and case.graph.facts(made, op.parts[0].op if op.parts else op).sketch.ask(
+            _is_norm
         ):
             found.update(id(v) for x in made.inputs for v in _variables(case, x))
     return frozenset(found)
@@ -215,63 +216,3 @@ def _is_norm(facts: Facts) -> bool:
         if folds and t.args[0].op in ("square", "abs"):
             return True
     return False
-
-
-# ---- bias correction
-
-
-def bias_corrected_twice(case: Case) -> Iterator[Hit]:
-    """A number given to the op already holds 1 - beta**t, which the op's formula divides by as well."""
-    corrected: dict[int, bool] = {}
-    for unit in case.graph.updates:
-        if not unit.symbols or not case.alike(_corrects_bias, unit.facts):
-            continue
-        for name, node in unit.symbols.items():
-            if id(node) not in corrected:
-                corrected[id(node)] = any(_is_correction(case, n) for n in case.graph.cone(node))
-            if corrected[id(node)]:
-                yield at(
-                    unit, f"{name} holds a bias correction, 1 - beta**t, and the op corrects the bias itself"
-                )
-
-
-def _corrects_bias(facts: Facts) -> bool:
-    """Whether 1 - x**y is in the formula, of an attribute and the number of the step."""
-    terms = in_order(facts.formula.outputs.values()) if facts.formula else []
-    for t in terms:
-        if t.op == "sub" and number_of(t.args[0]) == 1:
-            power = t.args[1]
-            if power.op == "pow" and attributes(power.args[1]):
-                return True
-    return False
-
-
-def _is_correction(case: Case, node: Node) -> bool:
-    """Whether a node of the graph is 1 - b**t, with a number below 1 for b."""
-    below = _operand_of_one_minus(case, node)
-    if below is None or below.is_variable:
-        return False
-    made = origin(below)[0]
-    op = op_of(made)
-    facts = case.graph.facts(made, op)
-    if op.is_update or facts.formula is None:
-        return False
-    t = facts.formula.outputs["output"]
-    if t.op != "pow" or t.args[1].op != "input":
-        return False
-    base = facts.numbers.get(str(t.args[0].value)) if t.args[0].op == "attr" else number_of(t.args[0])
-    return t.args[0].op == "input" or (base is not None and 0 < base < 1)
-
-
-def _operand_of_one_minus(case: Case, node: Node) -> Node | None:
-    """The x of a node that is 1 - x."""
-    op = op_of(node)
-    facts = case.graph.facts(node, op)
-    if op.is_update or op.parts or facts.formula is None:
-        return None
-    t = facts.formula.outputs["output"]
-    if t.op != "sub" or t.args[1].op != "input":
-        return None
-    first = facts.numbers.get(str(t.args[0].value)) if t.args[0].op == "attr" else number_of(t.args[0])
-    index = next(k for k, i in enumerate(op.inputs) if i.name == t.args[1].value)
-    return node.inputs[index] if first == 1 else None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from ..backends.launch import bytes_moved
 from ..dtypes import ITEMSIZE
 from ..expr import Extent, Node
 from ..forms import op_of
+from ..passes.traffic import Listed, bytes_moved
 from ..planned import Planned, plan_graph
 from ..shapes import reach
 from .decay import decays, leaves, moves_at_rest
@@ -23,21 +24,22 @@ def reads_every_row(case: Case) -> Iterator[Hit]:
     told: dict[tuple[object, ...], tuple[int, int]] = {}
     for unit in case.graph.updates:
         grad = _sparse(case, unit)
-        if grad is None or not case.alike(_could_be_lazy, unit.facts) or unit.facts.structural["lazy_update"]:
+        if grad is None or not unit.sketch.ask(_could_be_lazy) or unit.facts.structural["lazy_update"]:
             continue
         shapes = tuple(case.graph.types.shape(x) for x in unit.inputs.values())
         dtypes = tuple(case.graph.dtype(x) for x in unit.inputs.values())
         listed = _listed(case, unit.inputs[grad])
-        if not listed or any(s is None or -1 in s for s in shapes):
+        if not listed.distinct or any(s is None or -1 in s for s in shapes):
             continue
         key = (id(unit.facts), shapes, dtypes, listed)
         if key not in told:
             told[key] = (_traffic(case, unit, grad, listed, False), _traffic(case, unit, grad, listed, True))
         whole, some = told[key]
+        n_rows = shapes[0][0] if shapes[0] else 1
         if whole >= HUGE and whole >= TIMES * some:
-            text = f"the gradient lists {listed:,} of {shapes[0][0]:,} rows, and the step moves {whole / some:,.0f} times "
-            text += f"the bytes that those need ({_size(whole)}, not {_size(some)})"
-            yield at(unit, text, ratio=whole / some, bytes=whole, bytes_lazy=some, rows=listed)
+            text = f"the gradient lists {listed.distinct:,} of {n_rows:,} rows, and the step moves "
+            text += f"{whole / some:,.0f} times the bytes that those need ({_size(whole)}, not {_size(some)})"
+            yield at(unit, text, ratio=whole / some, bytes=whole, bytes_lazy=some, rows=listed.distinct)
 
 
 def _sparse(case: Case, unit: Unit) -> str | None:
@@ -48,15 +50,17 @@ def _sparse(case: Case, unit: Unit) -> str | None:
 def _could_be_lazy(facts: Facts) -> bool:
     """Whether the formula can run on the listed rows alone: it looks at no more than a row, and nothing is said to
     follow the dense formula."""
-    return not facts.op.standard and reach(facts.op, tuple(facts.structural.items())) != Extent.TENSOR
+    return not facts.op.standard and reach(facts.op, facts.settings) != Extent.TENSOR
 
 
-def _listed(case: Case, grad: Node) -> int:
-    """How many rows a gradient lists; 0 if that is not known."""
-    return case.graph.planned.listed.get(grad.name, 0)
+def _listed(case: Case, grad: Node) -> Listed:
+    """Which rows a gradient lists; none if that is not known."""
+    planned = case.graph.planned
+    count = max(planned.listed.get(grad.name, 0), 0)
+    return planned.gradients.get(grad.name) or Listed(count, count)
 
 
-def _traffic(case: Case, unit: Unit, grad: str, listed: int, lazy: bool) -> int:
+def _traffic(case: Case, unit: Unit, grad: str, listed: Listed, lazy: bool) -> int:
     """Bytes that a step of this op alone moves, in place, lazily or not."""
     op, types = unit.facts.op, case.graph.types
     variables = {name: Node("null", name=name) for name in unit.inputs}
@@ -69,17 +73,17 @@ def _traffic(case: Case, unit: Unit, grad: str, listed: int, lazy: bool) -> int:
     planned = plan_graph(
         [node],
         {name: types.shape(x) for name, x in unit.inputs.items()},
-        {name: types.dtype(x) for name, x in unit.inputs.items()},
+        {name: dtype for name, x in unit.inputs.items() if (dtype := types.dtype(x))},
         {grad: "row_sparse"},
-        {grad: listed},
+        {grad: listed.entries},
     )
-    return traffic(planned)
+    return traffic(replace(planned, gradients={grad: listed}))
 
 
 def traffic(planned: Planned) -> int:
     """Bytes that a step moves."""
     return sum(
-        bytes_moved(launch.kernel, i.domain, planned.rows_listed(launch.kernel, i))
+        bytes_moved(launch.kernel, i.domain, planned.rows_of(launch.kernel, i))
         for launch in planned.needed().launches
         for i in launch.instances
     )
@@ -92,10 +96,10 @@ def _size(n: int) -> str:
 def old_states_in_other_rows(case: Case) -> Iterator[Hit]:
     """Rows that no gradient lists keep their states, which a step without gradient would change."""
     for unit, facts in _lazy_unsaid(case):
-        states = case.alike(_stale, facts)
+        states = facts.sketch.ask(_stale)
         if states:
-            text = f"{', '.join(states)} of rows that the gradient does not list stay as they are, and would decay in a "
-            yield at(unit, text + "dense step: lazy_update is on by default", states=states)
+            text = f"{', '.join(states)} of rows that the gradient does not list stay as they are, and would change "
+            yield at(unit, text + "in a dense step: lazy_update is on by default", states=states)
 
 
 def _lazy_unsaid(case: Case) -> Iterator[tuple[Unit, Facts]]:
@@ -104,7 +108,7 @@ def _lazy_unsaid(case: Case) -> Iterator[tuple[Unit, Facts]]:
         facts = unit.facts
         if "lazy_update" in facts.given or not facts.structural.get("lazy_update") or facts.op.standard:
             continue
-        if _sparse(case, unit) is not None and case.alike(_could_be_lazy, facts):
+        if _sparse(case, unit) is not None and facts.sketch.ask(_could_be_lazy):
             yield unit, facts
 
 
@@ -123,7 +127,7 @@ def _stale(facts: Facts) -> tuple[str, ...]:
 def no_decay_in_other_rows(case: Case) -> Iterator[Hit]:
     """Weight decay acts in the rows that a gradient lists, and in no others."""
     for unit, facts in _lazy_unsaid(case):
-        names = [n for n in case.alike(decays, facts) if n in facts.numbers and n in facts.given]
+        names = [n for n in facts.sketch.ask(decays) if n in facts.numbers and n in facts.given]
         if names:
             shown = ", ".join(f"{n} = {facts.numbers[n]:g}" for n in names)
             text = f"{shown} acts only in the rows that the gradient lists: lazy_update is on by default"
@@ -137,18 +141,17 @@ def made_dense(case: Case) -> Iterator[Hit]:
         for x in node.inputs:
             if id(x) in told or case.graph.types.stype(x) != "row_sparse" or not _spreads(node):
                 continue
-            shape, listed = case.graph.types.shape(x), _listed(case, x)
+            shape, listed = case.graph.types.shape(x), _listed(case, x).distinct
             if not shape or -1 in shape or not listed:
                 continue
-            size = ITEMSIZE.get(case.graph.dtype(x), 4)
+            size = ITEMSIZE[case.graph.dtype(x) or "float32"]
             for n in shape:
                 size *= n
             if size >= HUGE and shape[0] >= TIMES * listed:
                 told.add(id(x))
-                text = f"reads a gradient of {listed:,} rows as a dense array of {shape[0]:,}: {_size(size)} of zeros are "
-                yield Hit(
-                    node, node.name, text + "written and read at every step", {"bytes": size, "rows": listed}
-                )
+                text = f"reads a gradient of {listed:,} rows as a dense array of {shape[0]:,}: {_size(size)} are "
+                text += "written and read at every step"
+                yield Hit(node, node.name, text, {"bytes": size, "rows": listed})
 
 
 def _spreads(node: Node) -> bool:

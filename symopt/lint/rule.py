@@ -10,23 +10,15 @@ from ..expr import Node
 from .finding import Severity
 from .flow import Flow
 from .graph import Graph
-from .unit import Facts, Unit
+from .unit import Unit
 
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """The graph that rules look at, with what several of them ask for."""
+    """The graph that rules look at, and what its values are sums of."""
 
     graph: Graph
     flow: Flow
-    _answers: dict[Any, Any] = field(default_factory=dict)
-
-    def alike(self, question: Callable[[Facts], Any], facts: Facts) -> Any:
-        """The answer to a question about a formula and its numbers, found once for all nodes that are alike."""
-        key = (question, id(facts))
-        if key not in self._answers:
-            self._answers[key] = question(facts)
-        return self._answers[key]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import narrow, numbers, order, rows, steps
+from . import bias, narrow, numbers, order, rows, steps
 from .rule import Rule
 
 RULES = (
@@ -16,7 +16,7 @@ RULES = (
         order.decay_in_and_out_of_the_clip,
     ),
     Rule("SO104", "a gradient is clipped by its norm and by element", "warning", order.two_clips),
-    Rule("SO105", "the bias is corrected twice", "warning", order.bias_corrected_twice),
+    Rule("SO105", "the bias is corrected twice", "warning", bias.bias_corrected_twice),
     # numbers
     Rule("SO201", "a number takes the gradient's effect away", "warning", numbers.no_effect),
     Rule("SO202", "the learning rate is negative", "warning", numbers.negative_rate),

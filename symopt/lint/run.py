@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
 
 from ..backends.base import Memory
 from ..errors import UnknownArgumentError, near
-from ..planned import Planned
+from ..expr import Node
+from ..planned import Planned, plan_graph
+from ..step import without_collection
 from .finding import Finding, folded, without
 from .flow import Flow
 from .graph import Graph
@@ -35,6 +38,21 @@ def lint(
     found = list(_findings(case, needed))
     stronger = {rule.code: rule.unless for rule in RULES}
     return folded(one for one in without(found, stronger) if one.code in wanted)
+
+
+def lint_symbol(
+    roots: Sequence[Node],
+    shapes: Mapping[str, Any],
+    type_dict: Mapping[str, Any] | None,
+    stype_dict: Mapping[str, str] | None,
+    rows: Mapping[str, int] | None,
+    select: Collection[str] | str | None,
+    ignore: Collection[str] | str,
+) -> list[Finding]:
+    """`lint` of a graph, with what is known of its variables by name."""
+    with without_collection():
+        planned = plan_graph(roots, shapes, type_dict, stype_dict, rows, program=False)
+        return lint(planned, select=select, ignore=ignore)
 
 
 def _codes(given: Collection[str] | str) -> Iterator[str]:

@@ -23,12 +23,11 @@ def result_lost(case: Case) -> Iterator[Hit]:
             and key not in case.graph.read
             and key not in case.graph.heads
         ):
-            text = f"the new {unit.facts.op.gives} is not stored, not read and no output, and {_states(unit)} go on"
-            yield at(unit, text)
-
-
-def _states(unit: Unit) -> str:
-    return ", ".join(unit.facts.states)
+            states = ", ".join(unit.facts.states)
+            text = (
+                f"the new {unit.facts.op.gives} is not stored, not read and no output, while the op advances "
+            )
+            yield at(unit, text + states)
 
 
 def _out(unit: Unit) -> Node | None:
@@ -47,8 +46,8 @@ def states_not_skipped(case: Case) -> Iterator[Hit]:
                 continue
             loose = [s for s in unit.facts.states if not _is_stored_elsewhere(case, unit, s)]
             if loose:
-                text = f"the new weight is kept or dropped on a condition, and {', '.join(loose)} advance all the same"
-                yield at(unit, text, states=tuple(loose))
+                text = "the new weight is kept or dropped on a condition, and the op advances "
+                yield at(unit, f"{text}{', '.join(loose)} all the same", states=tuple(loose))
                 break
 
 
@@ -74,12 +73,11 @@ def _is_stored_elsewhere(case: Case, unit: Unit, state: str) -> bool:
 
 def one_array_twice(case: Case) -> Iterator[Hit]:
     """One variable is given for two inputs of an update op."""
+    shapes = case.graph.types.shape
     for unit in case.graph.updates:
         names: dict[int, str] = {}
         for name, node in unit.inputs.items():
-            if case.graph.is_scalar(node) and not case.graph.types.shape(
-                unit.weight
-            ) == case.graph.types.shape(node):
+            if case.graph.is_scalar(node) and shapes(node) != shapes(unit.weight):
                 continue
             first = names.setdefault(id(origin(node)[0]) if node.op != PICK else id(node), name)
             if first != name:
@@ -105,7 +103,7 @@ def average_of_the_old(case: Case) -> Iterator[Hit]:
 def constant_step(case: Case) -> Iterator[Hit]:
     """The number of the step is a constant, so the formula takes every step for that one."""
     for unit in case.graph.updates:
-        for name in case.alike(_step_numbers, unit.facts):
+        for name in unit.sketch.ask(_step_numbers):
             if name in unit.facts.numbers and not case.graph.is_set(unit, name):
                 text = f"{name} = {unit.facts.numbers[name]:g} at every step: give a Symbol that counts them"
                 yield at(unit, text, value=unit.facts.numbers[name])
@@ -124,24 +122,27 @@ def step_zero(case: Case) -> Iterator[Hit]:
     """The bias correction of step 0 divides by zero."""
     known: dict[int, float | None] = {}
     for unit in case.graph.updates:
-        for name in case.alike(_corrects_by, unit.facts):
+        for name in unit.sketch.ask(_counts_from_one):
             value = unit.facts.numbers.get(name)
             if name in unit.symbols:
                 value = number(case, unit.symbols[name], known)
             if value == 0:
-                yield at(unit, f"{name} is 0: the bias correction, 1 - beta**0, is zero: steps count from 1")
+                yield at(
+                    unit,
+                    f"{name} is 0, where the formula divides by zero, as by 1 - beta**0: steps count from 1",
+                )
 
 
-def _corrects_by(facts: Facts) -> tuple[str, ...]:
-    """The attributes whose power is taken from 1: the number of the step."""
+def _counts_from_one(facts: Facts) -> tuple[str, ...]:
+    """The attributes that must not be 0: numbers of steps, by which or by whose powers the formula divides."""
     found: dict[str, None] = {}
     for name, attr in facts.op.attrs.items():
-        if attr.kind == "integer" and _is_power(facts, name):
+        if attr.kind == "integer" and _fails_at_zero(facts, name):
             found[name] = None
     return tuple(found)
 
 
-def _is_power(facts: Facts, name: str) -> bool:
+def _fails_at_zero(facts: Facts, name: str) -> bool:
     """Whether something is not finite at step 0, and finite at step 1, where nothing else is out of order."""
     now = facts.at({name: np.array([0.0, 1.0])})
     if now is None:

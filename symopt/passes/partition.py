@@ -11,6 +11,12 @@ from ..prims import NEED_ROWS
 from .ir import DENSE, LIBRARY, LISTED, REDUCE, STANDARD, Body, Call, Lowered, Region, Shape, Value
 from .reasons import MAX_CALLS, Apart, Misfit, Refusal
 
+# Made once: a large graph has many calls that fit nowhere.
+_LISTED, _LIBRARY, _SHAPES, _FULL = map(Misfit, (Apart.LISTED, Apart.LIBRARY, Apart.SHAPES, Apart.FULL))
+_SPARSE_SUM, _BLOCKS, _LATER, _BETWEEN = map(
+    Misfit, (Apart.SPARSE_SUM, Apart.BLOCKS, Apart.LATER, Apart.BETWEEN)
+)
+
 
 def partition(lowered: Lowered, log: list[Refusal] | None = None) -> list[Region]:
     """The regions, in an order that respects data flow; calls keep their order inside. `log`: gains who was refused
@@ -83,7 +89,7 @@ class _Partition:
                 if r >= latest:
                     fitting.append(r)
                 else:
-                    self._refuse(Misfit(Apart.LATER), [call], r)
+                    self._refuse(_LATER, [call], r)
         if not fitting:
             return -1
         place = fitting[0]
@@ -93,22 +99,26 @@ class _Partition:
             place = merged if merged >= 0 else max(place, other)
         rest = {self._find(r) for r in needed} - {place}
         if max(rest, default=-1) > place:
-            self._refuse(Misfit(Apart.LATER), [call], place)
+            self._refuse(_LATER, [call], place)
             return -1
         return place if self._admits(place, call) else -1
 
     def _admits(self, r: int, call: Call) -> bool:
         """Whether a call fits region r."""
         misfit = _misfit(call, self.open[r])
-        if misfit is not None:
+        if misfit is None:
+            return True
+        if self.log is not None:
             self._refuse(misfit, [call], r)
-        return misfit is None
+        return False
 
     def _refuse(self, misfit: Misfit, calls: list[Call], r: int) -> None:
-        if self.log is not None:
-            self.log.append(
-                Refusal(misfit.reason, tuple(calls), tuple(self.open[r].region.calls), misfit.culprit)
-            )
+        if self.log is None:
+            return
+        target = self.open[r]
+        if misfit is _SHAPES:  # the first reason found; if there is this one as well, no shape would help
+            misfit = _unfinished(calls[-1], target) or misfit
+        self.log.append(Refusal(misfit.reason, tuple(calls), tuple(target.region.calls), misfit.culprit))
 
     def _neighbours(self, call: Call) -> list[int]:
         """Regions without data in common that still save a pass: sums of one array, writers of what is read here."""
@@ -135,7 +145,7 @@ class _Partition:
         elif min((self._find(r) for r in a.users), default=high) >= high:
             place, gone = high, low
         else:
-            self._refuse(Misfit(Apart.BETWEEN), [*b.region.calls, call], low)
+            self._refuse(_BETWEEN, [*b.region.calls, call], low)
             return -1
         self.moved[gone] = place
         merged = self.open[place] = _Open(Region([*a.region.calls, *b.region.calls], a.region.domain, DENSE))
@@ -184,7 +194,7 @@ def _joint_mode(a: str, b: str) -> str:
 def _mismatch(a: _Open, b: _Open) -> Misfit | None:
     """Why the calls of b do not fit a; None if they do."""
     if len(a.region.calls) + len(b.region.calls) > MAX_CALLS:
-        return Misfit(Apart.FULL)
+        return _FULL
     for call in b.region.calls:
         misfit = _misfit(call, a)
         if misfit is not None:
@@ -197,24 +207,21 @@ def _misfit(call: Call, target: _Open) -> Misfit | None:
     region, mode = target.region, call.body.mode
     modes = (mode, region.mode)
     if LISTED in modes:
-        return Misfit(Apart.LISTED)
+        return _LISTED
     if LIBRARY in modes:
-        return Misfit(Apart.LIBRARY)
-    unfinished = _unfinished(call, target)
-    if unfinished is not None:
-        return unfinished
+        return _LIBRARY
     if call.domain != region.domain:
-        return Misfit(Apart.SHAPES)
+        return _SHAPES
     if len(region.calls) >= MAX_CALLS:
-        return Misfit(Apart.FULL)
+        return _FULL
     if mode == STANDARD:
         return Misfit(Apart.STARTS, call)
     if REDUCE in modes:
         if STANDARD in modes:
-            return Misfit(Apart.SPARSE_SUM)
+            return _SPARSE_SUM
         if target.by_rows or needs_rows(call.body):
-            return Misfit(Apart.BLOCKS)
-    return None
+            return _BLOCKS
+    return _unfinished(call, target)
 
 
 def _unfinished(call: Call, target: _Open) -> Misfit | None:

@@ -70,7 +70,8 @@ def _varying(placed: Iterable[tuple[Placed, ...]]) -> dict[object, frozenset[str
 
 
 def _numeric(piece: Piece) -> frozenset[str]:
-    return frozenset(name for name, _ in piece.numbers)
+    """Numbers that have a name worth showing: a sum's other term is only called scalar."""
+    return frozenset(name for name, _ in piece.numbers) if piece.op.is_update else frozenset()
 
 
 class _Writing:
@@ -99,7 +100,9 @@ class _Writing:
             piece = _joined(p.piece, tuple((slot, m.piece) for slot, m in inner.items()))
             for slot, m in inner.items():
                 labels |= {f"{slot}.{s}": label for s, label in m.labels.items()}
-            found.append(Member(piece, labels, about, before.piece.numbers))
+            first = labels.get(p.piece.op.inputs[0].name) if len(placed) > 1 and not p.piece.note else None
+            heading = f"{about}, {text_of(first)}" if first else about
+            found.append(Member(piece, labels, heading, before.piece.numbers))
         if len(found) == 1 and self._is_short(node, found[0].piece):
             self.short[id(node)] = found[0]
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..build import is_number
 from ..dtypes import ITEMSIZE
@@ -41,7 +41,7 @@ def kernel_blocks(kernel: Kernel) -> list[Block]:
 def _block(kernel: Kernel, stores: Sequence[tuple[Node, int]], about: str) -> Block:
     stores = [(root, b) for root, b in stores if not puts_back(root, b)]
     order = toposort([root for root, _ in stores])
-    scalars = _scalar_names(kernel, order)
+    scalars = number_names(kernel)
     terms = _terms(order, scalars)
     outputs: dict[str, Term] = {}
     labels = {b.name: Label(b.name, 0, STATE if b.read and b.write else NONE) for b in kernel.buffers}
@@ -58,13 +58,12 @@ def _block(kernel: Kernel, stores: Sequence[tuple[Node, int]], about: str) -> Bl
     return block_of(about, lines, labels)
 
 
-def _scalar_names(kernel: Kernel, order: Iterable[Node]) -> dict[object, str]:
-    """What each number of the host is called: as its attribute, with a number where two calls have one of a name."""
-    leaves = list(dict.fromkeys(n.attrs["name"] for n in order if n.op == "scalar"))
+def number_names(kernel: Kernel) -> dict[tuple[int, str], str]:
+    """What each number of the host is called, by its leaf: as its attribute, with a number where two have one name."""
     taken = {b.name for b in kernel.buffers}
-    found: dict[object, str] = {}
-    for leaf in leaves:
-        name = str(leaf[1] if isinstance(leaf, tuple) else leaf)
+    found: dict[tuple[int, str], str] = {}
+    for leaf in kernel.leaves:
+        name = str(leaf[1])
         if name in COUNTS:
             found[leaf] = name
             continue
@@ -76,7 +75,7 @@ def _scalar_names(kernel: Kernel, order: Iterable[Node]) -> dict[object, str]:
     return found
 
 
-def _terms(order: Iterable[Node], scalars: dict[object, str]) -> dict[int, Term]:
+def _terms(order: Iterable[Node], scalars: Mapping[tuple[int, str], str]) -> dict[int, Term]:
     """Each primitive of a kernel, by id, as a term."""
     found: dict[int, Term] = {}
     for node in order:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from .blocks import Block, label_of, target
@@ -9,6 +10,7 @@ from .labels import STATE, STEP, Label, primes
 from .maths import LATEX, Notation, latex_function, latex_number, letter, write
 from .terms import Term
 
+_WORD = re.compile(r"[A-Za-z]+_?[0-9]*")
 _ESCAPES = {
     "\\": r"\backslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "%": r"\%", "#": r"\#", "&": r"\&", "_": r"\_",
     "^": r"\wedge{}", "~": r"\sim{}", " ": r"\ ",
@@ -36,7 +38,7 @@ def _rows(block: Block) -> list[str]:
     def leaf(t: Term) -> str:
         return latex_number(t.value) if isinstance(t.value, float) else named(label_of(t, block.labels))
 
-    notation = Notation(LATEX, r"\left({0}\right)", latex_function, leaf)
+    notation = Notation(LATEX, r"\left({0}\right)", latex_function, leaf, powers=True)
     return [f"{named(target(line, block.labels))} &= {write(line.value, notation)}" for line in block.lines]
 
 
@@ -45,10 +47,8 @@ def _symbols(block: Block) -> dict[str, tuple[str, str]]:
     found: dict[str, tuple[str, str]] = {}
     names = dict.fromkeys(label.name for label in block.labels.values())
     for name in names:
-        symbol = letter(name, False) if name.replace("_", "a").isalnum() and name.isascii() else None
-        if symbol is None or "text" in symbol[0] or symbol in found.values():
-            symbol = (escaped(name), "")
-        found[name] = symbol
+        symbol = letter(name, False) if _WORD.fullmatch(name) else (escaped(name), "")
+        found[name] = symbol if symbol not in found.values() else (escaped(name), "")
     return found
 
 

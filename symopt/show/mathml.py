@@ -10,6 +10,8 @@ from .labels import STATE, Label, primes
 from .maths import ATOM, GREEK, Form, Notation, plain_number, write
 from .terms import Term
 
+# Browsers differ in which of these they follow.
+RIGHT = "text-align:right;text-align:-webkit-right"
 MINUS = "\u2212"
 NAMESPACE = "http://www.w3.org/1998/Math/MathML"
 
@@ -74,19 +76,20 @@ def mathml(blocks: Sequence[Block]) -> str:
             heading = f"<mtext>{escape(_visible(block.about))}:</mtext>"
             rows.append(f'<mtr><mtd columnspan="3" style="text-align:left">{heading}</mtd></mtr>')
         rows += _rows(block)
-    return f'<math xmlns="{NAMESPACE}" display="block"><mtable>{"".join(rows)}</mtable></math>'
+    table = '<mtable displaystyle="true" columnalign="right center left">'
+    return f'<math xmlns="{NAMESPACE}" display="block">{table}{"".join(rows)}</mtable></math>'
 
 
 def _rows(block: Block) -> list[str]:
     def leaf(t: Term) -> str:
         return _number(t.value) if isinstance(t.value, float) else _named(label_of(t, block.labels))
 
-    notation = Notation(_FORMS, _BRACKET, _function, leaf, "<mo>,</mo>")
+    notation = Notation(_FORMS, _BRACKET, _function, leaf, "<mo>,</mo>", powers=True)
     rows = []
     for line in block.lines:
         left, right = _named(target(line, block.labels)), write(line.value, notation)
         rows.append(
-            f'<mtr><mtd style="text-align:right">{left}</mtd><mtd><mo>=</mo></mtd>'
+            f'<mtr><mtd style="{RIGHT}">{left}</mtd><mtd><mo>=</mo></mtd>'
             f'<mtd style="text-align:left"><mrow>{right}</mrow></mtd></mtr>'
         )
     return rows
@@ -123,9 +126,9 @@ def _named(label: Label) -> str:
         before = label.time == STATE and not label.updates
         time = f"<mi>t</mi><mo>{MINUS}</mo><mn>1</mn>" if before else "<mi>t</mi>"
         below += ("<mo>,</mo>" if below else "") + time
-    marks = primes(label.updates - 1) if label.updates > 1 else ""
+    marks = primes(label.updates - 1).replace("'", "\u2032") if label.updates > 1 else ""
     if below and marks:
-        name = f"<msubsup>{name}<mrow>{below}</mrow><mtext>{marks}</mtext></msubsup>"
+        name = f"<msubsup>{name}<mrow>{below}</mrow><mo>{marks}</mo></msubsup>"
     elif below:
         name = f"<msub>{name}<mrow>{below}</mrow></msub>"
     return f"<mrow><mi>{label.part}</mi><mo>\u2061</mo>{_BRACKET.format(name)}</mrow>" if label.part else name

@@ -23,13 +23,15 @@ class Form(NamedTuple):
 
 
 class Notation(NamedTuple):
-    """`call`: any function that has no form; `leaf`: names and numbers."""
+    """`call`: any function that has no form; `leaf`: names and numbers; `powers`: whether large numbers have a
+    power of ten, which needs brackets below another power."""
 
     forms: Mapping[str, Form]
     bracket: str
     call: Callable[[str], str]
     leaf: Callable[[Term], str]
     comma: str = ", "
+    powers: bool = False
 
 
 # 1 or, 2 and, 3 comparisons, 4 sums, 5 negation, 6 products, 7 roots and fractions, 8 powers
@@ -97,7 +99,8 @@ def write(t: Term, notation: Notation) -> str:
 def _bound(t: Term, notation: Notation) -> tuple[str, int]:
     """The term as text, and how tightly it binds. Formulas are shallow: the recursion is bounded by them."""
     if t.value is not None:
-        return notation.leaf(t), LEAF
+        is_power = notation.powers and isinstance(t.value, float) and "e" in plain_number(t.value)
+        return notation.leaf(t), 7 if is_power else LEAF
     op, args = t.op, t.args
     if op in _FLIPPED and len(args) == 2 and _plainness(args[0]) > _plainness(args[1]):
         op, args = _FLIPPED[op], args[::-1]
@@ -146,7 +149,7 @@ def text_lines(lines: Sequence[Line]) -> list[str]:
 def latex_lines(formula: Formula, lines: Sequence[Line]) -> str:
     """The assignments, aligned. States and the weight have t as subscript, their values before the step t-1."""
     symbols = _Symbols(formula, lines)
-    notation = Notation(LATEX, r"\left({0}\right)", latex_function, symbols.leaf)
+    notation = Notation(LATEX, r"\left({0}\right)", latex_function, symbols.leaf, powers=True)
     rows = [f"{symbols.line(line)} &= {write(line.value, notation)}" for line in lines]
     return "\n".join([r"\begin{aligned}", " \\\\\n".join(rows), r"\end{aligned}"])
 

@@ -81,7 +81,7 @@ def labels_of(node: Node, placed: Placed, name: Name, result: Name | None = None
             labels[slot] = labels[whole]._replace(part=part)
         if result:
             new = result(pick(node, outputs[placed.inputs[whole][0]]))
-            labels[f"{slot}'"] = new._replace(time=STATE, part=part)
+            labels[f"{slot}'"] = new._replace(time=STATE if new.updates else NONE, part=part)
     return labels
 
 
@@ -160,7 +160,7 @@ def _alike(piece: Piece, members: Sequence[Member]) -> Block:
     labels = [member.labels for member in members]
     shared = {s: first for s, first in labels[0].items() if all(own.get(s) == first for own in labels)}
     differ = [s for s in labels[0] if s not in shared and not s.endswith("'")]
-    stems = Counter(s.partition(".")[0] for s in differ)
+    stems = Counter(s.partition(".")[0] for s in differ if s in piece.slots)
     for s in differ:
         stem = s.partition(".")[0]
         shared[s] = labels[0][s]._replace(name=stem if stems[stem] == 1 else s, updates=0)

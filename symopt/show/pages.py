@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 
@@ -23,6 +24,8 @@ DIALECTS = {
     "torch_": "torch",
     "monolith_": "Monolith",
 }
+_MARKS = re.compile(r"[\\*_|<]")
+_CODE = re.compile(r"(`[^`]+`)")
 MADE = (
     "<!-- made by `python -m symopt.rules docs/ops` from the formulas: change those, then run `make docs` -->"
 )
@@ -175,7 +178,5 @@ def _agreeing(found: Agreement) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is."""
-    for mark in ("\\", "*", "_", "|", "<"):
-        text = text.replace(mark, f"\\{mark}")
-    return text
+    """Text that Markdown shows as it is, but for what stands in backticks."""
+    return "".join(p if p.startswith("`") else _MARKS.sub(r"\\\g<0>", p) for p in _CODE.split(text))

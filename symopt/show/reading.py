@@ -6,6 +6,7 @@ bit, and no engine sees them.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,11 @@ NEUTRAL: Rules = (
     (("div", 0.0, "x"), 0.0),
     (("pow", "x", 1.0), "x"),
     (("pow", "x", 0.0), 1.0),
+    (("square", 0.0), 0.0),
+    (("sum", 0.0), 0.0),
+    (("row_sum", 0.0), 0.0),
+    (("row_mean", 0.0), 0.0),
+    (("column_sum", 0.0), 0.0),
     (("lerp", "x", "y", 0.0), "x"),
     (("lerp", "x", "y", 1.0), "y"),
     (("where", 1.0, "x", "y"), "x"),
@@ -99,9 +105,13 @@ def read(t: Term) -> Term:
 
 def _folded(t: Term) -> Term:
     """The number that an operator makes of numbers. `neg(number)` is how a number below zero is written."""
-    prim = PRIMS.get(t.op)
-    numbers = [number_of(x) for x in t.args]
-    if prim is None or not numbers or None in numbers or number_of(t) is not None:
+    prim, chosen = PRIMS.get(t.op), {"max": max, "min": min}.get(t.op)
+    numbers = [x for x in map(number_of, t.args) if x is not None]
+    if len(numbers) < len(t.args) or not numbers or number_of(t) is not None:
+        return t
+    if chosen is not None and len(numbers) == 2 and not any(map(math.isnan, numbers)):
+        return number(chosen(numbers))
+    if prim is None:
         return t
     with np.errstate(all="ignore"):
         return number(float((prim.host or prim.numpy)(*numbers)))

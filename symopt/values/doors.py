@@ -45,7 +45,8 @@ def explain(executor: Executor, name: str, index: Index, step: str) -> ElementEx
         )
     if record.names and name not in record.names:
         raise GraphError(
-            f"explain_element: of the last step only {', '.join(record.names)} was recorded: add {name!r} to recording()"
+            f"explain_element: of the last step only {', '.join(record.names)} was recorded: "
+            f"add {name!r} to recording()"
         )
     return explain_element(record.program, record.roots, record.nodes, record.state, name, index, step)
 

@@ -97,12 +97,14 @@ def explain_element(
 
         return section.seen, done
 
-    reach = Reach(program, state, entered)
+    with np.errstate(all="ignore"):
+        reach = Reach(program, state, entered)
     if value.host:
         result: Any = np.float64(reach.numbers.values[id(value)])
         wanted = [value]
     else:
-        result = reach.read(value, flat, flat + 1, flat)[0]
+        with np.errstate(all="ignore"):
+            result = reach.read(value, flat, flat + 1, flat)[0]
         wanted = [s for section in sections for s in section.sources.values() if isinstance(s, Value)]
     lines = host_lines(program.lowered.host_calls, reach.numbers, wanted)
     lines += [line for section in sections for line in section.lines]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..backends.base import Array, Numbers
-from ..backends.interpret import Watch, Window, interpret
+from ..backends.interpret import Reader, Watch, Window, interpret
 from ..backends.reference import library
 from ..expr import Extent, Node, toposort
 from ..passes.calls import size_of
-from ..passes.ir import LIBRARY, Body, Call, Program, Source, Value
+from ..passes.ir import LIBRARY, REDUCE, Body, Call, Program, Source, Value
 from ..prims import REDUCTIONS
 from .state import State
 
@@ -38,6 +38,7 @@ class Reach:
             id(v): (call, k) for call in program.lowered.calls for k, v in enumerate(call.outputs)
         }
         self._made: dict[tuple[int, int, int], Array] = {}
+        self._lasting: dict[tuple[int, int, int], Array] = {}
         self._told: set[tuple[int, int]] = set()
 
     def read(self, value: Value, start: int, stop: int, focus: int | None) -> Array:
@@ -54,14 +55,23 @@ class Reach:
         assert value.variable is not None
         return self.state.read(value.variable, start, stop)
 
+    def forget(self) -> None:
+        """Let go of what was computed, but not of sums and of functions of whole matrices, which cost too much."""
+        self._made.clear()
+
+    def _kept(self, value: Value) -> dict[tuple[int, int, int], Array]:
+        mode = self._makers[id(value)][0].body.mode
+        return self._lasting if mode in (LIBRARY, REDUCE) else self._made
+
     def _compute(self, value: Value, start: int, stop: int, focus: int | None) -> Array:
         key = (id(value), start, stop)
         tells = focus is not None and (id(value), focus) not in self._told
-        if key not in self._made or tells:
+        kept = self._kept(value)
+        if key not in kept or tells:
             if focus is not None:
                 self._told.add((id(value), focus))
-            self._made[key] = self._run(value, start, stop, focus if tells else None)
-        return self._made[key]
+            kept[key] = self._run(value, start, stop, focus if tells else None)
+        return kept[key]
 
     def _run(self, value: Value, start: int, stop: int, focus: int | None) -> Array:
         call, k = self._makers[id(value)]
@@ -92,12 +102,12 @@ class Reach:
         """A function of whole matrices, once for all of its elements."""
         value = call.outputs[0]
         key = (id(value), 0, size_of(value.shape))
-        if key not in self._made:
+        if key not in self._lasting:
             arrays = {id(v): self.read(v, 0, size_of(v.shape), None) for v in call.inputs}
-            self._made[key] = library(call, lambda v: arrays[id(v)]).reshape(-1)
+            self._lasting[key] = library(call, lambda v: arrays[id(v)]).reshape(-1)
         if watch is not None and focus is not None:
-            watch(call.body.roots[0], self._made[key][focus])
-        return self._made[key]
+            watch(call.body.roots[0], self._lasting[key][focus])
+        return self._lasting[key]
 
 
 class _Part:
@@ -147,6 +157,11 @@ class _Part:
     def entries(self, value: Value, window: Window) -> tuple[Array, Array]:
         assert value.variable is not None
         return self.reach.state.entries(value.variable, window)
+
+
+def reader_of(reach: Reach, extent: Extent, window: Window) -> Reader:
+    """What a call reads in a window, for no element in particular."""
+    return _Part(reach, None, extent, window)
 
 
 def window_of(call: Call, k: int, start: int, stop: int) -> Window:

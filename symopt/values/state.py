@@ -53,6 +53,11 @@ class State:
             empty = np.zeros((0, len(window.columns)), sparse.dtype)
             return indices[found] - rows.start, np.concatenate([empty, *parts])
 
+    def rows(self, name: str) -> int:
+        """How many different rows a row_sparse variable lists."""
+        with self.place.current():
+            return len(np.unique(self.place.to_host(self.sparse[name].indices)))
+
     def listed(self, name: str, row: int) -> list[int]:
         """The entries of a row_sparse variable that are of one row, in their order."""
         with self.place.current():

@@ -1,8 +1,8 @@
 """Which items of a View are alike, so that a thousand updates can be drawn as one.
 
-Two items are alike if they are the same kind of thing and so are their neighbours, up to a distance. What hangs together
-without the items that many share is a *unit*: one tensor's update with its weight, gradient and states. Units of the same
-make-up fold and unfold together.
+Two items are alike if they are the same kind of thing and so are their neighbours, up to a distance. What hangs
+together without the items that many share is a *unit*: one tensor's update with its weight, gradient and states. Units
+of the same make-up fold and unfold together.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from ..errors import AttributeValueError, DependencyError, SymoptError, near
 from ..forms import find_op
+from .dottext import OF_RECORDS, Raw, escaped, with_attrs
 from .files import write_whole
 from .fold import folded
 from .model import Item, KernelItem, Kind, Link, View
-from .plain import counted, safe, shape_text, shortened, size_text, where_text
+from .plain import counted, printable, shape_text, shortened, size_text, where_text
 
 FORMATS = ("svg", "png", "pdf")
 MOST_ITEMS = 40  # of more, those alike are drawn once
@@ -75,57 +76,20 @@ def render(dot: str, path: str | PathLike[str], timeout: float = TIMEOUT) -> Non
             f"'program'"
         ) from None
     if done.returncode or not done.stdout:
-        said = safe(done.stderr.decode(errors="replace").strip(), 500)
+        said = printable(done.stderr.decode(errors="replace").strip(), 500)
         raise SymoptError(f"Graphviz failed with status {done.returncode}: {said}")
     write_whole(path, done.stdout)
 
 
-# ---- the language
-
-
-class Raw(str):
-    """A string with escapes of Graphviz's own, complete but for its quotes."""
-
-    __slots__ = ()
-
-
-def quoted(text: str) -> str:
-    """A string in Graphviz's language that is shown as `text`, whatever it holds; lines are centred.
-
-    >>> print(quoted('say "hi" & <b>'))
-    "say \\"hi\\" &amp; <b>"
-    """
-    return f'"{text if isinstance(text, Raw) else _escaped(text)}"'
-
-
-def _escaped(text: str, end: str = "\\n", also: str = "") -> Raw:
-    """Text with everything escaped that means something to Graphviz: in a string, and the characters of `also`. `end`:
-    how a line ends, which says where it stands; of "\\n" the last one needs none."""
-    lines = [safe(line, 10_000) for line in text.split("\n")]
-    lines = ["".join(ESCAPES.get(c) or (f"\\{c}" if c in also else c) for c in line) for line in lines]
-    return Raw(end.join(lines) + (end if end != "\\n" else ""))
-
-
-# Labels are read once for backslashes and once for entities like &amp;.
-ESCAPES = {"\\": "\\\\", '"': '\\"', "&": "&amp;"}
-OF_RECORDS = "{}|<> "  # what else means something in the label of a record
-
-
-def _with(**attrs: str | float) -> str:
-    """Attributes in brackets: names as they are, numbers, text quoted."""
-    shown = (f"{k}={quoted(v) if isinstance(v, str) else f'{v:g}'}" for k, v in attrs.items() if v != "")
-    return f"[{', '.join(shown)}]"
-
-
 def _head(view: View) -> Iterator[str]:
     large: dict[str, str | float] = {"splines": "line", "nslimit": 1.0, "mclimit": 0.3}
-    label = f"{safe(view.title, 80)}, level {view.level}"
-    yield "  graph " + _with(
+    label = f"{printable(view.title, 80)}, level {view.level}"
+    yield "  graph " + with_attrs(
         label=label, labelloc="t", fontname=FONT, fontsize=14, bgcolor="white", rankdir="TB", compound="true",
         nodesep=0.3, ranksep=0.45, pad=0.3, **(large if len(view.items) > LARGE else {}),
     )  # fmt: skip
-    yield "  node " + _with(fontname=FONT, fontsize=11, style="filled", penwidth=1.1, margin="0.12,0.06")
-    yield "  edge " + _with(
+    yield "  node " + with_attrs(fontname=FONT, fontsize=11, style="filled", penwidth=1.1, margin="0.12,0.06")
+    yield "  edge " + with_attrs(
         fontname=FONT, fontsize=8, color="#80868b", fontcolor="#5f6368", arrowsize=0.6, labeldistance=1.4
     )
 
@@ -174,8 +138,8 @@ class _Picture:
             return
         place = "host" if kernel is None else f"kernel{kernel}"
         yield f"subgraph cluster_{place}_node{number} {{"
-        yield "  graph " + _with(
-            label=safe(group, WIDEST), tooltip=safe(group, 2000), labelloc="b", labeljust="l", fontsize=10,
+        yield "  graph " + with_attrs(
+            label=printable(group, WIDEST), tooltip=printable(group, 2000), labelloc="b", labeljust="l", fontsize=10,
             fontcolor="#2e7d4f", color="#a8cdb6", style="rounded,filled", fillcolor="#f1f8f3", margin=8,
         )  # fmt: skip
         yield from (f"  {line}" for line in lines)
@@ -184,7 +148,7 @@ class _Picture:
     def look(self, number: int, group: str) -> str:
         item = self.view.items[number]
         shape, fill, line = LOOKS[item.kind]
-        lines = "\n".join([*self.label(item), *([f"of {safe(group, WIDEST)}"] if group else [])])
+        lines = "\n".join([*self.label(item), *([f"of {printable(group, WIDEST)}"] if group else [])])
         if item.kind == "op":
             lines = _record(lines, self.fields(number, self.into), self.fields(number, self.from_))
         more: dict[str, str | float] = {}
@@ -192,7 +156,7 @@ class _Picture:
             more = {"fontsize": 10, "height": 0.3, "width": 0.4}
         if item.count > 1 and item.kind not in ("state", "primitive", "number"):
             more["peripheries"] = 2
-        return _with(
+        return with_attrs(
             label=lines,
             tooltip=_tooltip(item),
             shape=shape,
@@ -214,22 +178,22 @@ class _Picture:
         more = (
             f" and {item.count - 1:,} more" if item.count > 1 and not inside else ""
         )  # else the kernel says it
-        yield safe(item.name, WIDEST) + more
+        yield printable(item.name, WIDEST) + more
         if item.kind == "op" and item.op != item.name:
-            yield safe(item.op, WIDEST)
+            yield printable(item.op, WIDEST)
         if item.kind == "kernel":
             yield from (_facts(self.kernels[k]) for k in item.kernels if k in self.kernels)
         value = item.attrs.get("value")
         if item.kind == "number" and value is not None and value != item.name:
-            yield f"= {safe(value, 16)}"
+            yield f"= {printable(value, 16)}"
         if item.shape is not None and item.kind not in ("primitive", "number"):
             yield f"{'e.g. ' if more else ''}{shape_text(item.shape)} {item.dtype or ''}".rstrip()
         if item.stype == "row_sparse":
             yield "row_sparse"
         if "kept in" in item.attrs:
-            yield f"in {safe(item.attrs['kept in'], WIDEST)}"
+            yield f"in {printable(item.attrs['kept in'], WIDEST)}"
         if "stored" in item.attrs:
-            yield f"= {safe(item.attrs['stored'], WIDEST)}"
+            yield f"= {printable(item.attrs['stored'], WIDEST)}"
 
     def links(self) -> Iterator[str]:
         for link in self.view.links:
@@ -245,7 +209,7 @@ class _Picture:
                 source += f":o{link.output}:s"
             elif len(self.from_[link.source]) > 1:
                 attrs["taillabel"] = self.from_[link.source][link.output]
-            yield f"  {source} -> {target}{' ' + _with(**attrs) if attrs else ''}"
+            yield f"  {source} -> {target}{' ' + with_attrs(**attrs) if attrs else ''}"
 
     def _near_head(self, link: Link) -> str:
         """The name of an input beside the arrow: left out where there are too many, or their order is all one."""
@@ -274,10 +238,10 @@ def output_name(item: Item, output: int) -> str:
 def _kernel_look(number: int, kernel: KernelItem | None) -> str:
     text = f"kernel {number}"
     if kernel is not None:
-        text = f"kernel {number}: {safe(kernel.name, 48)}\n{_facts(kernel)}"
+        text = f"kernel {number}: {printable(kernel.name, 48)}\n{_facts(kernel)}"
     color = BORDERS[number % len(BORDERS)]
-    return _with(
-        label=_escaped(text, "\\l"), labelloc="b", labeljust="l", fontsize=11, fontcolor=color, color=color,
+    return with_attrs(
+        label=escaped(text, "\\l"), labelloc="b", labeljust="l", fontsize=11, fontcolor=color, color=color,
         style="rounded,filled", fillcolor="#fafafa", margin=12,
     )  # fmt: skip
 
@@ -288,25 +252,25 @@ def _facts(kernel: KernelItem) -> str:
 
 def _record(lines: str, inputs: Mapping[int, str], outputs: Mapping[int, str]) -> Raw:
     """A box in three storeys: the inputs' names, the lines, the outputs' names; links lead to and from the names."""
-    parts = [_fields("i", inputs), _escaped(lines, also=OF_RECORDS), _fields("o", outputs)]
+    parts = [_fields("i", inputs), escaped(lines, also=OF_RECORDS), _fields("o", outputs)]
     return Raw(f"{{{'|'.join(part for part in parts if part)}}}")
 
 
 def _fields(letter: str, names: Mapping[int, str]) -> str:
-    fields = (f"<{letter}{k}> {_escaped(shortened(name, 16), also=OF_RECORDS)}" for k, name in names.items())
+    fields = (f"<{letter}{k}> {escaped(shortened(name, 16), also=OF_RECORDS)}" for k, name in names.items())
     return f"{{{'|'.join(fields)}}}" if names else ""
 
 
 def _tooltip(item: Item) -> str:
     """All that is known of an item, on lines."""
-    lines = [f"{item.kind} {safe(item.name, 2000)}"]
+    lines = [f"{item.kind} {printable(item.name, 2000)}"]
     if item.op not in ("null", item.kind, item.name):
-        lines.append(f"op {safe(item.op, 200)}")
+        lines.append(f"op {printable(item.op, 200)}")
     if item.shape is not None:
         lines.append(" ".join(filter(None, (shape_text(item.shape), item.dtype, item.stype))))
     if item.bytes is not None:
         lines.append(size_text(item.bytes))
-    lines += [f"{safe(k, 80)}: {safe(v, 200)}" for k, v in item.attrs.items()]
+    lines += [f"{printable(k, 80)}: {printable(v, 200)}" for k, v in item.attrs.items()]
     if item.where is not None:
         lines.append(where_text(item.where))
     return "\n".join(lines)

@@ -18,6 +18,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from .alike import find_alike
 from .files import write_whole
 from .model import Level, View
 from .pagedata import encode
@@ -25,21 +26,22 @@ from .pagetable import plain_table, shown
 
 LIBRARIES = ("cytoscape.min.js", "dagre.min.js")
 SCRIPTS = (
-    "data.js", "fold.js", "arrange.js", "look.js", "edges.js", "drawing.js", "parts.js", "panel.js", "code.js", "list.js",
-    "keys.js", "main.js",
+    "data.js", "fold.js", "arrange.js", "look.js", "edges.js", "drawing.js", "parts.js", "panel.js", "code.js",
+    "list.js", "keys.js", "main.js",
 )  # fmt: skip
 STYLES = ("colours.css", "layout.css", "panel.css", "print.css")
 
 
 def page(views: Sequence[View], title: str, start: Level | None = None) -> str:
     """The whole page as text. `start`: the level shown first, of those in `views`; else the first."""
-    data = encode(views, title) | {"start": start}
+    alike = [find_alike(view) for view in views]
+    tables = (plain_table(view, found.classes) for view, found in zip(views, alike, strict=True))
     parts = {
         "title": html.escape(shown(title)),
         "policy": _policy(),
         "style": _style(),
-        "table": "\n".join(plain_table(view) for view in views),
-        "data": _json(data),
+        "table": "\n".join(tables),
+        "data": _json(encode(views, alike, title) | {"start": start}),
         "scripts": "\n".join(f"<script>{text}</script>" for text in _scripts()),
     }
     pieces = _template().split("%%")  # text, name, text, name, ..., text

@@ -7,7 +7,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from ..errors import Where
-from .alike import find_alike
+from .alike import Alike
 from .model import Item, KernelItem, View
 
 NONE = -1  # in a column of positions: there is nothing
@@ -55,24 +55,29 @@ class Tables:
         """A line of source: file, number, and what it says if the file can be read."""
         if where is None:
             return NONE
-        quote = linecache.getline(where.file, where.line).strip()
-        return self.places.add(where, [self.text(where.file), where.line, self.text(quote)])
+        return self.places.add(where, [self.text(where.file), where.line, self.text(_quoted(where))])
 
 
-def encode(views: Sequence[View], title: str) -> dict[str, Any]:
+def _quoted(where: Where) -> str:
+    try:
+        return linecache.getline(where.file, where.line).strip()
+    except ValueError:  # no file can have such a name
+        return ""
+
+
+def encode(views: Sequence[View], alike: Sequence[Alike], title: str) -> dict[str, Any]:
     """What the page's script reads: `tables`, and for each level columns that point into them."""
     tables = Tables()
-    levels = [_level(view, tables) for view in views]
+    levels = [_level(view, found, tables) for view, found in zip(views, alike, strict=True)]
     named = {name: table.values for name, table in vars(tables).items() if isinstance(table, Table)}
     return {"title": title, "tables": named, "levels": levels}
 
 
-def _level(view: View, tables: Tables) -> dict[str, Any]:
-    classes, units = find_alike(view)
+def _level(view: View, alike: Alike, tables: Tables) -> dict[str, Any]:
     return {
         "level": view.level,
         "title": view.title,
-        "items": _columns(view.items, tables) | {"cls": classes, "unit": units},
+        "items": _columns(view.items, tables) | {"cls": alike.classes, "unit": alike.units},
         "links": [x for link in view.links for x in (link.source, link.target, link.port, link.output)],
         "kernels": [_kernel(kernel, tables) for kernel in view.kernels],
     }

@@ -6,7 +6,6 @@ import html
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from .alike import find_alike
 from .model import Item, View
 
 ROWS = 500  # more items than this are listed by class, one of each with how many there are
@@ -14,11 +13,11 @@ WIDTH = 200  # longer texts are cut
 HEADS = ("kind", "op", "name", "how many", "shape", "dtype", "bytes", "kernels", "where")
 
 
-def plain_table(view: View) -> str:
-    """A table of the items; of many, one row for all that are alike."""
+def plain_table(view: View, classes: Sequence[int]) -> str:
+    """A table of the items; of many, one row for all of one class."""
     rows = [(item, item.count) for item in view.items]
     if len(rows) > ROWS:
-        rows = list(_by_class(view))
+        rows = list(_by_class(view, classes))
     left_out = len(rows) - ROWS
     head = "".join(f'<th scope="col">{name}</th>' for name in HEADS)
     body = "\n".join(_row(_cells(item, count)) for item, count in rows[:ROWS])
@@ -42,8 +41,7 @@ def shown(text: str) -> str:
     )
 
 
-def _by_class(view: View) -> Iterable[tuple[Item, int]]:
-    classes = find_alike(view).classes
+def _by_class(view: View, classes: Sequence[int]) -> Iterable[tuple[Item, int]]:
     counts: dict[int, int] = {}
     firsts: dict[int, Item] = {}
     for item, number in zip(view.items, classes, strict=True):

@@ -17,7 +17,7 @@ from .symbols import bytes_of
 from .text import Lines, Part, Table
 from .why import Why
 
-LEAVES = ("load", "scalar", "const", "index", "column", "pair")
+LEAVES = ("load", "scalar", "const", "index", "column", "touched", "pair")
 MOST = 30  # entries of a list
 
 

@@ -23,12 +23,17 @@ def safe(text: str, widest: int = WIDEST) -> str:
     >>> safe("fc1"), safe("fc\n1\x1b[31m"), safe("layer" * 20, 12)
     ('fc1', 'fc\\n1\\x1b[31m', 'layerl…layer')
     """
-    if _PLAIN.fullmatch(text) is None:
-        text = "".join(c if c == " " or c.isprintable() else _escape(c) for c in text)
-    text = shortened(text, widest)
-    if any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text):
+    text = printable(text, widest)
+    if not text.isascii() and any(unicodedata.bidirectional(c) in ("R", "AL", "AN") for c in text):
         return f"{_ISOLATE}{text}{_END}"
     return text
+
+
+def printable(text: str, widest: int = WIDEST) -> str:
+    """The same for text that has a line to itself, where nothing need be set apart."""
+    if _PLAIN.fullmatch(text) is None:
+        text = "".join(c if c == " " or c.isprintable() else _escape(c) for c in text)
+    return shortened(text, widest)
 
 
 def _escape(character: str) -> str:

@@ -9,7 +9,10 @@ from typing import Any, NamedTuple, Self
 from .plain import columns, padded
 
 RIGHT = frozenset(  # columns of numbers
-    ("bytes", "elements", "tensors", "count", "read", "written", "operations each", "predicted")
+    (
+        *("bytes", "elements", "tensors", "count", "read", "written", "operations each", "predicted"),
+        *("runs", "median", "least", "most", "share", "GB/s", "of limit"),
+    )
 )
 WIDE = frozenset(
     ("name", "op", "inputs", "line", "computes", "for")

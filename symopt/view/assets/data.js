@@ -1,4 +1,4 @@
-// ---- What the page shows: the data of its <script id="data"> as objects.
+// ---- What the page shows: the JSON in its element "data", as objects.
 
 const KINDS = {
   variable: "variable", state: "state", number: "number", op: "op",

@@ -16,10 +16,11 @@ class Drawing {
     measure(graph.nodes.values());
     const { positions, bends } = arrange(graph);
     this.graph = graph;
+    this.positions = positions;
     if (this.cy) this.cy.destroy();
     const elements = elementsOf(graph, positions, bends);
     this.cy = cytoscape({
-      container: this.container, elements, style: lookOfGraph(), layout: { name: "preset" }, autoungrabify: true,
+      container: this.container, elements, style: lookOfGraph(), layout: { name: "preset", fit: false }, autoungrabify: true,
       boxSelectionEnabled: false, autounselectify: true, minZoom: 0.005, maxZoom: 4,
       textureOnViewport: elements.length > MANY, hideEdgesOnViewport: elements.length > 4 * MANY,
       pixelRatio: elements.length > 4 * MANY ? 1 : "auto",
@@ -31,13 +32,22 @@ class Drawing {
     this.chosen = null;
   }
 
+  // All nodes in view. Their places are known: to ask cytoscape for them would take as long as to draw.
   fit() {
-    if (!this.cy) return;
-    this.cy.fit(undefined, 36);
-    if (this.cy.zoom() > 1.25) {
-      this.cy.zoom(1.25);
-      this.cy.center();
+    if (!this.cy || !this.graph.nodes.size) return;
+    let x1 = Infinity, x2 = -Infinity, y1 = Infinity, y2 = -Infinity;
+    for (const { id, width, height } of this.graph.nodes.values()) {
+      const { x, y } = this.positions.get(id);
+      x1 = Math.min(x1, x - width / 2);
+      x2 = Math.max(x2, x + width / 2);
+      y1 = Math.min(y1, y - height / 2);
+      y2 = Math.max(y2, y + height / 2);
     }
+    const margin = 36 + (this.graph.boxes.size ? 20 : 0);
+    const zoom = Math.min(1.25, (this.cy.width() - 2 * margin) / (x2 - x1), (this.cy.height() - 2 * margin) / (y2 - y1));
+    this.cy.viewport({ zoom: Math.max(zoom, this.cy.minZoom()), pan: {
+      x: this.cy.width() / 2 - zoom * (x1 + x2) / 2, y: this.cy.height() / 2 - zoom * (y1 + y2) / 2,
+    } });
   }
 
   zoomBy(factor) {

@@ -1,13 +1,15 @@
 // ---- How edges run: out at the bottom of a node, by the bends that dagre found, in at the top of the next, side by side.
 
 const FAR = 900; // edges without bends that are longer are drawn faint
+const MANY_EDGES = 3000; // more are straight
 const REACH = 18; // how far an edge runs straight down before it turns
 
 function edgeElements(graph, positions, bends) {
+  if (graph.edges.length > MANY_EDGES) return graph.edges.map((edge) => ({ group: "edges", data: baseData(edge) }));
   const starts = spread(graph, positions, bends, "source", "target");
   const ends = spread(graph, positions, bends, "target", "source");
   return graph.edges.map((edge) => {
-    const data = { id: `e${edge.id}`, source: edge.source, target: edge.target, width: edge.links > 1 ? 2.25 : 1.25 };
+    const data = baseData(edge);
     const from = positions.get(edge.source), to = positions.get(edge.target);
     const points = bends.get(edge.id);
     if (!points && Math.hypot(to.x - from.x, to.y - from.y) > FAR) return { group: "edges", data, classes: "far" };
@@ -18,6 +20,10 @@ function edgeElements(graph, positions, bends) {
     return { group: "edges", classes: "bent", data: { ...data, ...course,
       leaves: `${leaves.x}px ${leaves.y}px`, enters: `${enters.x}px ${enters.y}px` } };
   });
+}
+
+function baseData(edge) {
+  return { id: `e${edge.id}`, source: edge.source, target: edge.target, width: edge.links > 1 ? 2.25 : 1.25 };
 }
 
 // For each edge how far from the middle of its node it is attached: -1 to 1, in the order of where the edges lead.

@@ -10,7 +10,7 @@ class Folding {
     this.level = level;
     this.stacks = "alike";
     this.boxes = "none";
-    this.shown = new Set(); // keys of units
+    this.shown = new Set(); // units, across boxes: what belongs together unfolds together
     this.open = new Set(); // keys of boxes
     this.regroup();
   }
@@ -37,7 +37,6 @@ class Folding {
       if (!this.blocks.has(block)) this.blocks.set(block, []);
       this.blocks.get(block).push(key);
     }
-    this.shown = new Set([...this.shown].filter((key) => this.units.has(key)));
   }
 
   // The key of the box that an item is in, or "": there is none around a single item.
@@ -55,13 +54,18 @@ class Folding {
     return this.stacks === "op" ? `${item.kind} ${item.op}` : item.cls;
   }
 
+  wholeOf(item) {
+    return this.stacks === "op" ? `i${item.index}` : `u${item.unit}`;
+  }
+
+  // The part of a unit that is in one box.
   unitOf(item) {
-    return `${this.boxOf(item)}|${this.stacks === "op" ? `i${item.index}` : item.unit}`;
+    return `${this.boxOf(item)}|${this.wholeOf(item)}`;
   }
 
   isShown(item) {
     const unit = this.unitOf(item);
-    return this.stacks === "none" || this.shown.has(unit) || this.blocks.get(this.blockOf.get(unit)).length === 1;
+    return this.stacks === "none" || this.shown.has(this.wholeOf(item)) || this.blocks.get(this.blockOf.get(unit)).length === 1;
   }
 
   isFoldable(item) {
@@ -77,7 +81,7 @@ class Folding {
 
   reveal(item) {
     if (this.boxOf(item)) this.open.add(this.boxOf(item));
-    this.shown.add(this.unitOf(item));
+    this.shown.add(this.wholeOf(item));
   }
 
   // Unfold a drawn node: a box, or some more units of a stack. Fold an item's block, or the box it is in.
@@ -93,20 +97,23 @@ class Folding {
 
   // The units of an item's block that are not shown.
   hidden(item) {
-    if (!this.isFoldable(item)) return [];
-    return this.blocks.get(this.blockOf.get(this.unitOf(item))).filter((key) => !this.shown.has(key));
+    return this.isFoldable(item) ? this.blockUnits(item).filter((unit) => !this.shown.has(unit)) : [];
   }
 
   unfold(item, n) {
-    for (const key of this.hidden(item).slice(0, n)) this.shown.add(key);
+    for (const unit of this.hidden(item).slice(0, n)) this.shown.add(unit);
   }
 
   fold(item) {
-    for (const key of this.blocks.get(this.blockOf.get(this.unitOf(item)))) this.shown.delete(key);
+    for (const unit of this.blockUnits(item)) this.shown.delete(unit);
+  }
+
+  blockUnits(item) {
+    return this.blocks.get(this.blockOf.get(this.unitOf(item))).map((key) => this.wholeOf(this.units.get(key)[0]));
   }
 
   expandAll() {
-    for (const key of this.units.keys()) this.shown.add(key);
+    for (const item of this.level.items) this.shown.add(this.wholeOf(item));
     this.openAll();
   }
 
@@ -169,7 +176,9 @@ function factLine(node, first) {
   const value = first.attrs.find(([key]) => key === (first.kind === "kernel" ? "over" : "value"));
   const same = (get) => (node.items.every((item) => String(get(item)) === String(get(first))) ? get(first) : null);
   if (first.op === "const") return "constant";
-  if (value && node.items.length === 1) return first.kind === "number" ? `= ${value[1]}` : short(value[1], 30);
+  if (value && same((item) => item.attrs.find(([key]) => key === value[0]))) {
+    return first.kind === "number" ? `= ${value[1]}` : short(value[1], 30);
+  }
   return [same((item) => item.shape) && shapeText(first.shape), same((item) => item.dtype)].filter(Boolean).join(" ");
 }
 

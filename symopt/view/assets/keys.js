@@ -20,7 +20,7 @@ function fillKeys(dialog) {
     element("dl", {}, ...KEYS.flatMap(([key, what]) => [
       element("dt", {}, element("kbd", {}, key)), element("dd", {}, what),
     ])),
-    element("form", { method: "dialog" }, element("button", { autofocus: true }, "Close")),
+    element("form", { method: "dialog" }, element("button", {}, "Close")),
   );
 }
 

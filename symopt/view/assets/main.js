@@ -127,8 +127,10 @@ class Page {
     const node = id === null ? null : this.graph.nodes.get(id) ?? this.frameNode(id);
     this.drawing.choose(id, inView);
     this.list.mark(id);
-    if (!node) this.panel.showLevel(this.level);
-    else {
+    if (!node) {
+      this.panel.showLevel(this.level);
+      this.say("nothing chosen");
+    } else {
       this.panel.showNode(node, this.level, this.folding);
       this.say(spoken(node));
     }

@@ -139,7 +139,7 @@ function sourceSection(where) {
 }
 
 function kernelTable(kernels) {
-  const head = ["", "kernel", "tensors", "bytes", "measured", "predicted"];
+  const head = ["no.", "kernel", "tensors", "bytes", "measured", "predicted"];
   const time = (seconds) => (seconds === null ? "–" : secondsText(seconds));
   const row = (k) => [k.number, nameElement(k.name, 22), k.tensors.toLocaleString("en"), bytesText(k.bytes),
     time(k.seconds), time(k.predicted)];

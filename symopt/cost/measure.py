@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from .. import config
 from ..context import Context
-from ..dtypes import ITEMSIZE, NARROW
+from ..dtypes import ITEMSIZE
 from ..places import HOST, Place, place_of
 from .arithmetic import Operation
 from .bandwidth import Calibration, Row, Speed
-from .chains import BESIDE, CHAINS, Chain, chained
-from .probes import MIXES, Pool, Probe, add, copy, normalize, rows_apart, update, update_three
-from .store import device_name, save
+from .chains import CHAINS, chained
+from .machine import OthersWork, device_name
+from .primitives import measure_operations
+from .probes import MIXES, Pool, Probe, normalize, rows_apart, update, update_three
+from .rounds import ON_DEVICE, Effort, quartiles, repeated
+from .store import save
 
 ITEM = ITEMSIZE["float32"]
 WIDTHS = (4, 16, 64, 128, 256, 1024)  # of rows, in elements
 
 
-class Effort(NamedTuple):
-    """How thoroughly to measure. `size`: bytes of an array that no cache holds; `smallest`: of one that any holds;
-    `rounds`: times that each is run; `elements`, `lengths`: of the chains of arithmetic."""
-
-    size: int = 1 << 27
-    smallest: int = 1 << 14
-    rounds: int = 9
-    elements: int = 1 << 13
-    lengths: tuple[int, int] = (4, 20)
-    slow_lengths: tuple[int, int] = (1, 2)
+BUSY = 0.1  # share of the processors' time that others took: more, and the numbers are worth little
 
 
 def calibrate(ctx: Context | str | None = None, effort: Effort | None = None) -> Calibration:
     """Measure this machine, or GPU `ctx`; keep what was found for later processes, and give it.
 
-    Takes half a minute, and four times `effort.size` bytes of memory, half a gigabyte. Do it when nothing else runs.
+    Takes half a minute, and four times `effort.size` bytes of memory: half a gigabyte, on a GPU two. Do it when nothing
+    else runs; a UserWarning says if something did, or if nothing could be kept.
     """
     context = Context.as_context(ctx)
-    found = measure(place_of(context), effort or Effort(), device_name(context))
+    place = place_of(context)
+    others = OthersWork()
+    found = measure(place, effort or (Effort() if place is HOST else ON_DEVICE), device_name(context))
+    busy = others.share()
+    if busy > BUSY:
+        warnings.warn(
+            f"others used {busy:.0%} of the processors meanwhile: measure again when they rest", stacklevel=2
+        )
     save(found)
     return found
 
@@ -57,7 +59,7 @@ def measure(place: Place, effort: Effort, device: str) -> Calibration:
         config.set_num_threads(1)
         launch, tensor, step = _overheads(place)
         index, sort = _sorting(place, effort, pool)
-        operations = _operations(place, effort)
+        operations = measure_operations(place, effort)
         rows = {n: _rows(place, effort, pool, n, operations) for n in counts}
     speeds = {n: replace(streams[n], levels=levels[n], rows=rows[n], gain=gains[n]) for n in counts}
     return Calibration(device, speeds, operations, launch, tensor, step, index, sort)
@@ -66,7 +68,7 @@ def measure(place: Place, effort: Effort, device: str) -> Calibration:
 @contextmanager
 def _threads() -> Iterator[None]:
     """Gives back the number of threads after the measuring."""
-    before = config._num_threads
+    before = config.threads_set()
     try:
         yield
     finally:
@@ -77,21 +79,6 @@ def _thread_counts() -> list[int]:
     """1, 2, 4, ... and as many as there are."""
     most = config.num_threads()
     return sorted({1 << k for k in range(most.bit_length())} | {most})
-
-
-K = TypeVar("K")
-
-
-def quartiles(work: Mapping[K, Callable[[], float]], rounds: int) -> dict[K, float]:
-    """The lower quartile of the seconds that each gives in so many rounds: noise only adds. In each round all take
-    turns, so that it falls on all alike."""
-    found: dict[K, list[float]] = {key: [] for key in work}
-    for run in work.values():
-        run()
-    for _ in range(rounds):
-        for key, run in work.items():
-            found[key].append(run())
-    return {key: sorted(times)[len(times) // 4] for key, times in found.items()}
 
 
 def _with(threads: int, probe: Probe, steps: int = 1) -> Callable[[], float]:
@@ -189,7 +176,7 @@ def _on_rows(
 def _overheads(place: Place) -> tuple[float, float, float]:
     """Seconds for each launch, each tensor in it, and each step."""
     one, many = (Probe(update, (16,), place, tensors=n) for n in (1, 257))
-    times = quartiles({"one": _repeated(one, 50), "many": _repeated(many, 50), "step": one.preparing}, 15)
+    times = quartiles({"one": repeated(one, 50), "many": repeated(many, 50), "step": one.preparing}, 15)
     tensor = max((times["many"] - times["one"]) / 256, 0.0)
     return max(times["one"] - tensor, 0.0), tensor, times["step"]
 
@@ -217,67 +204,3 @@ def _gains(place: Place, effort: Effort, pool: Pool, counts: Sequence[int]) -> d
     probe = Probe(chained(divide.step, effort.lengths[1]), (effort.size // 16 // ITEM,), place, pool=pool)
     times = quartiles({n: _with(n, probe) for n in counts}, effort.rounds)
     return {n: times[1] / times[n] for n in counts}
-
-
-def _operations(place: Place, effort: Effort) -> dict[Operation, float]:
-    """Seconds of each primitive, on one thread."""
-    found: dict[Operation, float] = {}
-    for dtype in ("float32", "float64"):
-        pool = Pool(place)
-        work = {
-            (c.op, n): _chain(c, n, place, effort, dtype, pool) for c in CHAINS for n in _lengths(c, effort)
-        }
-        times = quartiles(work, effort.rounds)
-        for chain in CHAINS:
-            short, long = _lengths(chain, effort)
-            each = (
-                (times[chain.op, long] - times[chain.op, short]) / (long - short) / BESIDE / effort.elements
-            )
-            each -= sum(found[op, dtype] for op in chain.beside if op != chain.op)
-            each = max(each, 0.0) / (1 + (chain.op in chain.beside))
-            found.update({(op, dtype): each for op in (chain.op, *chain.alike)})
-    return _conversions(place, effort, found)
-
-
-def _conversions(place: Place, effort: Effort, known: Mapping[Operation, float]) -> dict[Operation, float]:
-    """What is known, and the seconds of widening and of rounding 16-bit numbers: what copies of one array, and sums of
-    two, take longer than those of float32."""
-    pool, shape = Pool(place), (effort.elements,)
-    probes: dict[tuple[object, str], Probe] = {}
-    for dtype in (*NARROW, "float32"):
-        probes |= {(mix, dtype): Probe(mix, shape, place, dtype, pool=pool) for mix in (copy, add)}
-    probes |= {
-        ("at random", d): Probe(copy, shape, place, d, pool=pool, rounding="stochastic") for d in NARROW
-    }
-    times = quartiles({key: _repeated(probe, 50) for key, probe in probes.items()}, effort.rounds)
-    found = dict(known)
-    for dtype in NARROW:
-        one, two = (
-            max(times[mix, dtype] - times[mix, "float32"], 0.0) / effort.elements for mix in (copy, add)
-        )
-        wider = min(max(two - one, 0.0), one)
-        found["cast", f"{dtype} to float32"] = wider
-        found["cast", f"float32 to {dtype}"] = one - wider
-    noises = []
-    for dtype in NARROW:  # whatever random rounding takes beside what is known
-        more = (times["at random", dtype] - times[copy, dtype]) / effort.elements
-        counts = probes["at random", dtype].operations()
-        counts.subtract(probes[copy, dtype].operations())
-        known_part = sum(n * found.get(operation, 0.0) for operation, n in counts.items()) / effort.elements
-        noises.append(max(more - known_part, 0.0))
-    found["noise", "float32"] = max(noises)
-    return found
-
-
-def _lengths(chain: Chain, effort: Effort) -> tuple[int, int]:
-    return effort.slow_lengths if chain.slow else effort.lengths
-
-
-def _repeated(probe: Probe, steps: int) -> Callable[[], float]:
-    return lambda: probe.seconds(steps)
-
-
-def _chain(
-    chain: Chain, length: int, place: Place, effort: Effort, dtype: str, pool: Pool
-) -> Callable[[], float]:
-    return _repeated(Probe(chained(chain.step, length), (effort.elements,), place, dtype, pool=pool), 5)
