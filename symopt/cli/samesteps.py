@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 
-def tried_graph(dtype: str) -> Any:
+from .. import sym
+from ..context import gpu
+from ..dtypes import to_numpy
+from ..sparse import RowSparseArray
+from ..symbol import Symbol
+
+
+def tried_graph(dtype: str) -> Symbol:
     """Dense Adam with its gradient scaled by the norm of all, and rows of a table updated lazily."""
-    from .. import sym
-
     w, g, m, v, e, h = (sym.var(name, dtype=dtype) for name in "wgmveh")
     rows = sym.var("rows", dtype=dtype, stype="row_sparse")
     scale = 1.0 / sym.maximum(sym.sqrt(sym.sum(sym.multi_sum_sq(g))), 1.0)
@@ -23,12 +29,7 @@ def differing(engine: str, dtype: str = "float32") -> list[str]:
 
 
 def after_steps(engine: str, dtype: str) -> dict[str, Any]:
-    import numpy as np
-
-    from ..context import gpu
-    from ..dtypes import to_numpy
-    from ..sparse import RowSparseArray
-
+    """The variables after three steps, as arrays of the host."""
     rng = np.random.default_rng(0)
 
     def made(*shape: int) -> Any:
@@ -44,7 +45,6 @@ def after_steps(engine: str, dtype: str) -> dict[str, Any]:
     for _ in range(3):
         executor.forward()
     executor.synchronize()
-    found = {name: executor.arg_dict[name] for name in "we"} | {
-        name: executor.aux_dict[name] for name in "mvh"
-    }
+    found = {**executor.arg_dict, **executor.aux_dict}
+    found = {name: found[name] for name in "wemvh"}
     return {name: x.get() if engine == "gpu" else x for name, x in found.items()}
