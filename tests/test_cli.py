@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +266,21 @@ def test_a_full_disk_is_an_error() -> None:
         )
     assert found.returncode == 1
     assert found.stderr == "symopt: error: standard output: No space left on device\n"
+
+
+def test_an_interrupted_run_leaves_nothing() -> None:
+    line = ["run", "adam.json", "adam.npz", "-o", "out.npz", "--steps", str(10**15)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "symopt", *line]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        while process.poll() is None and not list(Path().glob(".out.npz.*")):  # what it writes to
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, b"")
+    assert not list(Path().glob("*out.npz*")) and not list(Path().glob(".out.npz*"))
 
 
 def test_text_that_the_terminal_cannot_show() -> None:
