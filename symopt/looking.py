@@ -157,7 +157,7 @@ class LookAtSymbol:
         **shapes: Any,
     ) -> None:
         """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
-        from .view.files import write_whole
+        from .files import write_whole
         from .view.graphml import graphml
         from .view.levels import view_of
 
@@ -317,7 +317,7 @@ class LookAtExecutor:
 
     def to_graphml(self, path: str | PathLike[str], level: Level = "symbol") -> None:
         """Write the graph of `to_networkx` as GraphML, which yEd, Gephi, igraph and networkx read; see view.graphml."""
-        from .view.files import write_whole
+        from .files import write_whole
         from .view.graphml import graphml
         from .view.levels import view_of
 

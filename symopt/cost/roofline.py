@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import DependencyError, GraphError
 from ..view.plain import safe
 from .bandwidth import Calibration
-from .files import write_whole
+from ..files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from .. import config
 from ..context import Context
 from ..errors import SymoptError
 from .bandwidth import Calibration, Row, Speed
-from .files import write_whole
+from ..files import write_whole
 from .machine import device_name
 
 FORMAT = 1  # of the files: with another number they are measured anew

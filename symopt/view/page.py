@@ -19,7 +19,7 @@ from importlib.resources import files
 from typing import Any
 
 from .alike import find_alike
-from .files import write_whole
+from ..files import write_whole
 from .model import Level, View
 from .pagedata import encode
 from .pagetable import plain_table, shown
