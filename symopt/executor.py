@@ -20,7 +20,7 @@ from .errors import DTypeError, GraphError, MissingArgumentError, near
 from .expr import children, toposort
 from .infer import infer
 from .listing import Variables, list_variables
-from .looking import LookAtExecutor
+from .looking.executors import LookAtExecutor
 from .namedarrays import NamedArrays
 from .places import HOST, place_of
 from .rebuild import changed, parse_changes, switches

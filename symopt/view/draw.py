@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from ..errors import AttributeValueError, SymoptError, near
-from ..planned import Planned
 from ..files import write_whole
+from ..planned import Planned
 from .levels import check_level, view_of, views_of
 from .model import Level
 from .page import draw_page, page
