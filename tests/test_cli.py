@@ -57,6 +57,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYMOPT_CACHE_DIR", str(tmp_path / "cache"))  # where no calibration is
 
 
+@pytest.mark.usefixtures("library_ops")
 @pytest.mark.parametrize("name", PRINTED)
 def test_printed_text(name: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(PRINTED[name].split()) == STATUS.get(name, 0)
