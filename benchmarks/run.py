@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import dense
+import guard
 import lamb
 import mixed
 import rows
@@ -30,6 +31,10 @@ JOBS = {
     "lazy": sparse.lazy,
     "group_adagrad": rows.group_adagrad,
     "lazy_group_adagrad": rows.lazy_group_adagrad,
+    "guard_adam": guard.guard_adam,
+    "guard_many": guard.guard_many,
+    "guard_lazy": guard.guard_lazy,
+    "guard_mixed": guard.guard_mixed,
 }
 
 

@@ -7,7 +7,7 @@ from ..expr import Extent, Node
 from ..passes.ir import REDUCE, Kernel
 from ..prims import REDUCTIONS
 from .emit import TYPES, Emitter, constant
-from .guard import Guard, mark_total, report
+from .guard import Guard, is_bad, report
 from .nodes import dtype_of
 from .row import Variant, combine
 
@@ -41,7 +41,14 @@ class Driver(Emitter):
             self.put(f"%{name}p = getelementptr i64, ptr %chunks, i64 %{name}i")
             self.put(f"%{name} = load i64, ptr %{name}p")
         self._tensor("%t")
+        tests = any(variant.watched for variant in self.variants.values())
+        if tests:
+            self.put("%mark = alloca i8")
+            self.put("store i8 0, ptr %mark")
         self.body()
+        if tests:
+            found = self.let(f"icmp ne i8 {self.let('load i8, ptr %mark')}, 0")
+            report(self, found, "%flag", "chunk")
         self.put("ret void")
         return "\n".join(
             ["define internal void @chunk(ptr %job, i64 %c, ptr %scratch) {", "entry:", *self.lines, "}"]
@@ -102,7 +109,7 @@ class Driver(Emitter):
         for scalar, name_ in zip(self.kernel.scalars, self.scalars, strict=True):
             arguments.append(f"{TYPES[dtype_of(scalar)]} {name_}")
         if variant.watched:
-            arguments.append("ptr %flag")
+            arguments.append("ptr %mark")
         self.put(f"call void @{variant.name}({', '.join(arguments)})")
 
     def _flat(self, name: str, start: str, stop: str) -> None:
@@ -196,7 +203,7 @@ class Driver(Emitter):
         result = self.let(f"phi double [ {start}, %{before} ], [ {total}, %{tag}.loop ]")
         result = result if dtype == "float64" else self.let(f"fptrunc double {result} to {TYPES[dtype]}")
         if self.guard and b in self.guard.watched:
-            report(self, mark_total(self, result, dtype), "%flag", tag)
+            report(self, is_bad(self, result, dtype), "%flag", tag)
         if self.guard and b in self.guard.dropped:
             return
         index = self.let(f"add i64 {self.let(f'mul i64 %t, {count}')}, {k}")

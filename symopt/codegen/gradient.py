@@ -10,6 +10,7 @@ from .emit import TYPES
 from .nodes import SIZES
 
 PREFETCH_AHEAD = 6
+LINES_AT_ONCE = 4
 
 
 class SparseDriver(Driver):
@@ -56,14 +57,26 @@ class SparseDriver(Driver):
                 continue
             tag = f"pf{b}"
             size = self.let(f"mul i64 %cols, {SIZES[buffer.dtype]}")
+            at_once = self._prefetch_first_lines(size, pointer, write) if self.guard else 0
             long = self.let(f"icmp sgt i64 {size}, 1024")
             cut = self.let(f"select i1 {long}, i64 1024, i64 {size}")
             lines = self.let(f"lshr i64 {self.let(f'add i64 {cut}, 63')}, 6")
-            line = self._loop(tag, "0", lines)
+            line = self._loop(tag, str(at_once), lines)
             offset = self.let(f"shl i64 {line}, 6")
             where = self.let(f"getelementptr i8, ptr {pointer}, i64 {offset}")
             self.put(f"call void @llvm.prefetch.p0(ptr {where}, i32 {write}, i32 3, i32 1)")
             self._end(tag, lines)
+
+    def _prefetch_first_lines(self, size: str, pointer: str, write: int) -> int:
+        """The first lines of a row, without a loop: its instructions would take the place of those of rows to come, of
+        which the tests at the end of a row leave fewer in sight. How many lines that is."""
+        last = self.let(f"sub i64 {size}, 1")
+        for line in range(LINES_AT_ONCE):
+            within = self.let(f"icmp slt i64 {64 * line}, {last}")
+            offset = self.let(f"select i1 {within}, i64 {64 * line}, i64 {last}")
+            where = self.let(f"getelementptr i8, ptr {pointer}, i64 {offset}")
+            self.put(f"call void @llvm.prefetch.p0(ptr {where}, i32 {write}, i32 3, i32 1)")
+        return LINES_AT_ONCE
 
     def _segment(self, s: str, row: str) -> None:
         """Run the formula on one row of the gradient, summed first if it occurs more than once."""

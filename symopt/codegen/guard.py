@@ -60,9 +60,9 @@ def mark(emitter: Emitter, roots: Iterable[Node], marks: Marks) -> Marks:
     return marks
 
 
-def mark_total(emitter: Emitter, name: str, dtype: str) -> Marks:
-    """The mark of one value by its name."""
-    return {dtype: _mark_of(emitter, name, dtype)}
+def is_bad(emitter: Emitter, name: str, dtype: str) -> str:
+    """Whether one value, by its name, is not finite."""
+    return _is_bad(emitter, _mark_of(emitter, name, dtype), dtype)
 
 
 def _mark_of(emitter: Emitter, name: str, dtype: str) -> str:
@@ -81,12 +81,44 @@ def _join(emitter: Emitter, a: str, b: str, dtype: str) -> str:
     return emitter.let(f"call {type_} @llvm.umax.{type_}({type_} {a}, {type_} {b})")
 
 
-def report(emitter: Emitter, marks: Marks, flag: str, tag: str) -> None:
-    """Set the byte at `flag` if some value was not finite. Begins a new block, called `tag`.clean."""
+# LLVM takes several vectors at once where something is accumulated, and what is left of a row one by one. Told not to,
+# it makes the loop that it makes without a guard.
+_LOOPS = ("row", "row_summed", "row_absent")
+
+
+def once(name: str) -> str:
+    """What the branch at the end of the loop of a row function says of it."""
+    return f", !llvm.loop !{2 * _LOOPS.index(name)}"
+
+
+def metadata(names: Iterable[str]) -> str:
+    """What the module says of those loops."""
+    lines = []
+    for k in sorted(map(_LOOPS.index, names)):
+        lines.append(f"!{2 * k} = distinct !{{!{2 * k}, !{2 * k + 1}}}")
+        lines.append(f'!{2 * k + 1} = !{{!"llvm.loop.interleave.count", i32 1}}')
+    return "\n".join(lines)
+
+
+def remember(emitter: Emitter, marks: Marks, place: str) -> None:
+    """Set the byte at `place`, which one thread has to itself, if some value was not finite. No branch: one that waits
+    for what a row reads would hold up the rows after it."""
+    found = emitter.let(f"zext i1 {_any(emitter, marks)} to i8")
+    before = emitter.let(f"load i8, ptr {place}")
+    emitter.put(f"store i8 {emitter.let(f'or i8 {before}, {found}')}, ptr {place}")
+
+
+def _any(emitter: Emitter, marks: Marks) -> str:
+    """Whether some mark is of a value that was not finite."""
     found = [_is_bad(emitter, name, dtype) for dtype, name in marks.items()]
     while len(found) > 1:
         found.append(emitter.let(f"or i1 {found.pop(0)}, {found.pop(0)}"))
-    emitter.put(f"br i1 {found[0]}, label %{tag}.flagged, label %{tag}.clean")
+    return found[0]
+
+
+def report(emitter: Emitter, is_bad: str, flag: str, tag: str) -> None:
+    """Set the byte at `flag`, which many threads may set, if a condition holds. Begins a new block, `tag`.clean."""
+    emitter.put(f"br i1 {is_bad}, label %{tag}.flagged, label %{tag}.clean")
     emitter.label(f"{tag}.flagged")
     emitter.put(f"store atomic i8 1, ptr {flag} monotonic, align 1")
     emitter.put(f"br label %{tag}.clean")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..passes.ir import LISTED, STANDARD, Kernel
 from .driver import Driver
 from .gradient import SparseDriver
-from .guard import Guard
+from .guard import Guard, metadata
 from .row import Variant, row_function
 
 _RUN = """define void @run(ptr %job, ptr %scratch) {
@@ -58,6 +58,9 @@ def module_text(kernel: Kernel, guard: Guard | None = None) -> str:
     run = _BACKWARD if guard and guard.dropped else _RUN
     functions += [driver.chunk_function(), run, driver.finish_function(), _STEP]
     intrinsics |= driver.intrinsics
+    loops = [name for name, variant in variants.items() if variant.watched]
+    if loops:
+        functions.append(metadata(loops))
     return "\n\n".join(["\n".join(sorted(intrinsics)), *functions]) + "\n"
 
 

@@ -8,7 +8,7 @@ from ..expr import Extent, Node, toposort
 from ..passes.ir import REDUCE, Kernel, puts_back
 from ..prims import LEAVES, REDUCTIONS
 from .emit import TYPES, Emitter, constant, vector
-from .guard import Guard, Marks, dtypes_of, integer, mark, report
+from .guard import Guard, Marks, dtypes_of, integer, mark, once, remember
 from .memory import load, load_lanes, store
 from .nodes import depths, dtype_of, is_shallow, level_of, safe
 
@@ -52,7 +52,7 @@ class Variant:
         pointers = [f"ptr noalias %{name}" for name in self.pointer_names()]
         scalars = [f"{TYPES[dtype_of(s)]} %s{k}" for k, s in enumerate(self.kernel.scalars)]
         places = ["i64 %first", "i64 %row"] if self.indexed else []
-        flag = ["ptr noalias %flag"] if self.watched else []
+        flag = ["ptr noalias %mark"] if self.watched else []
         return [*pointers, "i64 %n", *places, *scalars, *flag]
 
     def pointer_names(self) -> list[str]:
@@ -63,8 +63,13 @@ def row_function(variant: Variant) -> tuple[str, set[str]]:
     """The LLVM text of the function, and the intrinsics it calls."""
     emitter = _Row(variant)
     emitter.run()
-    head = f"define internal void @{variant.name}({', '.join(variant.parameters())}) noinline {{"
+    head = f"define internal void @{variant.name}({', '.join(variant.parameters())}) {inlining(variant)} {{"
     return "\n".join([head, "entry:", *emitter.lines, "}"]), emitter.intrinsics
+
+
+def inlining(variant: Variant) -> str:
+    """A test at the end of each row costs less where the next row is in sight."""
+    return "alwaysinline" if variant.watched else "noinline"
 
 
 class _Row(Emitter):
@@ -94,7 +99,7 @@ class _Row(Emitter):
             self._store(root, b)
         marks = mark(self, self._watched(flat), marks)
         if marks:
-            report(self, marks, "%flag", "row")
+            remember(self, marks, "%mark")
         self.put("ret void")
 
     def _store(self, root: Node, b: int, index: str = "") -> None:
@@ -155,7 +160,7 @@ class _Row(Emitter):
             self.fill(hole, f"{marks[dtype]} = phi {integer(dtype)} {both}")
         self.put("%next = add nuw nsw i64 %i, 1")
         self.put("%more = icmp slt i64 %next, %n")
-        self.put("br i1 %more, label %elements, label %done")
+        self.put(f"br i1 %more, label %elements, label %done{once(self.variant.name) if watched else ''}")
         self._start("done")
         return {
             dtype: self.let(f"phi {integer(dtype)} [ 0, %{before} ], [ {name}, %elements ]")
