@@ -8,7 +8,7 @@ from ..expr import Extent, Node, toposort
 from ..passes.ir import REDUCE, Kernel, puts_back
 from ..prims import LEAVES, REDUCTIONS
 from .emit import TYPES, Emitter, constant, vector
-from .guard import Guard, Marks, dtypes_of, integer, mark, once, remember
+from .guard import Guard, Marks, mark, once, remember, tests_of
 from .memory import load, load_lanes, store
 from .nodes import depths, dtype_of, is_shallow, level_of, safe
 
@@ -142,8 +142,8 @@ class _Row(Emitter):
         self.put("br i1 %some, label %elements, label %done")
         self._start("elements")
         self.put(f"%i = phi i64 [ 0, %{before} ], [ %next, %elements ]")
-        marks = {dtype: self.fresh("mark") for dtype in dtypes_of(watched)}
-        phis = {dtype: self.hole() for dtype in marks}
+        marks = {test: self.fresh("mark") for test in tests_of(watched)}
+        phis = {test: self.hole() for test in marks}
         for node in deep:
             if node.op == "load":
                 self.names[(id(node), 1)] = load(self, node, self.base[node.attrs["index"]], "%i")
@@ -155,16 +155,16 @@ class _Row(Emitter):
         for root, b in stores:
             self._store(root, b, "%i")
         fresh = mark(self, watched, marks)
-        for dtype, hole in phis.items():
-            both = f"[ 0, %{before} ], [ {fresh[dtype]}, %elements ]"
-            self.fill(hole, f"{marks[dtype]} = phi {integer(dtype)} {both}")
+        for test, hole in phis.items():
+            both = f"[ 0, %{before} ], [ {fresh[test]}, %elements ]"
+            self.fill(hole, f"{marks[test]} = phi {test.type} {both}")
         self.put("%next = add nuw nsw i64 %i, 1")
         self.put("%more = icmp slt i64 %next, %n")
         self.put(f"br i1 %more, label %elements, label %done{once(self.variant.name) if watched else ''}")
         self._start("done")
         return {
-            dtype: self.let(f"phi {integer(dtype)} [ 0, %{before} ], [ {name}, %elements ]")
-            for dtype, name in fresh.items()
+            test: self.let(f"phi {test.type} [ 0, %{before} ], [ {name}, %elements ]")
+            for test, name in fresh.items()
         }
 
     # ---- the canonical sum: 64 lanes over blocks of 8192, blocks in float64
