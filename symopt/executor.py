@@ -20,7 +20,7 @@ from .errors import DTypeError, GraphError, MissingArgumentError, near
 from .expr import children, toposort
 from .infer import infer
 from .listing import Variables, list_variables
-from .looking import LookAtExecutor
+from .looking.executors import LookAtExecutor
 from .namedarrays import NamedArrays
 from .places import HOST, place_of
 from .rebuild import changed, parse_changes, switches
@@ -143,8 +143,10 @@ class Executor(LookAtExecutor):
             if arrays:
                 self._step.take(arrays)
             recorded = self._record(self._step) if self._record is not None else None
-            self._step.run()
-            self._recorded = recorded
+            try:
+                self._step.run()
+            finally:
+                self._recorded = recorded  # also of a step that a guard complains of
             return list(self._step.outputs)
 
     def synchronize(self) -> None:

@@ -25,8 +25,9 @@ class Planned:
     """`program` is None where some shape is not known, or where it was not asked for. `listed`: how many rows each
     row_sparse variable holds.
 
-    `ctx`: where it runs. `seconds`: of launches, by number, as the last profile of an executor has them. `gradients`:
-    which rows row_sparse variables list, and `strided`: bytes of views copied before a step, where that was looked up.
+    `ctx`: where it runs. `seconds`: of launches, by number, as the last profile of an executor has them; `predicted`:
+    of every launch, where it was asked for. `gradients`: which rows row_sparse variables list, and `strided`: bytes of
+    views copied before a step, where that was looked up.
     """
 
     roots: Sequence[Node]
@@ -35,6 +36,7 @@ class Planned:
     listed: Mapping[str, int]
     ctx: Context = field(default_factory=cpu)
     seconds: Mapping[int, float] = field(default_factory=dict)
+    predicted: Sequence[float | None] = ()
     gradients: Mapping[str, Listed] = field(default_factory=dict)
     strided: int = 0
 

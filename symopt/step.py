@@ -163,8 +163,8 @@ class Step:
         self._heed_guard(late=True)
 
     def _heed_guard(self, late: bool) -> None:
-        """Count a step that was left out, or raise, if one that the engine knows of by now was not finite. `late`: it may
-        not have been the last one."""
+        """Count a step that was left out, or raise, if one that the engine knows of by now was not finite. `late`: it
+        may not have been the last one."""
         if not self.guard or not self.engine.found:
             return
         found, self.engine.found = self.engine.found, []

@@ -24,7 +24,7 @@ from .listing import (
     summary,
     text_attrs,
 )
-from .looking import LookAtSymbol
+from .looking.symbols import LookAtSymbol
 from .names import checked_attrs
 from .operators import Operators
 

@@ -126,6 +126,14 @@ def registered_ops() -> Iterator[None]:
 
 
 @pytest.fixture
+def library_ops(registered_ops: None) -> None:
+    """No ops but the library's: modules of tests register theirs when they are imported."""
+    tests = os.path.dirname(__file__)
+    for name in [n for n, op in OPS.items() if op.where.file.startswith(tests)]:
+        del OPS[name]
+
+
+@pytest.fixture
 def shared_early(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Small launches are shared out over threads too, so that the number of threads can show."""
     monkeypatch.setattr(launch, "SHARED_BYTES", {})

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SYMOPT_CACHE_DIR", str(tmp_path / "cache"))  # where no calibration is
 
 
+@pytest.mark.usefixtures("library_ops")
 @pytest.mark.parametrize("name", PRINTED)
 def test_printed_text(name: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(PRINTED[name].split()) == STATUS.get(name, 0)
@@ -264,6 +267,21 @@ def test_a_full_disk_is_an_error() -> None:
         )
     assert found.returncode == 1
     assert found.stderr == "symopt: error: standard output: No space left on device\n"
+
+
+def test_an_interrupted_run_leaves_nothing() -> None:
+    line = ["run", "adam.json", "adam.npz", "-o", "out.npz", "--steps", str(10**15)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "symopt", *line]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        while process.poll() is None and not list(Path().glob(".out.npz.*")):  # what it writes to
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (130, b"")
+    assert not list(Path().glob("*out.npz*")) and not list(Path().glob(".out.npz*"))
 
 
 def test_text_that_the_terminal_cannot_show() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from symopt import config
-from symopt.cli import bench, calibrate, contests, doctor, trials
+from symopt.cli import bench, calibrate, contests, doctor, samesteps, trials
 from symopt.cli.contests import CONTESTS
 from symopt.cli.main import main
 from symopt.cli.trials import BROKEN, MISSING, TRIALS, WORKS, Result
@@ -44,7 +44,7 @@ def test_what_some_have_works_or_says_what_to_install(name: str) -> None:
 
 
 def test_an_engine_that_computes_otherwise_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    steps = trials._after_steps
+    steps = samesteps.after_steps
 
     def wrong(engine: str, dtype: str) -> dict[str, Any]:
         found = steps(engine, dtype)
@@ -52,7 +52,7 @@ def test_an_engine_that_computes_otherwise_is_broken(monkeypatch: pytest.MonkeyP
             found["m"].view(np.uint32)[-1] ^= 1  # the last bit of the last element
         return found
 
-    monkeypatch.setattr(trials, "_after_steps", wrong)
+    monkeypatch.setattr(samesteps, "after_steps", wrong)
     assert trials.attempt("native engine").state == BROKEN
     assert trials.attempt("native engine").detail == "m does not come out as on the reference engine"
 
@@ -69,7 +69,7 @@ def test_errors_of_trials(error: type[Exception], state: str, monkeypatch: pytes
 
 
 def test_steps_on_a_gpu_are_those_of_the_reference(emulated: None) -> None:
-    trials._equals_reference("gpu")
+    assert samesteps.differing("gpu") == []
 
 
 @pytest.mark.gpu

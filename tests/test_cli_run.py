@@ -153,12 +153,9 @@ def test_dtypes_from_the_command_line() -> None:
 
 
 def test_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Stream(io.TextIOWrapper):
-        pass
-
     source, target = io.BytesIO(Path("adam.npz").read_bytes()), io.BytesIO()
-    monkeypatch.setattr(sys, "stdin", Stream(source))
-    monkeypatch.setattr(sys, "stdout", Stream(target))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(source))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(target))
     assert main(["run", "adam.json", "-", "-o", "-"]) == 0
     assert np.load(io.BytesIO(target.getvalue()))["w"].shape == (4,)
 
@@ -279,6 +276,11 @@ def test_names_that_a_file_cannot_hold(capsys: pytest.CaptureFixture[str]) -> No
     np.savez("given.npz", w=ONE, u_output=ONE)
     assert main(["run", "graph.json", "given.npz", "-o", "after.npz"]) == 1
     assert "two arrays of the graph are called 'u_output'" in capsys.readouterr().err
+    for name in ("half\ud800", "nul\0"):
+        sym.sgd_update(sym.var("w"), sym.var("g"), lr=0.1, name=name).save("graph.json")
+        np.savez("given.npz", w=ONE, g=ONE)
+        assert main(["run", "graph.json", "given.npz", "-o", "after.npz"]) == 1
+        assert "cannot hold an array called" in capsys.readouterr().err
     sym.sgd_update(sym.var("file"), sym.var("a/../b"), lr=0.1, name="u").save("graph.json")  # these it can
     with zipfile.ZipFile("given.npz", "w") as file:
         for name in ("file", "a/../b"):

@@ -14,9 +14,11 @@ from symopt.errors import (
     AttributeValueError,
     ElementIndexError,
     GraphError,
+    NonFiniteError,
     SymoptError,
     UnknownArgumentError,
 )
+from symopt.names import NameManager
 from symopt.values.state import State
 
 FOLDER = Path(__file__).parent / "golden"
@@ -72,7 +74,8 @@ GOLDEN = {"scheduled": scheduled, "listed_twice": listed_twice, "not_listed": no
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_text(name: str, request: pytest.FixtureRequest) -> None:
-    executor, variable, index = GOLDEN[name]()
+    with NameManager():
+        executor, variable, index = GOLDEN[name]()
     text = str(executor.explain_element(variable, index))
     text = re.sub(r"(built at |ops/)\S*?(\w+\.py):\d+", r"\1\2", text) + "\n"
     path = FOLDER / f"element_{name}.txt"
@@ -169,6 +172,21 @@ def test_only_the_last_step_and_only_if_recorded() -> None:
     executor.forward()
     with pytest.raises(GraphError, match="last step was not recorded"):
         executor.explain_element("w", (1, 1), step="last")
+
+
+def test_a_step_that_a_guard_complains_of_can_be_explained() -> None:
+    given = arrays()
+    given["g"][2, 3] = np.inf
+    w, g, m, v = map(sym.var, "wgmv")
+    step = sym.adam_update(w, g, m, v, lr=0.1, out=w)
+    executor = step.bind(args=given, aux_states=given, engine="reference", nan_guard="raise")
+    with executor.recording(), pytest.raises(NonFiniteError):
+        executor.forward()
+    told = executor.explain_element("w", (2, 3), step="last")
+    assert np.isnan(told.value)
+    assert np.isnan(given["w"][2, 3])
+    first = next(line for line in told.lines if not np.isfinite(line.value))
+    assert (first.name, first.expression) == ("grad", "g[2, 3]")
 
 
 def test_recording_of_some_names_copies_what_they_need_only() -> None:

@@ -172,7 +172,7 @@ def test_the_lowest_index_does_not_depend_on_threads() -> None:
                 report = exe.last_skip
             except NonFiniteError as error:
                 report = error.report
-            assert [f.first for f in report] == [(40_000,)] and report[0].count == 3
+            assert report is not None and [f.first for f in report] == [(40_000,)] and report[0].count == 3
     finally:
         so.set_num_threads(None)
 

@@ -9,7 +9,7 @@ from symopt.opdef import OPS
 
 ROOT = Path(__file__).parents[1]
 LAYERS = """
-errors | dtypes config context | expr | prims grids | canonical | routines | hostmath build | attrs pairs |
+errors files | dtypes config context | expr | prims grids | canonical | routines | hostmath build | attrs pairs |
 tensor | lang | matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose looking | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |
@@ -21,7 +21,7 @@ _load __init__
 RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}
 # Methods of Symbol and Executor; imported when called. `looking` is nothing but such methods.
 DOORS = {("symbol", "executor"), ("symbol", "serial")}
-SEEN = "planned nonfinite step backends report show view cost values lint executor"
+SEEN = "files planned nonfinite step backends report show view cost values lint executor"
 DOORS |= {("looking", name) for name in SEEN.split()}
 
 

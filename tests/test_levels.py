@@ -66,8 +66,9 @@ def test_views_of_random_graphs_lead_forward_and_hold_what_is_bound(data: st.Dat
 
 
 def test_the_symbol_level_is_what_the_user_wrote() -> None:
-    lr = sym.var("lr", shape=())
-    view = view_of(planned(adam(lr=lr * 0.5, wd=0.01), fc1_w=(3, 4)))
+    with so.NameManager():  # which counts from 0
+        update = adam(lr=sym.var("lr", shape=()) * 0.5, wd=0.01)
+    view = view_of(planned(update, fc1_w=(3, 4)))
     assert named(view, "variable") == ["fc1_w", "fc1_g"] and named(view, "state") == ["fc1_mean", "fc1_var"]
     assert named(view, "number") == ["lr"] and named(view, "op") == ["_mulscalar0", "fc1"]
     node = view.items[-1]

@@ -187,10 +187,11 @@ def public_names() -> Iterator[str]:
 
 def returned_classes() -> set[str]:
     """Names of the classes whose objects methods that look inside return: they are imported for annotations only."""
-    tree = ast.parse(Path(looking.__file__).read_text())
-    imported = {a.name for x in ast.walk(tree) if isinstance(x, ast.ImportFrom) and x.level for a in x.names}
+    trees = [ast.parse(path.read_text()) for path in Path(looking.__file__).parent.glob("*.py")]
+    nodes = [x for tree in trees for x in ast.walk(tree)]
+    imported = {a.name for x in nodes if isinstance(x, ast.ImportFrom) and x.level for a in x.names}
     methods = [
-        f for x in tree.body if isinstance(x, ast.ClassDef) for f in x.body if isinstance(f, ast.FunctionDef)
+        f for x in nodes if isinstance(x, ast.ClassDef) for f in x.body if isinstance(f, ast.FunctionDef)
     ]
     said = {
         n

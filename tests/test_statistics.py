@@ -41,9 +41,8 @@ def same(u: UpdateStatistics, old: np.ndarray, new: np.ndarray) -> None:
     old, new = old.astype(wide), new.astype(wide)
     with np.errstate(invalid="ignore"):
         update = np.abs(new - old)
-    close = {"rtol": 1e-9}
-    np.testing.assert_allclose(u.update_norm, np.sqrt(np.square(update).sum()), **close)
-    np.testing.assert_allclose(u.weight_norm, np.sqrt(np.square(np.abs(old)).sum()), **close)
+    np.testing.assert_allclose(u.update_norm, np.sqrt(np.square(update).sum()), rtol=1e-9)
+    np.testing.assert_allclose(u.weight_norm, np.sqrt(np.square(np.abs(old)).sum()), rtol=1e-9)
     assert u.shape == old.shape
     if not old.size:
         assert u.largest_at is None

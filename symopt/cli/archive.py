@@ -105,7 +105,7 @@ def check_names(values: Mapping[str, Value]) -> None:
     """FormatError if an archive cannot hold arrays of these names."""
     members: set[str] = set()
     for name, value in values.items():
-        if "\0" in name:
+        if "\0" in name or not _has_bytes(name):
             raise FormatError(f"an .npz file cannot hold an array called {name!r}")
         found = [f"{name}.{part}" for part in PARTS] if isinstance(value, RowSparseArray) else [name]
         if members.intersection(found):
@@ -113,6 +113,15 @@ def check_names(values: Mapping[str, Value]) -> None:
                 f"two arrays would be called {members.intersection(found).pop()!r} in the .npz file"
             )
         members.update(found)
+
+
+def _has_bytes(name: str) -> bool:
+    """Whether a name is text: JSON can hold halves of letters, which are none."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _write_array(archive: zipfile.ZipFile, name: str, array: Array) -> None:

@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
-import secrets
-import shutil
-import stat
 import sys
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from .. import config
+from ..files import whole_file
 
 STREAM = "-"  # the name of standard input and output where a file's is asked for
 STDOUT = "standard output"  # what errors call it
@@ -103,35 +100,12 @@ def wants_color(arguments: Namespace, stream: IO[str]) -> bool:
 
 @contextlib.contextmanager
 def output_file(path: str) -> Iterator[IO[bytes]]:
-    """A file to write which in the end takes the place of the one at `path`; if anything fails, that one stays.
-
-    What is no regular file, a device or a pipe, is written to; "-" is standard output.
-    """
+    """A file to write, as `files.whole_file` gives one; "-" is standard output."""
     if path == STREAM:
         with writing():
             sys.stdout.flush()
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
         return
-    target = os.path.realpath(path)
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISREG(os.stat(target).st_mode):
-            with open(path, "wb") as file:
-                yield file
-            return
-    folder, name = os.path.split(target)
-    fresh = os.path.join(folder, f".{name[:100]}.{secrets.token_hex(4)}")
-    try:
-        file = open(fresh, "xb")  # noqa: SIM115  closed below; an error in opening is said of `path`
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from None
-    try:
-        with file:
-            yield file
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(fresh)
-        raise
-    with contextlib.suppress(FileNotFoundError):
-        shutil.copymode(target, fresh)
-    os.replace(fresh, target)
+    with whole_file(path) as file:
+        yield file

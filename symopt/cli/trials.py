@@ -97,9 +97,10 @@ def nvrtc() -> tuple[str, dict[str, Any]]:
     from ..backends.cuda import nvrtc as library
     from ..codegen.cuda.text import cuda_text
     from ..planned import plan_graph
+    from .samesteps import tried_graph
 
     version, known = library.nvrtc_version(), library.supported()
-    for launch in plan_graph(_graph("float32")._outputs, {"w": (8,), "e": (3, 2)}).needed().launches:
+    for launch in plan_graph(tried_graph("float32")._outputs, {"w": (8,), "e": (3, 2)}).needed().launches:
         library.compile_cuda(cuda_text(launch.kernel)[0], f"sm_{known[-1]}")
     facts = {"version": list(version), "architectures": list(known)}
     return (
@@ -136,8 +137,10 @@ def gpu() -> tuple[str, dict[str, Any]]:
 
 
 def networkx_() -> tuple[str, dict[str, Any]]:
+    from .samesteps import tried_graph
+
     version = _version("networkx", "pip install networkx")
-    graph = _graph("float32").to_networkx()
+    graph = tried_graph("float32").to_networkx()
     _check(graph.number_of_nodes() > 5, "a graph came out without its nodes")
     return version, {}
 
@@ -231,55 +234,11 @@ def attempt(name: str) -> Result:
         return Result(name, BROKEN, str(error))
 
 
-# ---- steps that must come out as on the reference engine
-
-
-def _graph(dtype: str) -> Any:
-    """Dense Adam with its gradient scaled by the norm of all, and rows of a table updated lazily."""
-    from .. import sym
-
-    w, g, m, v, e, h = (sym.var(name, dtype=dtype) for name in "wgmveh")
-    rows = sym.var("rows", dtype=dtype, stype="row_sparse")
-    scale = 1.0 / sym.maximum(sym.sqrt(sym.sum(sym.multi_sum_sq(g))), 1.0)
-    dense = sym.adam_update(w, g, m, v, lr=0.1, rescale_grad=scale, out=w)
-    return sym.Group([dense, sym.group_adagrad_update(e, rows, h, lr=0.1, out=e)])
-
-
 def _equals_reference(engine: str, dtype: str = "float32") -> None:
-    """Run three steps on an engine and on the reference; Broken if one bit differs."""
-    found, wanted = (_after_steps(which, dtype) for which in (engine, "reference"))
-    for name, array in wanted.items():
-        _check(
-            array.tobytes() == found[name].tobytes(), f"{name} does not come out as on the reference engine"
-        )
+    from .samesteps import differing
 
-
-def _after_steps(engine: str, dtype: str) -> dict[str, Any]:
-    import numpy as np
-
-    from ..context import gpu
-    from ..dtypes import to_numpy
-    from ..sparse import RowSparseArray
-
-    rng = np.random.default_rng(0)
-
-    def made(*shape: int) -> Any:
-        return rng.standard_normal(shape).astype(to_numpy(dtype))
-
-    args: dict[str, Any] = {"w": made(70_000), "g": made(70_000), "e": made(9, 33)}
-    args["rows"] = RowSparseArray(made(3, 33), np.array([7, 0, 7]), (9, 33))
-    states = {"m": abs(made(70_000)), "v": abs(made(70_000)), "h": abs(made(9, 1))}
-    on_host = "native" if engine == "gpu" else engine
-    executor = _graph(dtype).bind(args=args, aux_states=states, engine=on_host)
-    if engine == "gpu":
-        executor = executor.as_in_context(gpu(0))
-    for _ in range(3):
-        executor.forward()
-    executor.synchronize()
-    found = {name: executor.arg_dict[name] for name in "we"} | {
-        name: executor.aux_dict[name] for name in "mvh"
-    }
-    return {name: x.get() if engine == "gpu" else x for name, x in found.items()}
+    for name in differing(engine, dtype):
+        raise Broken(f"{name} does not come out as on the reference engine")
 
 
 def _check(holds: bool, otherwise: str) -> None:

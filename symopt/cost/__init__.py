@@ -2,6 +2,6 @@
 
 from .bandwidth import Calibration
 from .measure import calibrate
-from .model import Cost, LaunchCost, cost, predicted_seconds
+from .model import Cost, LaunchCost, cost, predicted
 
-__all__ = ["Calibration", "Cost", "LaunchCost", "calibrate", "cost", "predicted_seconds"]
+__all__ = ["Calibration", "Cost", "LaunchCost", "calibrate", "cost", "predicted"]

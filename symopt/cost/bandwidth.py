@@ -16,6 +16,11 @@ GROUPS = {"div": "divide", "sqrt": "divide"} | dict.fromkeys(
 )
 
 
+OVERLAP = (
+    3  # of two times, the power whose sum counts: 1 would be one after the other, infinity the longer alone
+)
+
+
 class Stream(NamedTuple):
     """Bytes of one array that a launch moves. `apart`: how many bytes the steps touch between two uses of it, which
     decides what cache it is still in. `rows`: how many rows these are, if they lie anywhere in the array; `listed`: if
@@ -132,11 +137,12 @@ class Calibration:
     def seconds(
         self, streams: Sequence[Stream], counts: Mapping[Operation, int], threads: int, tensors: int
     ) -> tuple[float, float]:
-        """Seconds of a launch, and those that memory alone would take. Memory and arithmetic overlap, and the larger
-        counts; in rows here and there, in part."""
+        """Seconds of a launch, and those that memory alone would take. Memory and arithmetic overlap but for a little
+        where they are near each other; in rows here and there, in part."""
         speed = self.speed(threads)
         memory, computing = speed.seconds(streams), self.arithmetic(counts, threads)
-        together = max(memory, computing, memory + speed.shown(streams) * computing)
+        beside = (memory**OVERLAP + computing**OVERLAP) ** (1 / OVERLAP)
+        together = max(beside, memory + speed.shown(streams) * computing)
         return self.launch + tensors * self.tensor + together, memory
 
     @property

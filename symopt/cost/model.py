@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from .. import config
@@ -195,9 +195,11 @@ def cost(planned: Planned, calibration: Calibration | None = None) -> Cost:
     return Cost(tuple(launches), tuple(variables(planned)), buffers, copies, planned.strided, seconds, device)
 
 
-def predicted_seconds(planned: Planned) -> list[float | None]:
-    """The seconds of each launch, None where this machine was not measured or some shape is not known."""
-    return [launch.seconds for launch in cost(planned).launches] if planned.program else []
+def predicted(planned: Planned) -> Planned:
+    """The same with the seconds that each launch should take, None where this machine was not measured."""
+    if planned.program is None:
+        return planned
+    return replace(planned, predicted=tuple(launch.seconds for launch in cost(planned).launches))
 
 
 def _launch(

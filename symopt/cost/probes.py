@@ -78,10 +78,15 @@ def normalize(weight: Tensor, grad: Tensor, mean: State, var: State) -> Updated:
     return updated(weight + mean / sqrt(var), mean=mean, var=var)
 
 
+def update_and_copy(weight: Tensor, grad: Tensor, mean: State) -> Updated:
+    """Reads one array, updates one, writes one: what plain SGD moves on a copy in float32."""
+    return updated(mean + grad, mean=mean + grad)
+
+
 # How many arrays of a formula are only read, updated in place, only written.
 MIXES: dict[Formula, tuple[int, int, int]] = {
     read: (1, 0, 0), read_two: (2, 0, 0), copy: (1, 0, 1), add: (2, 0, 1), double: (0, 1, 0), update: (1, 1, 0),
-    update_two: (1, 2, 0), update_three: (1, 3, 0),
+    update_two: (1, 2, 0), update_three: (1, 3, 0), update_and_copy: (1, 1, 1),
 }  # fmt: skip
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import DependencyError, GraphError
+from ..files import write_whole
 from ..view.plain import safe
 from .bandwidth import Calibration
-from .files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

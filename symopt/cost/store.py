@@ -14,8 +14,8 @@ from typing import Any
 from .. import config
 from ..context import Context
 from ..errors import SymoptError
+from ..files import write_whole
 from .bandwidth import Calibration, Row, Speed
-from .files import write_whole
 from .machine import device_name
 
 FORMAT = 1  # of the files: with another number they are measured anew

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .files import write_whole
+from ..files import write_whole
 from .hooks import Recording, Runs
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ Event = dict[str, Any]
 def write_trace(profile: Profile, recording: Recording, path: str | os.PathLike[str]) -> Path:
     """Write the trace of a profile, whole or not at all. OSError where nothing can be written."""
     text = json.dumps(trace(profile, recording), allow_nan=False, separators=(",", ":"))
-    return write_whole(path, text.encode("ascii"))
+    write_whole(path, text.encode("ascii"))
+    return Path(path)
 
 
 def trace(profile: Profile, recording: Recording) -> dict[str, Any]:

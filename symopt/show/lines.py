@@ -41,7 +41,7 @@ def cut_lines(
     targets = {t: name for name, t in reversed(outputs.items()) if t.args}
     order = in_order(outputs.values())
     uses = Counter(x for t in order for x in t.args)
-    names = _Names(taken)
+    names = Namer("x", taken)
     nested = {x for t in order for x in t.args if x.op == "where"}
     cut: dict[Term, Term] = {}
     work: dict[Term, int] = {}
@@ -66,14 +66,16 @@ def _written(t: Term, cut: Mapping[Term, Term]) -> Term:
     return rebuilt([t], dict(cut))[0]
 
 
-class _Names:
-    """Names for values in between, none given twice nor taken by an input or attribute."""
+class Namer:
+    """Names for values, none given twice nor `taken` before: the author's, or `letter` and a number."""
 
-    def __init__(self, taken: Collection[str]) -> None:
+    def __init__(self, letter: str, taken: Collection[str]) -> None:
+        self.letter = letter
         self.taken = set(taken)
         self.count = 0
 
     def make(self, wanted: str) -> str:
+        """The name wanted, if it is free, else that with a number; "" for a name of no meaning."""
         name, k = wanted or self._next(), 1
         while name in self.taken:
             name, k = (f"{wanted}_{k}" if wanted else self._next()), k + 1
@@ -82,4 +84,4 @@ class _Names:
 
     def _next(self) -> str:
         self.count += 1
-        return f"x{self.count}"
+        return f"{self.letter}{self.count}"

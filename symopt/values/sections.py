@@ -20,6 +20,7 @@ from ..prims import CAST, PAIR, PRIMS, REDUCTIONS
 from ..show.formula import COUNTS, author_names, is_exact
 from ..show.kernels import loses_nothing
 from ..show.labels import quoted
+from ..show.lines import Namer
 from .reach import Reach
 
 PARTS = ("real", "imag")
@@ -93,7 +94,7 @@ class Section:
             order = by_line(self.root)
             author = author_names(toposort([self.root]))
             self._leaves(order)
-            namer = Namer({line.name for line in self.lines})
+            namer = Namer("t", {line.name for line in self.lines})
             for node in order:
                 if is_number(node):
                     self._number(node, namer)
@@ -158,25 +159,6 @@ class Section:
         expression = expression_of(node, self.names)
         self.names[id(node)] = name
         self._line(name, self.values[id(node)], expression, node.where)
-
-
-class Namer:
-    """Names for values, none given twice: the author's, or t1, t2, ..."""
-
-    def __init__(self, taken: set[str]) -> None:
-        self.taken = taken
-        self.count = 0
-
-    def make(self, wanted: str) -> str:
-        name, k = wanted or self._next(), 1
-        while name in self.taken:
-            name, k = (f"{wanted}_{k}" if wanted else self._next()), k + 1
-        self.taken.add(name)
-        return name
-
-    def _next(self) -> str:
-        self.count += 1
-        return f"t{self.count}"
 
 
 def by_line(root: Node) -> list[Node]:

@@ -9,9 +9,9 @@ from os import PathLike, fspath
 from pathlib import Path
 
 from ..errors import AttributeValueError, DependencyError, SymoptError, near
+from ..files import write_whole
 from ..forms import find_op
 from .dottext import OF_RECORDS, Raw, escaped, with_attrs
-from .files import write_whole
 from .fold import folded
 from .model import Item, KernelItem, Kind, Link, View
 from .plain import counted, printable, shape_text, shortened, size_text, where_text

@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from ..errors import AttributeValueError, SymoptError, near
+from ..files import write_whole
 from ..planned import Planned
-from .files import write_whole
-from .levels import view_of, views_of
+from .levels import check_level, view_of, views_of
 from .model import Level
 from .page import draw_page, page
 
@@ -32,10 +32,14 @@ def draw(planned: Planned, path: str | os.PathLike[str], level: Level = "symbol"
         raise AttributeValueError(
             f"cannot draw {os.fspath(path)!r}: its name must end in {', '.join(known)}{near(ending, known)}"
         )
-    view = view_of(planned, level)
     if ending in PAGES:
-        draw_page(path, views_of(planned), view.title, level)
+        check_level(level)
+        if level != "symbol":
+            planned.needed()
+        views = views_of(planned)
+        draw_page(path, views, views[0].title, level)
         return
+    view = view_of(planned, level)
     from .dot import render, to_dot
 
     if ending in TEXTS:

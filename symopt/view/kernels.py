@@ -58,6 +58,8 @@ def _item(number: int, launch: Launch, planned: Planned) -> KernelItem:
         sum(moved),
         kernel_lines(kernel),
         Code(kernel),
+        planned.seconds.get(number),
+        planned.predicted[number] if planned.predicted else None,
     )
 
 

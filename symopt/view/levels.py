@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import AttributeValueError, near
 from ..planned import Planned
 from .kernels import kernel_items
-from .model import LEVELS, Level, View
+from .model import LEVELS, KernelItem, Level, View
 from .primitives import primitive_items
 from .programs import program_items
 from .symbols import symbol_items, title_of
@@ -21,11 +21,27 @@ def view_of(planned: Planned, level: Level = "symbol", each: bool = False) -> Vi
 
     AttributeValueError for another level, MissingArgumentError below "symbol" where shapes are not known.
     """
+    check_level(level)
+    return _view(planned, level, each, kernel_items(planned) if planned.program is not None else ())
+
+
+def views_of(planned: Planned) -> tuple[View, ...]:
+    """The graph at every level that it has."""
+    if planned.program is None:
+        return (view_of(planned),)
+    kernels = kernel_items(planned)
+    return tuple(_view(planned, level, False, kernels) for level in LEVELS)
+
+
+def check_level(level: str) -> None:
+    """AttributeValueError if there is no such level."""
     if level not in LEVELS:
         raise AttributeValueError(
             f"level {level!r} must be one of {', '.join(LEVELS)}{near(str(level), LEVELS)}"
         )
-    kernels = kernel_items(planned) if planned.program is not None else ()
+
+
+def _view(planned: Planned, level: Level, each: bool, kernels: tuple[KernelItem, ...]) -> View:
     if level == "symbol":
         items, links = symbol_items(planned)
     elif level == "primitive":
@@ -33,9 +49,3 @@ def view_of(planned: Planned, level: Level = "symbol", each: bool = False) -> Vi
     else:
         items, links = program_items(planned, each)
     return View(level, title_of(planned), items, links, kernels)
-
-
-def views_of(planned: Planned) -> tuple[View, ...]:
-    """The graph at every level that it has."""
-    levels = LEVELS if planned.program is not None else LEVELS[:1]
-    return tuple(view_of(planned, level) for level in levels)

@@ -18,8 +18,8 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from ..files import write_whole
 from .alike import find_alike
-from .files import write_whole
 from .model import Level, View
 from .pagedata import encode
 from .pagetable import plain_table, shown

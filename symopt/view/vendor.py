@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import FormatError, SymoptError
-from .files import write_whole
+from ..files import write_whole
 
 ASSETS = Path(__file__).parent / "assets"
 LIST = ASSETS / "VENDORED.toml"
