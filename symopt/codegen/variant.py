@@ -29,8 +29,9 @@ class Variant:
         self.order = toposort([root for root, _ in self.stores], kernel_inputs)
         loaded = {n.attrs["index"] for n in self.order if n.op == "load"}
         self.buffers = sorted(loaded | {b for _, b in self.stores})
-        self.dropped = guard.dropped if guard else ()
-        self.watched = tuple((root, b) for root, b in self.stores if guard and self._tests(b, guard))
+        own = {b for b in range(len(kernel.buffers)) if not self._is_partial(b)}
+        self.dropped = own.intersection(guard.dropped if guard else ())
+        self.watched = tuple((root, b) for root, b in self.stores if guard and b in own & {*guard.watched})
         self.widened = widened  # the sparse buffer holds sums in the dtype of the computation
         self.indexed = any(n.op == "index" for n in self.order)
         self.per_row = any(
@@ -40,10 +41,9 @@ class Variant:
             for n in self.order
         ) or any(kernel.buffers[b].extent == Extent.ROW for _, b in self.stores)
 
-    def _tests(self, b: int, guard: Guard) -> bool:
-        """Partial results of a sum are no values that anybody keeps: their total is."""
-        is_partial = self.kernel.mode == REDUCE and self.kernel.buffers[b].extent == Extent.TENSOR
-        return b in guard.watched and not is_partial
+    def _is_partial(self, b: int) -> bool:
+        """Whether partial results of a sum go there: nobody keeps those, and their total needs them."""
+        return self.kernel.mode == REDUCE and self.kernel.buffers[b].extent == Extent.TENSOR
 
     def parameters(self) -> list[str]:
         """The function's parameters as LLVM declares them."""
