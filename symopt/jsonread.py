@@ -83,7 +83,7 @@ class _Reader:
         self.texts: list[dict[str, str]] = []
         self.nodes: list[Node | None] = []
         self.named: dict[str, list[int]] = {}
-        self.writers: dict[int, list[Node]] = {}
+        self.writers: dict[int, list[tuple[int, Node]]] = {}  # of a variable: (version read, new value)
         self.states: dict[tuple[int, int], int] = {}  # output k of an op: the variable it is the new value of
         self.picks: dict[tuple[int, int], Node] = {}
         for i, raw in enumerate(raw_nodes):
@@ -125,8 +125,10 @@ class _Reader:
         op = self.ops.get(raw["op"])
         if op is None:
             op = self.ops[raw["op"]] = find_op(raw["op"], self.version)
-        inputs = tuple(self.entry(i, entry) for entry in raw.get("inputs", ()))
-        op = self._of_so_many(i, raw, op, len(inputs))
+        entries = raw.get("inputs", ())
+        op = self._of_so_many(i, raw, op, len(entries))
+        written = set(op.state_positions)
+        inputs = tuple(self.entry(i, entry, k in written) for k, entry in enumerate(entries))
         attrs = self._attrs(i, raw, op)
         scalars = attrs.get("__scalars__", ())
         count = len(inputs) - len(scalars)
@@ -153,8 +155,8 @@ class _Reader:
             self._fail(i, raw, f"{op.name} cannot have {count} inputs")
         return concrete(op, {"kahan": kahan}, count)
 
-    def entry(self, i: int | None, entry: Any) -> Node:
-        """The node that an input of node i, or a head, stands for."""
+    def entry(self, i: int | None, entry: Any, is_written: bool = False) -> Node:
+        """The node that an input of node i, which updates it or not, or a head, stands for."""
         limit = len(self.nodes) if i is None else i
         if not isinstance(entry, list) or len(entry) not in (2, 3) or not all(type(n) is int for n in entry):
             raise FormatError(f"{_place(i)} must be [node, output, version], got {_quote(entry)}")
@@ -169,10 +171,13 @@ class _Reader:
             raise FormatError(
                 f"{_place(i)}: node {source} has {outputs} outputs, none of number {_quote(index)}"
             )
+        # MXNet counts once more when a node with a state is composed again: then only the order of versions is left.
+        if writers[0][0] if writers else is_written:
+            version = sum(read < version for read, _ in writers)
         if not 0 <= version <= len(writers):
             raise FormatError(f"{_place(i)}: node {source} has no version {_quote(version)} there")
         if version:
-            return writers[version - 1]
+            return writers[version - 1][1]
         return self._pick(source, index) if index else node
 
     def _pick(self, i: int, index: int) -> Node:
@@ -188,7 +193,9 @@ class _Reader:
         variable = entry[0] if is_variable else self.states.get((entry[0], entry[1]))
         if variable is not None:
             self.states[i, k] = variable
-            self.writers.setdefault(variable, []).append(self._pick(i, k))
+            writers = self.writers.setdefault(variable, [])
+            read = [*entry, 0][2] if is_variable else max((version for version, _ in writers), default=-1) + 1
+            writers.append((read, self._pick(i, k)))
 
     # ---- attributes
 

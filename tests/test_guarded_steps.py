@@ -77,7 +77,9 @@ def test_an_overflow_inside_the_formula_is_found(dtype: str, engine: str) -> Non
 @pytest.mark.parametrize(
     ("dtype", "largest", "step"), [("float16", 65504.0, 16.0), ("bfloat16", 3.3895313892515355e38, 2.0**119)]
 )
-def test_the_least_number_that_rounds_to_infinity(dtype: str, largest: float, step: float, engine: str) -> None:
+def test_the_least_number_that_rounds_to_infinity(
+    dtype: str, largest: float, step: float, engine: str
+) -> None:
     """Halfway between the largest number and what would be the next one."""
     update, args = sgd(lr=-1.0)
     args = {n: a.astype(to_numpy(dtype)) for n, a in args.items()}
