@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """What `nan_guard` costs: a step on the same arrays without a guard, with one that raises, with one that skips."""
-=======
-"""What `nan_guard` costs: one step on the same arrays without a guard, with one that raises, with one that skips."""
->>>>>>> look
 
 from __future__ import annotations
 
