@@ -1,4 +1,4 @@
-"""What `nan_guard` costs: one step on the same arrays without a guard, with one that raises, with one that skips."""
+"""What `nan_guard` costs: a step on the same arrays without a guard, with one that raises, with one that skips."""
 
 from __future__ import annotations
 

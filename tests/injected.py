@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import random
 import zlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from device_graphs import Graph
+from random_graphs import SHAPES, Drawing
 from test_engines import bits, random_array, required, sparse_array, state_shape
 
 import symopt as so
@@ -210,3 +212,38 @@ def op_graph(op: OpDef, storage: str, dtype: str, shape: tuple[int, ...]) -> Gra
         else:
             args[spec.name] = sparse_array(rng, shape, dtype, storage == "duplicates", edges=False)
     return Graph(symbol, args, states)
+
+
+def drawn_graph(seed: int) -> Graph:
+    """A random graph of ordinary and update ops on dense and row_sparse arrays."""
+    drawn = random.Random(seed)
+    dtype = drawn.choice(["float16", "bfloat16", "float32", "float64"])
+    shape = drawn.choice(SHAPES)
+    drawing = Drawing(lambda found: drawn.choice(list(found)), shape, dtype, np.random.default_rng(seed))
+    for _ in range(drawn.randint(1, 12)):
+        drawing.step()
+    symbol = drawing.symbol()
+    states, names = set(symbol.list_auxiliary_states()), set(symbol.list_inputs())
+    bound = {n: value for n, value in drawing.bound.items() if n in names}
+    args = {n: value for n, value in bound.items() if n not in states}
+    return Graph(symbol, args, {n: value for n, value in bound.items() if n in states})
+
+
+def unlike_reference(graph: Graph, engine: str, all_faults: list[Fault | None]) -> list[str]:
+    """What the guards of an engine say or do that the interpreter's do not."""
+    expected = Trial(graph, "reference", "skip")
+    plain, raising, skipping = (Trial(graph, engine, guard) for guard in (None, "raise", "skip"))
+    found = []
+    for fault in all_faults:
+        wanted = expected.run(fault)
+        plain.run(fault)
+        if raising.run(fault) != wanted or not same(raising.held(), plain.held()):
+            found.append(f"{fault}: raise")
+        skipping.start(fault)
+        before = raw(skipping.held())
+        if skipping.run(fault) != wanted:
+            found.append(f"{fault}: skip says something else")
+        after = skipping.held()
+        if raw(after) != before if wanted else not same(after, plain.held()):
+            found.append(f"{fault}: skip stores something else")
+    return found

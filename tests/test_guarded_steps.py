@@ -12,6 +12,7 @@ import symopt as so
 from symopt import sym
 from symopt.codegen.guard import Guard
 from symopt.codegen.llvm import module_text
+from symopt.dtypes import to_numpy
 from symopt.emulatedarrays import emulated_gpus
 from symopt.errors import AttributeValueError, NonFiniteError
 
@@ -71,6 +72,23 @@ def test_an_overflow_inside_the_formula_is_found(dtype: str, engine: str) -> Non
     args["g"][1, 3] = 1
     stepped(exe)
     assert exe.skipped == 2 and (args["w"] == -1).all()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "largest", "step"), [("float16", 65504.0, 16.0), ("bfloat16", 3.3895313892515355e38, 2.0**119)]
+)
+def test_the_least_number_that_rounds_to_infinity(
+    dtype: str, largest: float, step: float, engine: str
+) -> None:
+    """Halfway between the largest number and what would be the next one."""
+    update, args = sgd(lr=-1.0)
+    args = {n: a.astype(to_numpy(dtype)) for n, a in args.items()}
+    args["w"][1, 2] = largest
+    for below, skipped in ((0.99, 0), (1.0, 1)):
+        args["w"][1, 2], args["g"][1, 2] = largest, below * step
+        exe = update.bind(so.cpu(), args=args, engine=engine, nan_guard="skip")
+        stepped(exe)
+        assert exe.skipped == skipped and float(args["w"][1, 2]) == largest
 
 
 def test_rows_that_are_not_listed_do_not_count(engine: str) -> None:

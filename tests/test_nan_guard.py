@@ -2,11 +2,13 @@
 
 import zlib
 
+import numpy as np
 import pytest
-from device_graphs import GRAPHS
-from injected import faults, op_graph, wrong
+from device_graphs import GRAPHS, Graph
+from injected import drawn_graph, faults, op_graph, unlike_reference, wrong
 from test_engines import STORAGES, UPDATES
 
+from symopt import sym
 from symopt.dtypes import COMPLEX, FLOATS
 from symopt.errors import DTypeError, StorageError
 from symopt.forms import get_op
@@ -23,6 +25,23 @@ def test_faults_in_graphs_are_found(name: str, engine: str, request: pytest.Fixt
     every = [None, *faults(graph, listed_rows=True)]
     some = every if engine != "emulator" else every[:: max(len(every) // 6, 1)]
     assert not wrong(graph, engine, some)
+
+
+@pytest.mark.parametrize("seed", [44, *range(15)])  # 44: a sum is an output, and its partial results are not
+def test_random_graphs_are_guarded_as_by_the_interpreter(seed: int) -> None:
+    graph = drawn_graph(seed)
+    every = [None, *faults(graph)]
+    assert not unlike_reference(graph, "native", every[:: max(len(every) // 12, 1)])
+
+
+def test_a_sum_that_is_an_output_is_looked_at(request: pytest.FixtureRequest) -> None:
+    """Its partial results are stored in a rehearsal too: nothing else makes the total."""
+    g, w = sym.var("g"), sym.var("w")
+    symbol = sym.Group([sym.sum(g), sym.sgd_update(w, 0 * w, lr=0.1, out=w)])
+    graph = Graph(symbol, {n: np.ones((3, 9000), np.float32) for n in "gw"}, {})
+    request.getfixturevalue("cxx")
+    for engine in ENGINES:
+        assert not wrong(graph, engine, [None, *faults(graph)])
 
 
 def drawn(name: str, choices: list[tuple[str, str]]) -> list[tuple[str, str]]:

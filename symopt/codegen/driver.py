@@ -9,7 +9,8 @@ from ..prims import REDUCTIONS
 from .emit import TYPES, Emitter, constant
 from .guard import Guard, is_bad, report
 from .nodes import dtype_of
-from .row import Variant, combine
+from .row import combine
+from .variant import Variant
 
 # A job is an array of int64: the counter, the number of chunks, addresses of the chunks (tensor, start, stop), of the
 # table of tensors and of their scalars (8 bytes each), the number of tensors, the address of pointers to results, and

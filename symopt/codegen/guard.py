@@ -1,8 +1,9 @@
 """Tests that a kernel may be given: whether a value that it stores is finite.
 
-A value is tested as it is stored, by the bits of its exponent, with integers: the loop keeps the largest exponent so
-far, or for 64 bits whether adding one to an exponent ever carried into the sign. That costs two or three instructions
-for a vector of values and changes none of them.
+A value is tested by its bits, with integers: the loop keeps the largest magnitude so far, or for 64 bits whether adding
+one to an exponent ever carried into the sign. That costs two or three instructions for a vector of values and changes
+none of them. 16-bit values are tested before they are rounded, by the least number that rounds to infinity: vectors
+are then as wide as those beside them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,33 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..expr import Node
-from ..prims import PAIR
+from ..prims import CAST, PAIR
 from .emit import TYPES, Emitter
-from .nodes import SIZES, dtype_of
+from .nodes import dtype_of
 
-# By bytes: where the exponent of a number is.
-EXPONENTS = {"float16": 0x7C00, "bfloat16": 0x7F80, "float32": 0x7F80_0000, "float64": 0x7FF0_0000_0000_0000}
 LOWEST = 0x0010_0000_0000_0000  # the lowest bit of a float64's exponent
+EXPONENT = 0x7FF0_0000_0000_0000  # all of it
+
+
+class Test(NamedTuple):
+    """Numbers of `type` are not finite from `limit` on, when the sign is off. `name` tells tests apart."""
+
+    name: str
+    type: str
+    limit: int
+
+
+TESTS = {
+    "float16": Test("float16", "i16", 0x7C00),
+    "bfloat16": Test("bfloat16", "i16", 0x7F80),
+    "float32": Test("float32", "i32", 0x7F80_0000),
+    "float64": Test("float64", "i64", 0),  # see _mark_of
+}
+# Of a float32 that is rounded to nearest even: halfway between the largest number and the next, which is infinity.
+ROUNDED = {
+    "float16": Test("to float16", "i32", 0x477F_F000),
+    "bfloat16": Test("to bfloat16", "i32", 0x7F7F_8000),
+}
 
 
 class Guard(NamedTuple):
@@ -27,23 +48,24 @@ class Guard(NamedTuple):
     dropped: tuple[int, ...] = ()
 
 
-Marks = dict[
-    str, str
-]  # by dtype: the name of an integer that tells whether some value of that dtype was not finite
+Marks = dict[Test, str]  # the name of an integer that tells whether some value was not finite
 
 
-def stored_parts(root: Node) -> tuple[Node, ...]:
-    """What is stored of a root: a complex number as both its parts."""
-    return root.inputs if root.op == PAIR else (root,)
+def _tested(root: Node) -> list[tuple[Node, Test]]:
+    """What is tested of a stored value: of a complex one both parts, of a rounded one what it was before."""
+    found = []
+    for x in root.inputs if root.op == PAIR else (root,):
+        dtype = dtype_of(x)
+        if dtype in ROUNDED and x.op == CAST and dtype_of(x.inputs[0]) == "float32":
+            found.append((x.inputs[0], ROUNDED[dtype]))
+        else:
+            found.append((x, TESTS[dtype]))
+    return found
 
 
-def dtypes_of(roots: Iterable[Node]) -> list[str]:
-    """The dtypes of what is stored, each once."""
-    return list(dict.fromkeys(dtype_of(x) for root in roots for x in stored_parts(root)))
-
-
-def integer(dtype: str) -> str:
-    return f"i{8 * SIZES[dtype]}"
+def tests_of(roots: Iterable[Node]) -> list[Test]:
+    """The tests of what is stored, each once."""
+    return list(dict.fromkeys(test for root in roots for _, test in _tested(root)))
 
 
 def mark(emitter: Emitter, roots: Iterable[Node], marks: Marks) -> Marks:
@@ -51,34 +73,34 @@ def mark(emitter: Emitter, roots: Iterable[Node], marks: Marks) -> Marks:
     marks = dict(marks)
     fresh: Marks = {}
     for root in roots:
-        for x in stored_parts(root):
-            dtype = dtype_of(x)
-            each = _mark_of(emitter, emitter.node(x), dtype)
-            fresh[dtype] = _join(emitter, fresh[dtype], each, dtype) if dtype in fresh else each
-    for dtype, name in fresh.items():  # last, so that the loop waits for no more than one instruction
-        marks[dtype] = _join(emitter, marks[dtype], name, dtype) if dtype in marks else name
+        for x, test in _tested(root):
+            each = _mark_of(emitter, emitter.node(x), TYPES[dtype_of(x)], test)
+            fresh[test] = _join(emitter, fresh[test], each, test) if test in fresh else each
+    for test, name in fresh.items():  # last, so that the loop waits for no more than one instruction
+        marks[test] = _join(emitter, marks[test], name, test) if test in marks else name
     return marks
 
 
 def is_bad(emitter: Emitter, name: str, dtype: str) -> str:
     """Whether one value, by its name, is not finite."""
-    return _is_bad(emitter, _mark_of(emitter, name, dtype), dtype)
+    test = TESTS[dtype]
+    return _is_bad(emitter, _mark_of(emitter, name, TYPES[dtype], test), test)
 
 
-def _mark_of(emitter: Emitter, name: str, dtype: str) -> str:
-    type_ = integer(dtype)
-    if TYPES[dtype] != type_:
-        name = emitter.let(f"bitcast {TYPES[dtype]} {name} to {type_}")
-    exponent = emitter.let(f"and {type_} {name}, {EXPONENTS[dtype]}")
-    return emitter.let(f"add {type_} {exponent}, {LOWEST}") if dtype == "float64" else exponent
+def _mark_of(emitter: Emitter, name: str, type_: str, test: Test) -> str:
+    if type_ != test.type:
+        name = emitter.let(f"bitcast {type_} {name} to {test.type}")
+    if test.type == "i64":
+        exponent = emitter.let(f"and i64 {name}, {EXPONENT}")
+        return emitter.let(f"add i64 {exponent}, {LOWEST}")
+    return emitter.let(f"and {test.type} {name}, {0x7FFF if test.type == 'i16' else 0x7FFF_FFFF}")
 
 
-def _join(emitter: Emitter, a: str, b: str, dtype: str) -> str:
-    type_ = integer(dtype)
-    if dtype == "float64":
-        return emitter.let(f"or {type_} {a}, {b}")
-    emitter.intrinsics.add(f"declare {type_} @llvm.umax.{type_}({type_}, {type_})")
-    return emitter.let(f"call {type_} @llvm.umax.{type_}({type_} {a}, {type_} {b})")
+def _join(emitter: Emitter, a: str, b: str, test: Test) -> str:
+    if test.type == "i64":
+        return emitter.let(f"or i64 {a}, {b}")
+    emitter.intrinsics.add(f"declare {test.type} @llvm.umax.{test.type}({test.type}, {test.type})")
+    return emitter.let(f"call {test.type} @llvm.umax.{test.type}({test.type} {a}, {test.type} {b})")
 
 
 # LLVM takes several vectors at once where something is accumulated, and what is left of a row one by one. Told not to,
@@ -110,7 +132,7 @@ def remember(emitter: Emitter, marks: Marks, place: str) -> None:
 
 def _any(emitter: Emitter, marks: Marks) -> str:
     """Whether some mark is of a value that was not finite."""
-    found = [_is_bad(emitter, name, dtype) for dtype, name in marks.items()]
+    found = [_is_bad(emitter, name, test) for test, name in marks.items()]
     while len(found) > 1:
         found.append(emitter.let(f"or i1 {found.pop(0)}, {found.pop(0)}"))
     return found[0]
@@ -125,7 +147,7 @@ def report(emitter: Emitter, is_bad: str, flag: str, tag: str) -> None:
     emitter.label(f"{tag}.clean")
 
 
-def _is_bad(emitter: Emitter, name: str, dtype: str) -> str:
-    if dtype == "float64":
+def _is_bad(emitter: Emitter, name: str, test: Test) -> str:
+    if test.type == "i64":
         return emitter.let(f"icmp slt i64 {name}, 0")
-    return emitter.let(f"icmp eq {integer(dtype)} {name}, {EXPONENTS[dtype]}")
+    return emitter.let(f"icmp uge {test.type} {name}, {test.limit}")

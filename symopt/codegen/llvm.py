@@ -10,7 +10,8 @@ from ..passes.ir import LISTED, STANDARD, Kernel
 from .driver import Driver
 from .gradient import SparseDriver
 from .guard import Guard, metadata
-from .row import Variant, row_function
+from .row import row_function
+from .variant import Variant
 
 _RUN = """define void @run(ptr %job, ptr %scratch) {
 entry:

@@ -5,58 +5,12 @@ from __future__ import annotations
 from ..build import is_number, kernel_inputs
 from ..canonical import BLOCK, LANES
 from ..expr import Extent, Node, toposort
-from ..passes.ir import REDUCE, Kernel, puts_back
 from ..prims import LEAVES, REDUCTIONS
 from .emit import TYPES, Emitter, constant, vector
-from .guard import Guard, Marks, dtypes_of, integer, mark, once, remember
+from .guard import Marks, mark, once, remember, tests_of
 from .memory import load, load_lanes, store
-from .nodes import depths, dtype_of, is_shallow, level_of, safe
-
-
-class Variant:
-    """One way to run a kernel's row: its stores after the sparse gradient was put in, and the parameters left."""
-
-    def __init__(
-        self,
-        kernel: Kernel,
-        name: str,
-        stores: tuple[tuple[Node, int], ...],
-        widened: bool = False,
-        guard: Guard | None = None,
-    ) -> None:
-        self.kernel = kernel
-        self.name = name
-        # A store of what the buffer already holds is none.
-        self.stores = tuple((root, b) for root, b in stores if not puts_back(root, b))
-        self.order = toposort([root for root, _ in self.stores], kernel_inputs)
-        loaded = {n.attrs["index"] for n in self.order if n.op == "load"}
-        self.buffers = sorted(loaded | {b for _, b in self.stores})
-        self.dropped = guard.dropped if guard else ()
-        self.watched = tuple((root, b) for root, b in self.stores if guard and self._tests(b, guard))
-        self.widened = widened  # the sparse buffer holds sums in the dtype of the computation
-        self.indexed = any(n.op == "index" for n in self.order)
-        self.per_row = any(
-            n.op in REDUCTIONS
-            or n.op == "column"
-            or (n.op in ("load", "index") and level_of(n) == Extent.ROW)
-            for n in self.order
-        ) or any(kernel.buffers[b].extent == Extent.ROW for _, b in self.stores)
-
-    def _tests(self, b: int, guard: Guard) -> bool:
-        """Partial results of a sum are no values that anybody keeps: their total is."""
-        is_partial = self.kernel.mode == REDUCE and self.kernel.buffers[b].extent == Extent.TENSOR
-        return b in guard.watched and not is_partial
-
-    def parameters(self) -> list[str]:
-        """The function's parameters as LLVM declares them."""
-        pointers = [f"ptr noalias %{name}" for name in self.pointer_names()]
-        scalars = [f"{TYPES[dtype_of(s)]} %s{k}" for k, s in enumerate(self.kernel.scalars)]
-        places = ["i64 %first", "i64 %row"] if self.indexed else []
-        flag = ["ptr noalias %mark"] if self.watched else []
-        return [*pointers, "i64 %n", *places, *scalars, *flag]
-
-    def pointer_names(self) -> list[str]:
-        return [f"{safe(self.kernel.buffers[b].name)}.{b}" for b in self.buffers]
+from .nodes import depths, dtype_of, is_shallow, level_of
+from .variant import Variant, inlining
 
 
 def row_function(variant: Variant) -> tuple[str, set[str]]:
@@ -65,11 +19,6 @@ def row_function(variant: Variant) -> tuple[str, set[str]]:
     emitter.run()
     head = f"define internal void @{variant.name}({', '.join(variant.parameters())}) {inlining(variant)} {{"
     return "\n".join([head, "entry:", *emitter.lines, "}"]), emitter.intrinsics
-
-
-def inlining(variant: Variant) -> str:
-    """A test at the end of each row costs less where the next row is in sight."""
-    return "alwaysinline" if variant.watched else "noinline"
 
 
 class _Row(Emitter):
@@ -142,8 +91,8 @@ class _Row(Emitter):
         self.put("br i1 %some, label %elements, label %done")
         self._start("elements")
         self.put(f"%i = phi i64 [ 0, %{before} ], [ %next, %elements ]")
-        marks = {dtype: self.fresh("mark") for dtype in dtypes_of(watched)}
-        phis = {dtype: self.hole() for dtype in marks}
+        marks = {test: self.fresh("mark") for test in tests_of(watched)}
+        phis = {test: self.hole() for test in marks}
         for node in deep:
             if node.op == "load":
                 self.names[(id(node), 1)] = load(self, node, self.base[node.attrs["index"]], "%i")
@@ -155,16 +104,16 @@ class _Row(Emitter):
         for root, b in stores:
             self._store(root, b, "%i")
         fresh = mark(self, watched, marks)
-        for dtype, hole in phis.items():
-            both = f"[ 0, %{before} ], [ {fresh[dtype]}, %elements ]"
-            self.fill(hole, f"{marks[dtype]} = phi {integer(dtype)} {both}")
+        for test, hole in phis.items():
+            both = f"[ 0, %{before} ], [ {fresh[test]}, %elements ]"
+            self.fill(hole, f"{marks[test]} = phi {test.type} {both}")
         self.put("%next = add nuw nsw i64 %i, 1")
         self.put("%more = icmp slt i64 %next, %n")
         self.put(f"br i1 %more, label %elements, label %done{once(self.variant.name) if watched else ''}")
         self._start("done")
         return {
-            dtype: self.let(f"phi {integer(dtype)} [ 0, %{before} ], [ {name}, %elements ]")
-            for dtype, name in fresh.items()
+            test: self.let(f"phi {test.type} [ 0, %{before} ], [ {name}, %elements ]")
+            for test, name in fresh.items()
         }
 
     # ---- the canonical sum: 64 lanes over blocks of 8192, blocks in float64

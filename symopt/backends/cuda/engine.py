@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from .gate import Gate
 from .gradients import Gradients
 from .launch import CudaLaunch
 from .routines import DeviceRoutines
+from .sources import has, kernels, needs_service, nothing
 from .tables import Table
 
 
@@ -74,15 +74,15 @@ class CudaEngine:
 
     def _load(self) -> None:
         """Compile every kernel and make the tables of every launch."""
-        wanted = _kernels(self.program, self.guard)
+        wanted = kernels(self.program, self.guard)
         sources = [Source(*cuda_text(*each)) for each in wanted.values()]
         if self.guard is not None:
             sources.append(Source(*guarding_text()))
-        if _needs_service(self.program) or (self.guard is not None and self.guard.shadows):
+        if needs_service(self.program) or (self.guard is not None and self.guard.shadows):
             sources.append(Source(*service_text()))
         codes = self.device.load(sources)
         self._codes = dict(zip(wanted, codes, strict=False))
-        self._service = codes[-1] if _has(sources, "copy") else {}
+        self._service = codes[-1] if has(sources, "copy") else {}
         self.gradients = self._gradients(self._service)
         self.launches = [self._ready(k) for k in range(len(self.program.launches))]
         self.running = self.launches
@@ -145,7 +145,7 @@ class CudaEngine:
         assert guard is not None and guard.plan is not None
         tests, plan = guard.guards[k], guard.plan
         if plan.idle[k]:
-            return _nothing
+            return nothing
         touches = set(reads(self.program.launches[k], self.program)) & plan.shadows
         if kernel.mode == LIBRARY or plan.stands_in[k] or touches:
             made = self._made(k, guard.shadow, tests)
@@ -313,30 +313,3 @@ class CudaEngine:
         with self.device.current():
             self.device.synchronize()
             self._look_back()
-
-
-def _nothing() -> None:
-    """A launch that has nothing to do."""
-
-
-def _has(sources: list[Source], name: str) -> bool:
-    return any(name in source.kernels for source in sources)
-
-
-def _needs_service(program: Program) -> bool:
-    """Whether a program has row_sparse gradients, copies or routines."""
-    kinds = [(launch.kernel.sparse >= 0, launch.kernel.mode == LIBRARY) for launch in program.launches]
-    return bool(program.copies) or any(any(kind) for kind in kinds)
-
-
-def _kernels(program: Program, guard: DeviceGuard | None) -> dict[tuple[int, Guard | None], Any]:
-    """The distinct kernels of a program that are compiled, each with what it tests."""
-    found: dict[tuple[int, Guard | None], Any] = {}
-    for k, launch in enumerate(program.launches):
-        if launch.kernel.mode == LIBRARY:
-            continue
-        tests = guard.guards[k] if guard is not None else None
-        if guard is None or guard.plan is not None:
-            found.setdefault((id(launch.kernel), None), (launch.kernel, None))
-        found.setdefault((id(launch.kernel), tests), (launch.kernel, tests))
-    return found

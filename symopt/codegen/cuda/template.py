@@ -137,10 +137,13 @@ class Template:
             type_ = TYPES[self.kernel.buffers[b].dtype]
             name = buffer_name(self.kernel, b)
             lines += [f"{type_} new_{name};", *scope.assign(f"new_{name}", root)]
-            if kept(self.guard, b):
-                lines.append(f"store_one({name}, new_{name});")
             is_tensors = self.kernel.buffers[b].extent == Extent.TENSOR
-            if not (is_tensors and self.kernel.mode == REDUCE):  # whose partial results nobody keeps
+            is_partial = (
+                is_tensors and self.kernel.mode == REDUCE
+            )  # nobody keeps those, and the total needs them
+            if is_partial or kept(self.guard, b):
+                lines.append(f"store_one({name}, new_{name});")
+            if not is_partial:
                 index = "0" if is_tensors else row
                 lines += watch(self.kernel, self.guard, b, f"watch_one<{{}}>(new_{name}, {index}")
         return lines
