@@ -10,18 +10,21 @@ from typing import Any
 import numpy as np
 
 from .arrays import Array
-from .bound import Bound, Given, dtype_name, is_number
+from .bound import Bound, Given, check_kind_of_place, dtype_name, is_number
 from .dtypes import COMPLEX, FLOATS, to_numpy
 from .errors import (
     ArrayError,
     DTypeError,
+    GraphError,
     MissingArgumentError,
     ShapeError,
     SymoptError,
     UnknownArgumentError,
+    built_at,
     near,
 )
-from .expr import Node
+from .expr import PICK, Node
+from .forms import op_of
 from .infer import Types
 from .overlap import check_overlap, span
 from .places import HOST, Place, from_host, place_of_array
@@ -155,3 +158,45 @@ def check_names(given: Mapping[str, Given], known: Mapping[str, Any]) -> None:
             raise UnknownArgumentError(
                 f"forward: the graph has no argument {name!r}: it has {', '.join(known)}{near(name, known)}"
             )
+
+
+def written(order: Sequence[Node]) -> set[str]:
+    """Variables that the step writes: states, and those named by out=."""
+    found: set[str] = set()
+    for node in order:
+        if not node.inputs or node.op == PICK:
+            continue
+        for k in op_of(node).state_positions:
+            if node.inputs[k].is_variable:
+                found.add(node.inputs[k].name)
+        found.update(v.name for v in node.attrs.get("__out__", ()))
+    return found
+
+
+def check_complete(types: Types) -> None:
+    """MissingArgumentError for a shape that is not known, GraphError for two variables of one name."""
+    names: dict[str, Node] = {}
+    for node in types.order:
+        shape = types.shape(node)
+        if shape is None or -1 in shape:
+            raise MissingArgumentError(
+                f"bind: the shape of {node.name!r} does not follow from the arrays given{built_at(node.where)}"
+            )
+        if node.is_variable and names.setdefault(node.name, node) is not node:
+            raise GraphError(
+                f"two variables are called {node.name!r}: make one and use it in both places{built_at(node.where)}"
+            )
+
+
+def check_kinds(types: Types, bound: Mapping[str, Bound], place: Place) -> None:
+    """Numbers where the graph has scalars of the host, arrays elsewhere; and in `place`."""
+    for node in types.order:
+        if node.is_variable:
+            b = bound[node.name]
+            if b.is_number and not types.is_host(node):
+                raise DTypeError(
+                    f"argument {node.name!r}: expected an array of shape {types.shape(node)}, "
+                    f"got the number {b.given!r}{built_at(node.where)}"
+                )
+            if place is not HOST:
+                check_kind_of_place(node.name, b, types.is_host(node))

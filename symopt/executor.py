@@ -177,7 +177,7 @@ class Executor(LookAtExecutor):
                 order = toposort(roots, children)
                 fresh = Step(roots, given, order, step.engine_name, step.place, step.capture, step.guard)
                 fresh.skipped, fresh.last_skip = step.skipped, step.last_skip
-                _keep_outputs(step, fresh)
+                fresh.keep_outputs(step)
                 fresh.guard_outputs()
                 fresh.start(*self._monitor)
                 self._step, self._changes, self._measured = fresh, {}, {}
@@ -293,19 +293,3 @@ def _after_fork() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork)
-
-
-def _keep_outputs(old: Step, fresh: Step) -> None:
-    """Let a new plan write where the old one did, so that outputs stay the same arrays."""
-    placed: set[int] = set()  # an array can be the place of one buffer only, and a buffer has one place
-    arrays, heads = fresh.memory.arrays, fresh.program.lowered.heads
-    for k, (before, value) in enumerate(zip(old.program.lowered.heads, heads, strict=True)):
-        key, array = fresh.program.storage.get(id(value)), old.outputs[k]
-        if value.host:
-            fresh.outputs[k] = array
-        elif isinstance(key, int):
-            own = isinstance(old.program.storage.get(id(before)), int)  # never an array of the user's
-            if own and not placed & {id(array), id(arrays[key])}:
-                arrays[key] = array
-                placed.add(id(array))
-            fresh.outputs[k] = arrays[key]

@@ -13,12 +13,11 @@ from .arrays import Array
 from .backends.base import Engine, Memory, Monitor
 from .backends.choose import make_engine
 from .backends.watched import NanGuard
-from .binding import Ranges, check_memory, check_names
-from .bound import Bound, Given, as_dense, check_kind_of_place, check_same
+from .binding import Ranges, check_complete, check_kinds, check_memory, check_names, written
+from .bound import Bound, Given, as_dense, check_same
 from .dtypes import to_numpy
-from .errors import DTypeError, GraphError, MissingArgumentError, RowIndexError, built_at
-from .expr import PICK, Node
-from .forms import op_of
+from .errors import RowIndexError
+from .expr import Node
 from .infer import Types, infer
 from .nonfinite import FiniteReport, StepFacts, Uses, error_of, report_of, uses
 from .passes import compile_graph
@@ -54,11 +53,11 @@ class Step:
         self.last_skip: FiniteReport | None = None
         self._uses: dict[str, Uses] | None = None  # made when a guard first finds something
         with without_collection():
-            self.mutable = _written(order)
+            self.mutable = written(order)
             self.bound = {name: self._bind(name, value) for name, value in given.items()}
             self.types = self._infer(order)
-            _check_complete(self.types)
-            _check_kinds(self.types, self.bound, place)
+            check_complete(self.types)
+            check_kinds(self.types, self.bound, place)
             check_memory(self.bound, self.mutable)
             self.own: list[Array] = []
             self.written: Ranges | None = None  # made when an array is first replaced
@@ -262,6 +261,21 @@ class Step:
     def _new(self, value: Value) -> Array:
         return self.place.empty(value.shape, to_numpy(value.dtype))
 
+    def keep_outputs(self, old: Step) -> None:
+        """Write where another plan of the graph did, so that outputs stay the same arrays."""
+        placed: set[int] = set()  # an array can be the place of one buffer only, and a buffer has one place
+        arrays, heads = self.memory.arrays, self.program.lowered.heads
+        for k, (before, value) in enumerate(zip(old.program.lowered.heads, heads, strict=True)):
+            key, array = self.program.storage.get(id(value)), old.outputs[k]
+            if value.host:
+                self.outputs[k] = array
+            elif isinstance(key, int):
+                own = isinstance(old.program.storage.get(id(before)), int)  # never an array of the user's
+                if own and not placed & {id(array), id(arrays[key])}:
+                    arrays[key] = array
+                    placed.add(id(array))
+                self.outputs[k] = arrays[key]
+
     def guard_outputs(self) -> None:
         """Refuse arguments that lie in an output which the step writes, from now on. Not for steps whose outputs are
         handed out and replaced at every run."""
@@ -294,44 +308,3 @@ def without_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _written(order: Sequence[Node]) -> set[str]:
-    """Variables that the step writes: states, and those named by out=."""
-    found: set[str] = set()
-    for node in order:
-        if not node.inputs or node.op == PICK:
-            continue
-        for k in op_of(node).state_positions:
-            if node.inputs[k].is_variable:
-                found.add(node.inputs[k].name)
-        found.update(v.name for v in node.attrs.get("__out__", ()))
-    return found
-
-
-def _check_complete(types: Types) -> None:
-    names: dict[str, Node] = {}
-    for node in types.order:
-        shape = types.shape(node)
-        if shape is None or -1 in shape:
-            raise MissingArgumentError(
-                f"bind: the shape of {node.name!r} does not follow from the arrays given{built_at(node.where)}"
-            )
-        if node.is_variable and names.setdefault(node.name, node) is not node:
-            raise GraphError(
-                f"two variables are called {node.name!r}: make one and use it in both places{built_at(node.where)}"
-            )
-
-
-def _check_kinds(types: Types, bound: Mapping[str, Bound], place: Place) -> None:
-    """Numbers where the graph has scalars of the host, arrays elsewhere; and in `place`."""
-    for node in types.order:
-        if node.is_variable:
-            b = bound[node.name]
-            if b.is_number and not types.is_host(node):
-                raise DTypeError(
-                    f"argument {node.name!r}: expected an array of shape {types.shape(node)}, "
-                    f"got the number {b.given!r}{built_at(node.where)}"
-                )
-            if place is not HOST:
-                check_kind_of_place(node.name, b, types.is_host(node))
