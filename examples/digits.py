@@ -92,18 +92,6 @@ def accuracy(p: Arrays, x: np.ndarray, y: np.ndarray) -> float:
     return float(((np.maximum(x @ p["w1"] + p["b1"], 0) @ p["w2"] + p["b2"]).argmax(1) == y).mean())
 
 
-def draw(executor: Any) -> str:
-    """The ops of the graph and what they read, one line each."""
-    graph = executor.to_networkx()
-    lines = []
-    for node, data in graph.nodes(data=True):
-        if data["op"] != "null":
-            inputs = sorted(graph.in_edges(node, data="port"), key=lambda edge: edge[2])
-            read = ", ".join(graph.nodes[a]["name"] for a, _, _ in inputs)
-            lines.append(f"  {data['name']:<20} {data['op']:<16} <- {read}")
-    return "\n".join(lines)
-
-
 def main() -> float:
     digits = load_digits()
     x = (digits.data / 16).astype(np.float32)
@@ -124,11 +112,11 @@ def main() -> float:
     for name in p:
         args[f"{name}_grad"], args[f"{name}_average"] = grads[name], average[name]
     states = {f"{k}_{s}": np.zeros_like(v) for k, v in p.items() for s in ("mean", "var")}
-    executor = build_step().bind(so.cpu(), args=args, aux_states=states)
+    step = build_step()
+    executor = step.bind(so.cpu(), args=args, aux_states=states)
 
-    print(
-        f"symopt {so.__version__}: 64-{HIDDEN}-10 network on {len(x)} digits\n\nthe graph:\n{draw(executor)}\n"
-    )
+    print(f"symopt {so.__version__}: 64-{HIDDEN}-10 network on {len(x)} digits")
+    print(f"\nthe graph:\n{step.tree()}\n\nwhat it computes:\n{executor.formula()}\n")
     seconds = {"symopt": 0.0, "numpy": 0.0}
     for epoch in range(EPOCHS):
         lr = LR * 0.5 * (1 + math.cos(math.pi * epoch / EPOCHS))
