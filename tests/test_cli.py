@@ -273,13 +273,21 @@ def test_an_interrupted_run_leaves_nothing() -> None:
     line = ["run", "adam.json", "adam.npz", "-o", "out.npz", "--steps", str(10**15)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "symopt", *line]
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
+    before = signal.signal(
+        signal.SIGINT, signal.SIG_DFL
+    )  # what runs in the background ignores it, and so do children
+    try:
+        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    try:
         while process.poll() is None and not list(Path().glob(".out.npz.*")):  # what it writes to
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.communicate()
     assert (process.returncode, said) == (130, b"")
     assert not list(Path().glob("*out.npz*")) and not list(Path().glob(".out.npz*"))
 
