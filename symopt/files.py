@@ -19,7 +19,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     target = os.path.realpath(path)
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(target).st_mode):
-            with open(target, "wb") as file:
+            with open(path, "wb") as file:
                 yield file
             return
     folder, name = os.path.split(target)
