@@ -18,7 +18,7 @@ from symopt.cli.main import main
 from symopt.executor import Executor
 
 ROOT = Path(__file__).parents[1]
-SHAPES = {
+SHAPES: dict[str, dict[str, Any]] = {
     "demo": {"w1": (64, 128), "b1": (128,), "w2": (128, 10), "b2": (10,)},
     "large": {f"w{k}": (4 + k % 5, 8) for k in range(1000)},
     "mxnet": {},
