@@ -40,11 +40,6 @@ class Planned:
     gradients: Mapping[str, Listed] = field(default_factory=dict)
     strided: int = 0
 
-    def rows_listed(self, kernel: Kernel, instance: Instance) -> int:
-        """Rows that the sparse gradient of an instance holds; 0 if there is none."""
-        name = instance.values[kernel.sparse].variable if kernel.sparse >= 0 else None
-        return self.listed.get(name, 0) if name is not None else 0
-
     def rows_of(self, kernel: Kernel, instance: Instance) -> Listed:
         """What the sparse gradient of an instance lists; where that is not known, each row once and in order."""
         name = instance.values[kernel.sparse].variable if kernel.sparse >= 0 else None
