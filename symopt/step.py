@@ -149,22 +149,25 @@ class Step:
         for name, b in self.held:
             self._set_number(name, b.read_number())
         self._heeding(self.engine.prepare)
-        self._heed_guard(late=True)
+        if self.guard:
+            self._heed_guard(late=True)
         self.engine.run()
         is_skipped = self.guard == "skip" and self.engine.found
         if (self.host_writes or self.host_heads) and not is_skipped:
             self._show_numbers()
-        self._heed_guard(late=False)
+        if self.guard:
+            self._heed_guard(late=False)
 
     def synchronize(self) -> None:
         """Wait for every step so far, and raise what one of them ran into."""
         self._heeding(self.engine.synchronize)
-        self._heed_guard(late=True)
+        if self.guard:
+            self._heed_guard(late=True)
 
     def _heed_guard(self, late: bool) -> None:
         """Count a step that was left out, or raise, if one that the engine knows of by now was not finite. `late`: it
         may not have been the last one."""
-        if not self.guard or not self.engine.found:
+        if not self.engine.found:
             return
         found, self.engine.found = self.engine.found, []
         if self._uses is None:
