@@ -1,4 +1,4 @@
-"""What a bound graph is and does, as text and as a networkx graph."""
+"""A program as text: where its values lie, and the code of its kernels."""
 
 from __future__ import annotations
 
@@ -32,15 +32,9 @@ def program_text(program: Program) -> str:
 def source(program: Program, form: str) -> str:
     """Every distinct kernel's code."""
     kernels = {id(launch.kernel): launch.kernel for launch in program.launches}.values()
-    makers: dict[str, Callable[[Kernel], str]] = {
-        "text": kernel_text,
-        "llvm": _llvm,
-        "cuda": _cuda,
-        "asm": lambda k: _llvm(k) if k.mode == LIBRARY else assembly(_llvm(k)),
-    }
-    if form not in makers:
-        raise AttributeValueError(f"source form {form!r} must be one of {', '.join(makers)}")
-    return "\n\n".join(makers[form](kernel) for kernel in kernels)
+    if form not in WRITERS:
+        raise AttributeValueError(f"source form {form!r} must be one of {', '.join(WRITERS)}")
+    return "\n\n".join(WRITERS[form](kernel) for kernel in kernels)
 
 
 def _llvm(kernel: Kernel) -> str:
@@ -58,3 +52,12 @@ def _commented(kernel: Kernel, sign: str) -> str:
 
 def _count(n: int, what: str, plural: str = "s") -> str:
     return f"{n:,} {what}{'' if n == 1 else plural}"
+
+
+# How the code of a kernel is written, by form. A call of a library has no code: what it does is said in a comment.
+WRITERS: dict[str, Callable[[Kernel], str]] = {
+    "text": kernel_text,
+    "llvm": _llvm,
+    "cuda": _cuda,
+    "asm": lambda kernel: _llvm(kernel) if kernel.mode == LIBRARY else assembly(_llvm(kernel)),
+}

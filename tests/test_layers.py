@@ -9,7 +9,8 @@ from symopt.opdef import OPS
 
 ROOT = Path(__file__).parents[1]
 LAYERS = """
-errors files | dtypes config context | expr | prims grids | canonical | routines | hostmath build | attrs pairs |
+errors escaping files | dtypes config context | expr | prims grids | canonical | routines |
+hostmath build | attrs pairs |
 tensor | lang | matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose looking | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |

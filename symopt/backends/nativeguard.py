@@ -12,7 +12,7 @@ from .jit import Compiled, compile_ir
 from .launch import NativeLaunch, address, module_of
 from .rehearsal import Key, guard_of, rehearsal
 from .routinelaunch import RoutineLaunch
-from .watched import Found, Watched, found_in_numbers, look, part_of, rows_of, watched_values
+from .watched import Found, Watched, found_in_numbers, listed_rows, look, part_of, watched_values
 
 AnyLaunch = NativeLaunch | RoutineLaunch
 
@@ -188,7 +188,7 @@ def look_at(suspects: list[Watched], memory: Memory, arrays: dict[Key, Array]) -
     """What is not finite of some values."""
     found = []
     for w in suspects:
-        rows = rows_of(memory.sparse[w.listed]) if w.listed is not None else None
+        rows = listed_rows(w, memory)
         bad = look(part_of(w, arrays[w.key]), rows)
         if bad:
             found.append(Found(w, bad))

@@ -17,7 +17,7 @@ from ..passes.ir import LIBRARY, Call, Program, Value
 from ..routines import call_routine
 from .base import Array, Memory, Numbers
 from .interpret import Window, interpret, whole
-from .watched import Found, NanGuard, found_in_numbers, look, rows_of, watched_values
+from .watched import Found, NanGuard, found_in_numbers, listed_rows, look, watched_values
 
 
 class ReferenceEngine:
@@ -75,7 +75,7 @@ class ReferenceEngine:
         """What is about to be stored that is not finite."""
         found = found_in_numbers(self.program, self.numbers)
         for w in self._watched:
-            rows = rows_of(self.memory.sparse[w.listed]) if w.listed is not None else None
+            rows = listed_rows(w, self.memory)
             bad = look(made[id(w.value)].reshape(w.value.shape), rows)
             found += [Found(w, bad)] if bad else []
         return found

@@ -10,7 +10,7 @@ from ..finite import Bad, scan, scan_rows
 from ..passes.ir import LISTED, STANDARD, Instance, Kernel, Program, Value, puts_back
 from ..places import HOST, Place
 from ..sparse import RowSparseArray
-from .base import Array, Numbers
+from .base import Array, Memory, Numbers
 
 NanGuard = Literal["raise", "skip"] | None
 
@@ -87,6 +87,11 @@ def rows_of(array: RowSparseArray) -> Array:
     with array.place.current():
         rows: Array = array.place.xp.unique(array.indices)
     return rows
+
+
+def listed_rows(watched: Watched, memory: Memory) -> Array | None:
+    """The rows that count of a watched value; None if all do."""
+    return rows_of(memory.sparse[watched.listed]) if watched.listed is not None else None
 
 
 def part_of(watched: Watched, array: Array) -> Array:

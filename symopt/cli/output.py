@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from .. import config
+from ..escaping import escaped
 from ..files import whole_file
 
 STREAM = "-"  # the name of standard input and output where a file's is asked for
@@ -18,15 +19,8 @@ STDOUT = "standard output"  # what errors call it
 
 
 def printable(text: str, keep: str = "\n\t") -> str:
-    r"""Text with every control character but those in `keep` as an escape: a name from a file must not move the cursor,
-    set a colour, end a line, or turn the direction of letters.
-
-    >>> print(printable("a\x1b[31mb"))
-    a\x1b[31mb
-    """
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in keep else ascii(c)[1:-1] for c in text)
+    """Lines of text without other control characters."""
+    return escaped(text, keep)
 
 
 def print_text(text: str, prefix: str = "", end: str = "\n") -> None:

@@ -11,6 +11,7 @@ from ..forms import op_of
 from ..passes.traffic import Listed, bytes_moved
 from ..planned import Planned, plan_graph
 from ..shapes import reach
+from ..view.plain import size_text
 from .decay import decays, leaves, moves_at_rest
 from .rule import Case, Hit, at
 from .unit import Facts, Unit
@@ -38,7 +39,7 @@ def reads_every_row(case: Case) -> Iterator[Hit]:
         n_rows = shapes[0][0] if shapes[0] else 1
         if whole >= HUGE and whole >= TIMES * some:
             text = f"the gradient lists {listed.distinct:,} of {n_rows:,} rows, and the step moves "
-            text += f"{whole / some:,.0f} times the bytes that those need ({_size(whole)}, not {_size(some)})"
+            text += f"{whole / some:,.0f} times the bytes that those need ({size_text(whole)}, not {size_text(some)})"
             yield at(unit, text, ratio=whole / some, bytes=whole, bytes_lazy=some, rows=listed.distinct)
 
 
@@ -87,10 +88,6 @@ def traffic(planned: Planned) -> int:
         for launch in planned.needed().launches
         for i in launch.instances
     )
-
-
-def _size(n: int) -> str:
-    return f"{n / 1e9:.2f} GB" if n >= 1e9 else f"{n / 1e6:.1f} MB" if n >= 1e5 else f"{n / 1e3:.1f} KB"
 
 
 def old_states_in_other_rows(case: Case) -> Iterator[Hit]:
@@ -149,7 +146,7 @@ def made_dense(case: Case) -> Iterator[Hit]:
                 size *= n
             if size >= HUGE and shape[0] >= TIMES * listed:
                 told.add(id(x))
-                text = f"reads a gradient of {listed:,} rows as a dense array of {shape[0]:,}: {_size(size)} are "
+                text = f"reads a gradient of {listed:,} rows as a dense array of {shape[0]:,}: {size_text(size)} are "
                 text += "written and read at every step"
                 yield Hit(node, node.name, text, {"bytes": size, "rows": listed})
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from ..escaping import escaped
+
 STATE, STEP, NONE = "state", "step", ""
 PARTS = ("re", "im")
 _PLAIN = re.compile(r"[^\W\d][\w.]*(\[\d+\])*")
@@ -38,8 +40,7 @@ def quoted(name: str) -> str:
     """
     if _PLAIN.fullmatch(name):
         return name
-    visible = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
-    return '"' + visible.replace('"', '\\"') + '"'
+    return '"' + escaped(name).replace('"', '\\"') + '"'
 
 
 def text_of(label: Label) -> str:

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
-from ..backends.launch import module_of
-from ..codegen.cuda.text import cuda_text
-from ..codegen.text import DOMAINS, kernel_text
+from ..codegen.text import DOMAINS
 from ..passes.calls import size_of
 from ..passes.ir import LIBRARY, Kernel, Launch
 from ..passes.traffic import bytes_moved
 from ..planned import Planned
+from ..report import WRITERS
 from ..show.kernels import kernel_lines
 from .model import KernelItem
 
-_WRITERS: dict[str, Callable[[Kernel], str]] = {
-    "text": kernel_text,
-    "llvm": module_of,
-    "cuda": lambda kernel: cuda_text(kernel)[0],
-}
+FORMS = ("text", "llvm", "cuda")
 
 
 class Code(Mapping[str, str]):
@@ -26,12 +21,12 @@ class Code(Mapping[str, str]):
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
-        self._forms = ("text",) if kernel.mode == LIBRARY else tuple(_WRITERS)
+        self._forms = ("text",) if kernel.mode == LIBRARY else FORMS
 
     def __getitem__(self, form: str) -> str:
         if form not in self._forms:
             raise KeyError(form)
-        return _WRITERS[form](self._kernel)
+        return WRITERS[form](self._kernel)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._forms)

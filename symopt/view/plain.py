@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import Where
+from ..escaping import escaped
 
 WIDEST = 48  # columns that a name may take before its middle is left out
 _PLAIN = re.compile(r"[ -~]*")
@@ -32,12 +33,8 @@ def safe(text: str, widest: int = WIDEST) -> str:
 def printable(text: str, widest: int = WIDEST) -> str:
     """The same for text that has a line to itself, where nothing need be set apart."""
     if _PLAIN.fullmatch(text) is None:
-        text = "".join(c if c == " " or c.isprintable() else _escape(c) for c in text)
+        text = escaped(text)
     return shortened(text, widest)
-
-
-def _escape(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii")
 
 
 def shortened(text: str, widest: int) -> str:

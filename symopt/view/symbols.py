@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..attrs import REQUIRED
 from ..dtypes import ITEMSIZE
 from ..expr import PICK, Node, origin
-from ..forms import op_of
 from ..infer import Types
 from ..listing import list_variables, output_name, text_attrs
 from ..passes.calls import size_of
@@ -110,10 +108,3 @@ def shown_attrs(node: Node) -> dict[str, str]:
     }
     out = node.attrs.get("__out__", ())
     return shown | ({"out": ", ".join(v.name for v in out)} if out else {})
-
-
-def default_attrs(node: Node) -> dict[str, str]:
-    """The attributes that a node leaves at their defaults."""
-    op = op_of(node)
-    given = {*node.attrs, *node.attrs.get("__scalars__", ())}
-    return {n: str(a.default) for n, a in op.attrs.items() if n not in given and a.default is not REQUIRED}

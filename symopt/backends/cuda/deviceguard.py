@@ -17,7 +17,7 @@ from ...passes.ir import LIBRARY, Program
 from ...places import Place
 from ..base import Array, Memory
 from ..rehearsal import Key, Rehearsal, guard_of, rehearsal
-from ..watched import Found, NanGuard, Watched, look, part_of, rows_of, watched_values
+from ..watched import Found, NanGuard, Watched, listed_rows, look, part_of, watched_values
 from .device import Code, Device
 from .gate import Gate
 from .tables import Table
@@ -170,7 +170,7 @@ class DeviceGuard:
     def _look(self, suspects: Iterable[Watched], arrays: dict[Key, Array] | None = None) -> list[Found]:
         found = []
         for w in suspects:
-            rows = rows_of(self.memory.sparse[w.listed]) if w.listed is not None else None
+            rows = listed_rows(w, self.memory)
             array = (self.memory.arrays if arrays is None else arrays)[w.key]
             bad = look(part_of(w, array), rows, self.place)
             found += [Found(w, bad)] if bad else []
