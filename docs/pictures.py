@@ -18,8 +18,7 @@ from symopt import sym
 from symopt.executor import Executor
 
 FOLDER = Path(__file__).parent / "pictures"
-PHOTOGRAPH = "page.png"
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SHOOT = Path(__file__).parents[1] / "tests" / "browser" / "shoot.mjs"
 MADE_FROM = "<!-- made from {} by docs/pictures.py -->\n"
 
 
@@ -73,31 +72,34 @@ def page() -> str:
         return path.read_text(encoding="utf-8")
 
 
-def photograph(html: str, picture: Path) -> None:
-    """A picture of a page of HTML, as Chromium shows it."""
+def many() -> Executor:
+    """A thousand updates: 5,000 nodes."""
+    weights = [sym.var(f"layer{k}_weight") for k in range(1000)]
+    heads = [
+        sym.adam_update(w, sym.var(f"layer{k}_grad"), lr=1e-3, out=w, name=f"layer{k}")
+        for k, w in enumerate(weights)
+    ]
+    return sym.Group(heads).simple_bind(so.cpu(), **{f"layer{k}_weight": (64, 64) for k in range(1000)})
+
+
+# Pages as a browser shows them, and what is done to them first: words of tests/browser/shoot.mjs.
+PHOTOGRAPHS: dict[str, tuple[Callable[[], Executor], tuple[str, ...]]] = {
+    "page.png": (clipped, ("--click", "fc1")),
+    "page-many.png": (many, ("--dark",)),
+}
+
+
+def photograph(executor: Executor, options: tuple[str, ...], picture: Path) -> None:
+    """A picture of an executor's page."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "page.html"
-        path.write_text(html, encoding="utf-8")
-        options = (
-            "--headless",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--hide-scrollbars",
-            "--window-size=1280,800",
-        )
-        command = [
-            CHROMIUM or "",
-            *options,
-            "--virtual-time-budget=10000",
-            f"--screenshot={picture}",
-            path.as_uri(),
-        ]
-        subprocess.run(command, check=True, capture_output=True, timeout=120)
+        executor.draw(path)
+        subprocess.run(["node", str(SHOOT), str(path), str(picture), *options], check=True, timeout=300)
 
 
 def names() -> set[str]:
     """Files that this makes."""
-    return {*DRAWINGS, PHOTOGRAPH}
+    return {*DRAWINGS, *PHOTOGRAPHS}
 
 
 def stamp(dot: str) -> str:
@@ -117,10 +119,12 @@ def main() -> None:
         with (FOLDER / name).open("a", encoding="utf-8") as file:
             file.write(stamp(dot))
         print(FOLDER / name)
-    if CHROMIUM is None:
-        sys.exit(f"{PHOTOGRAPH} needs Chromium, and stays as it is")
-    photograph(page(), FOLDER / PHOTOGRAPH)
-    print(FOLDER / PHOTOGRAPH)
+    if not (SHOOT.parent / "node_modules").exists():
+        sys.exit(f"{', '.join(PHOTOGRAPHS)} need a browser, and stay as they are: make browser")
+    for name, (make, options) in PHOTOGRAPHS.items():
+        with so.NameManager():
+            photograph(make(), options, FOLDER / name)
+        print(FOLDER / name)
 
 
 if __name__ == "__main__":
