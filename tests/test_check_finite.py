@@ -69,9 +69,9 @@ def executor(place: Any) -> tuple[Any, dict[str, Any]]:
     return symbol.bind(place.context, args=args, aux_states={"mom": arrays["mom"]}), arrays
 
 
-@pytest.fixture(params=["cpu", "gpu"])
+@pytest.fixture(params=["host", "emulated"])
 def place(request: pytest.FixtureRequest) -> Any:
-    if request.param == "cpu":
+    if request.param == "host":
         yield HOST
         return
     request.getfixturevalue("cxx")
