@@ -8,6 +8,7 @@
     ├── UnknownOpError, UnknownAttributeError, AttributeValueError
     ├── GraphError                                            a cycle, one state written twice
     ├── FormatError                                           a file that does not hold what it should
+    ├── StateError                                            a state that does not fit what it is loaded into
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code
@@ -88,6 +89,10 @@ class GraphError(SymoptError, ValueError):
 
 class FormatError(SymoptError, ValueError):
     """Text that is not a symbol in MXNet's JSON format, or a file that does not hold the arrays it should."""
+
+
+class StateError(SymoptError, ValueError):
+    """A state to load that is not of the same parameters, rules, shapes or dtypes; lists all differences."""
 
 
 class NotImplementedForSymbol(SymoptError, TypeError):

@@ -9,13 +9,14 @@ from symopt.opdef import OPS
 
 ROOT = Path(__file__).parents[1]
 LAYERS = """
-errors escaping files | dtypes config context | expr | prims grids | canonical | routines |
+errors escaping files lr_scheduler | dtypes config context | expr | prims grids | canonical | routines |
 hostmath build | attrs pairs |
 tensor | lang | matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose looking | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |
 places cupyarrays emulatedarrays | finite segments | sparse | bound | binding rebuild |
-backends | nonfinite report step planned | namedarrays | executor | nd | show | rules |
+backends | nonfinite report step planned | namedarrays | executor | mxnetfiles | nd | show | rules |
+state | checkpoint | training | optimizer keras torch | keras3 | convert |
 view | cost | values | lint | cli | __main__ |
 _load __init__
 """
