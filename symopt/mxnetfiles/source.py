@@ -1,4 +1,4 @@
-"""Bytes from a file, read in order and never trusted: what a number in them promises is looked for before it is used."""
+"""Bytes of a file, read in order and never trusted: what a number promises is looked for before it is used."""
 
 from __future__ import annotations
 

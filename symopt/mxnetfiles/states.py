@@ -30,10 +30,10 @@ class UpdaterStates(NamedTuple):
 
 
 def load_updater_states(fname: Given) -> UpdaterStates:
-    """The states in a file of MXNet's, of 1.x or 2.x, or in its content; arrays are on the host, in memory of their own.
+    """The states in a file of MXNet 1 or 2, or in its content; arrays are on the host, in memory of their own.
 
-    With multi_precision=True a state is a tuple that has the float32 weight in it: first in SGD's of MXNet 1,
-    elsewhere as the class has it. FormatError, with the byte and the reason, for all else that a pickle may hold.
+    States are as the class has them: with multi_precision=True, SGD's are (momentum, float32 weight), and those of
+    most others (float32 weight, state). FormatError, with the byte and the reason, for all else that a pickle may hold.
 
     >>> import numpy as np
     >>> content = write_states({0: np.ones(2, "float32"), 1: None})
