@@ -32,7 +32,7 @@ from .opcodes import Op, read_opcodes
 
 DEEPEST = 32  # nested containers; MXNet's states have four
 COPIES = 2  # of the file's bytes that arrays may take: NumPy's are decoded, then made
-ELEMENTS = 8  # that a byte of the file may stand for, at most: MXNet's optimizers refer to one dict twice
+ELEMENTS = 2  # that a byte of the file may stand for, at most: MXNet's optimizers refer to one dict twice
 LEAVES = (type(None), bool, int, float, str, bytes)
 
 
