@@ -95,24 +95,45 @@ def _parts(
         _check_state(f"the state of {index!r}", state, UnknownArgumentError)
     if optimizer is not None and not isinstance(optimizer, ObjectRecord):
         raise UnknownArgumentError(f"optimizer must be an ObjectRecord, got {type(optimizer).__name__}")
-    found = {f"an array in {what}": x for what, x in _arrays("the states", hosted.values())}
-    version = version_for(found, np_shape)
-    return list(pickled(hosted if optimizer is None else (hosted, optimizer), version))
+    record = None if optimizer is None else _attributes("the optimizer", optimizer)
+    version = version_for(dict(_arrays("the states", [hosted, record])), np_shape)
+    return list(pickled(hosted if record is None else (hosted, record), version))
 
 
 def _hosted(what: str, state: Any) -> Any:
     if isinstance(state, tuple | list):
-        kind = tuple if isinstance(state, tuple) else list
-        return kind(_hosted(f"{what}[{k}]", x) for k, x in enumerate(state))
+        return _same_kind(state, (_hosted(f"{what}[{k}]", x) for k, x in enumerate(state)))
     return state if state is None or isinstance(state, NUMBERS) else on_host(state, what)
 
 
-def _arrays(what: str, values: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    for k, x in enumerate(values):
-        if isinstance(x, tuple | list):
+def _attributes(what: str, value: Any) -> Any:
+    """The same with its arrays on the host; what is neither array nor plain is refused when it is written."""
+    if isinstance(value, ObjectRecord):
+        return ObjectRecord(value.module, value.name, _attributes(what, value.attributes))
+    if isinstance(value, Mapping):
+        return {key: _attributes(f"{what}'s {key}", x) for key, x in value.items()}
+    if isinstance(value, tuple | list):
+        return _same_kind(value, (_attributes(what, x) for x in value))
+    is_array = hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, NUMBERS)
+    return on_host(value, what) if is_array else value
+
+
+def _same_kind(like: tuple[Any, ...] | list[Any], values: Iterable[Any]) -> Any:
+    return tuple(values) if isinstance(like, tuple) else list(values)
+
+
+def _arrays(what: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The arrays in a value, by what errors call them."""
+    if isinstance(value, ObjectRecord):
+        value = value.attributes
+    if isinstance(value, np.ndarray | RowSparseArray):
+        yield what, value
+    elif isinstance(value, Mapping):
+        for key, x in value.items():
+            yield from _arrays(f"the state of {key!r}", x)
+    elif isinstance(value, tuple | list):
+        for k, x in enumerate(value):
             yield from _arrays(f"{what}[{k}]", x)
-        elif isinstance(x, np.ndarray | RowSparseArray):
-            yield f"{what}[{k}]", x
 
 
 def _check_state(what: str, state: Any, error: type[Exception]) -> None:
