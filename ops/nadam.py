@@ -1,25 +1,27 @@
 """Adam with Nesterov's momentum, and Adam with a rectified start."""
 
+from typing import Any
+
 from symopt.lang import Integer, State, Tensor, Updated, abs2, sqrt, updated, where
 from symopt.opdef import Running, update_op
 
 from .adam import torch_moments
 
 
-def _momentum(step: Integer, beta1: float, decay: float, base: float = 0.96) -> float:
+def _momentum(step: Any, beta1: float, decay: float, base: float = 0.96) -> Any:
     """Nadam's momentum, which nears beta1 as the steps go on."""
     return beta1 * (1 - 0.5 * base ** (step * decay))
 
 
-def _torch_factor(step: float, beta1: float, momentum_decay: float) -> float:
+def _torch_factor(step: float, beta1: float, momentum_decay: float) -> Any:
     return _momentum(step, beta1, momentum_decay)
 
 
-def _keras_factor(step: float, beta1: float, schedule_decay: float, schedule_base: float) -> float:
+def _keras_factor(step: float, beta1: float, schedule_decay: float, schedule_base: float) -> Any:
     return _momentum(step, beta1, schedule_decay, schedule_base)
 
 
-def _keras3_factor(step: float, beta1: float, schedule_base: float) -> float:
+def _keras3_factor(step: float, beta1: float, schedule_base: float) -> Any:
     return _momentum(step, beta1, 1.0, schedule_base)
 
 
