@@ -1,9 +1,27 @@
 """Adam with Nesterov's momentum, and Adam with a rectified start."""
 
-from symopt.lang import Integer, State, Tensor, Updated, abs2, sqrt, updated, where
+from symopt.lang import Integer, State, Tensor, Updated, abs2, clip, sqrt, updated, where
 from symopt.opdef import update_op
 
 from .adam import torch_moments
+
+
+@update_op
+def nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
+                 lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, t: Integer,
+                 m_schedule: float, schedule_decay: float = 0.004, wd: float = 0.0, rescale_grad: float = 1.0,
+                 clip_gradient: float = -1.0, lazy_update: bool = False) -> Updated:
+    """Nadam [Dozat 2016], as MXNet 2's optimizer has it; clip, then decay.
+
+    With mu(t) = beta1 * (1 - 0.96**(schedule_decay * t) / 2), m_schedule is mu(1) * ... * mu(t).
+    """
+    g = clip(rescale_grad * grad, clip_gradient) + wd * weight
+    mu = beta1 * (1 - 0.5 * 0.96 ** (schedule_decay * t))
+    mu_next = beta1 * (1 - 0.5 * 0.96 ** (schedule_decay * (t + 1)))
+    mean = beta1 * mean + (1 - beta1) * g
+    var = beta2 * var + (1 - beta2) * abs2(g)
+    ahead = mu_next / (1 - m_schedule * mu_next) * mean + (1 - mu) / (1 - m_schedule) * g
+    return updated(weight - lr * ahead / (sqrt(var / (1 - beta2**t)) + epsilon), mean=mean, var=var)
 
 
 @update_op
