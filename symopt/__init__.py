@@ -21,14 +21,14 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import nd, rules, sparse
+    from . import lr_scheduler, nd, optimizer, rules, sparse
 
 ops = load_ops()
 
 
 def __getattr__(name: str) -> Any:
     """The engine is imported when it is first needed: building and saving graphs does not."""
-    if name in ("nd", "rules", "sparse"):
+    if name in ("lr_scheduler", "nd", "optimizer", "rules", "sparse"):
         from importlib import import_module
 
         return import_module(f"symopt.{name}")
@@ -46,10 +46,12 @@ __all__ = [
     "cpu",
     "gpu",
     "lang",
+    "lr_scheduler",
     "nd",
     "num_threads",
     "op",
     "ops",
+    "optimizer",
     "rules",
     "set_num_threads",
     "sparse",
