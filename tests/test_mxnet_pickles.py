@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from symopt.dtypes import to_numpy
 from symopt.errors import FormatError
-from symopt.mxnetfiles import UpdaterStates, read_states
+from symopt.mxnetfiles import ObjectRecord, UpdaterStates, read_states
 from symopt.mxnetfiles.pickles import read_pickle
 
 STATES = [case for case in NAMES if case[1].endswith(".states")]
@@ -130,6 +130,22 @@ def test_names_are_never_looked_up(dotted: str) -> None:
         for tail in (b")R.", b")\x81.", b"}b.", b"."):
             with canary(), pytest.raises(FormatError):
                 read_pickle(head + tail)
+
+
+def test_classes_that_the_reader_names_become_records() -> None:
+    """Also where they are dangerous: a record is two names and a dict."""
+    for module, name in (("__main__", "Warmup"), ("subprocess", "Popen")):
+        content = f"}}c{module}\n{name}\n)\x81}}Vsteps\nK\x05sb\x86.".encode("latin-1")
+        with canary():
+            found = read_states(content, classes=[f"{module}.{name}"])
+        assert found == ({}, ObjectRecord(module, name, {"steps": 5}))
+        called = f"}}c{module}\n{name}\n(VX\ntR\x86.".encode("latin-1")
+        for text, classes, reason in (
+            (content, (), "is refused"),
+            (called, [f"{module}.{name}"], "is called"),
+        ):
+            with canary(), pytest.raises(FormatError, match=rf"{module}.{name}.* {reason}"):
+                read_states(text, classes)
 
 
 # ---- mutations

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,11 +29,13 @@ class UpdaterStates(NamedTuple):
     optimizer: ObjectRecord | None = None
 
 
-def load_updater_states(fname: Given) -> UpdaterStates:
+def load_updater_states(fname: Given, classes: Collection[str] = ()) -> UpdaterStates:
     """The states in a file of MXNet 1 or 2, or in its content; arrays are on the host, in memory of their own.
 
     States are as the class has them: with multi_precision=True, SGD's are (momentum, float32 weight), and those of
-    most others (float32 weight, state). FormatError, with the byte and the reason, for all else that a pickle may hold.
+    most others (float32 weight, state). An optimizer in the file, and its scheduler, become ObjectRecords if they are
+    MXNet's, or of one of the `classes`, such as "__main__.Warmup"; nothing is imported for those either. FormatError,
+    with the byte and the reason, for all else that a pickle may hold.
 
     >>> import numpy as np
     >>> content = write_states({0: np.ones(2, "float32"), 1: None})
@@ -41,12 +43,12 @@ def load_updater_states(fname: Given) -> UpdaterStates:
     UpdaterStates(states={0: array([1., 1.], dtype=float32), 1: None}, optimizer=None)
     """
     with open_source(fname) as source:
-        return read_states(source.bytes(source.size, "the file"))
+        return read_states(source.bytes(source.size, "the file"), classes)
 
 
-def read_states(data: bytes) -> UpdaterStates:
+def read_states(data: bytes, classes: Collection[str] = ()) -> UpdaterStates:
     """The states in the content of a file; see `load_updater_states`."""
-    value = read_pickle(bytes(data))
+    value = read_pickle(bytes(data), classes)
     optimizer = None
     if type(value) is tuple and len(value) == 2 and isinstance(value[1], ObjectRecord):
         value, optimizer = value
