@@ -19,13 +19,14 @@ from typing import Any
 import numpy as np
 import pytest
 from golden_files import NAMES, folder_of
-from hostile_pickles import FIRING, OTHERS, firing
+from hostile_pickles import DTYPE, EMPTY, FIRING, HANDLE, NDARRAY, OTHERS, SGD, firing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symopt.dtypes import to_numpy
 from symopt.errors import FormatError
 from symopt.mxnetfiles import ObjectRecord, UpdaterStates, read_states
+from symopt.mxnetfiles.inert import MAKERS
 from symopt.mxnetfiles.pickles import read_pickle
 
 STATES = [case for case in NAMES if case[1].endswith(".states")]
@@ -213,6 +214,20 @@ def test_cut_short_anywhere(name: str) -> None:
 @given(st.binary(max_size=200))
 def test_any_content(content: bytes) -> None:
     outcome(content)
+
+
+FRAGMENTS = [
+    *(bytes([code]) for code in b"N)](}.tlaedsubR"), b"\x85", b"\x86", b"\x81", b"\x94", b"K\1", b"K\0",
+    b"VC\n", b"C\4abcd", b"q\0", b"q\1", b"h\0", b"h\1", b"I00\n", NDARRAY, NDARRAY + b"(NtR", HANDLE, SGD, SGD + b")\x81", DTYPE, EMPTY,
+    *(f"c{module}\n{name}\n".encode() for module, name in MAKERS),
+]  # fmt: skip
+
+
+@settings(max_examples=1000, deadline=None)
+@given(st.lists(st.sampled_from(FRAGMENTS), max_size=25).map(b"".join))
+def test_any_program(content: bytes) -> None:
+    outcome(content)
+    outcome(b"}K\0" + content + b"s.")
 
 
 # ---- what is read
