@@ -218,7 +218,8 @@ def test_any_content(content: bytes) -> None:
 
 FRAGMENTS = [
     *(bytes([code]) for code in b"N)](}.tlaedsubR"), b"\x85", b"\x86", b"\x81", b"\x94", b"K\1", b"K\0",
-    b"VC\n", b"C\4abcd", b"q\0", b"q\1", b"h\0", b"h\1", b"I00\n", NDARRAY, NDARRAY + b"(NtR", HANDLE, SGD, SGD + b")\x81", DTYPE, EMPTY,
+    b"VC\n", b"C\4abcd", b"q\0", b"q\1", b"h\0", b"h\1", b"I00\n", NDARRAY, NDARRAY + b"(NtR", HANDLE, SGD,
+    SGD + b")\x81", DTYPE, EMPTY,
     *(f"c{module}\n{name}\n".encode() for module, name in MAKERS),
 ]  # fmt: skip
 
