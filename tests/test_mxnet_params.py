@@ -274,8 +274,9 @@ def test_shapes_decide_the_version(tmp_path: Path) -> None:
         so.nd.save(path, so.sparse.zeros((4, 2)), np_shape=True)
 
 
-def test_rows_are_written_ascending_and_once(tmp_path: Path) -> None:
-    rows = so.sparse.RowSparseArray(np.array([[1.0], [2.0], [4.0]]), np.array([3, 0, 3]), (5, 1))
+@pytest.mark.parametrize("promised", [False, True])
+def test_rows_are_written_ascending_and_once(promised: bool, tmp_path: Path) -> None:
+    rows = so.sparse.RowSparseArray(np.array([[1.0], [2.0], [4.0]]), np.array([3, 0, 3]), (5, 1), promised)
     so.nd.save(tmp_path / "x", {"g": rows})
     found: Any = so.nd.load(tmp_path / "x")
     assert found["g"].indices.tolist() == [0, 3] and found["g"].data.tolist() == [[2.0], [5.0]]

@@ -36,7 +36,7 @@ class Name:
 class ObjectRecord:
     """What a pickle says of an optimizer or scheduler of MXNet's: its class, and its attributes as plain data.
 
-    It is no optimizer. `so.optimizer` makes one of it.
+    It is two names and a dict: nothing of the class is here. `write_states` writes it as MXNet would.
     """
 
     module: str
