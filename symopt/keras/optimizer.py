@@ -179,7 +179,7 @@ class Optimizer:
             step = self._steps.prepare(pairs, experimental_aggregate_gradients)
             numbers = self._updates.numbers(int(count.value))
             self._steps.run(step, numbers)
-            self._updates.advance(numbers)
+            self._updates.advance()
             count.value += 1
             if step.constrained:
                 constrain(step.constrained)
@@ -232,7 +232,7 @@ class Optimizer:
     def update_rule(self, variable: KnownVariable) -> Rule:
         """Which op updates a variable (which has name, shape and dtype), with what; what a subclass overrides."""
         if not self.keras_class:
-            raise NotImplementedError(
+            raise errors.RuleError(
                 f"{type(self).__name__} must define update_rule(variable), which gives a Rule: "
                 'Rule("adam_update", keys={"beta1": "beta_1"})'
             )

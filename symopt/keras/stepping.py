@@ -55,14 +55,11 @@ class Steps:
         objects are those of the last step."""
         flat = flattened(pairs)
         last = self._last
-        if (
-            last is not None
-            and last.flat is not None
-            and last.version == self._optimizer.version
-            and len(last.flat) == len(flat)
-            and all(map(is_, flat, last.flat))
-        ):
-            return last
+        if last is not None and last.flat is not None and last.version == self._optimizer.version:
+            if len(flat) == len(last.flat) and all(map(is_, flat, last.flat)):
+                return last
+            if _is_alike(flat, last.flat):
+                return last._replace(flat=flat, grads=[grad for grad in flat[::2] if grad is not None])
         return self._prepared(pairs, flat, aggregate)
 
     def run(self, step: Step, numbers: Mapping[str, float]) -> None:
@@ -156,6 +153,11 @@ def flattened(pairs: Sequence[Any]) -> list[Any]:
     except TypeError:
         check_pairs(pairs)
         raise
+
+
+def _is_alike(flat: list[Any], last: list[Any]) -> bool:
+    """Whether variables are the same objects, and gradients arrays of the same types: those without one the same too."""
+    return all(map(is_, flat[1::2], last[1::2])) and list(map(type, flat[::2])) == list(map(type, last[::2]))
 
 
 def check_pairs(pairs: Sequence[Any]) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..arrays import Array
 from ..opdef import OpDef
-from ..training.update import COUNTS, Update, count_of, find_op, new_states
+from ..training.update import Update, count_of, find_op, new_states
 from .rules import Rule
 from .scalars import Scalar
 from .slots import Slots
@@ -29,6 +30,7 @@ class Updates:
         self._rules: dict[str, Rule] = {}
         self._version = -1
         self._running: dict[str, Rule] = {}  # by attribute, a rule whose op has it
+        self._factors: dict[str, float] = {}  # of the step whose numbers were asked for last
         self.products: dict[str, Scalar] = {}
 
     def rule(self, known: KnownVariable) -> Rule:
@@ -76,21 +78,19 @@ class Updates:
         numbers = self._optimizer._hypers.numbers(iterations)
         numbers["@step"] = iterations + 1
         for attr, product in self.products.items():
-            factor = self._factor(attr, numbers) if self._is_inclusive(attr) else 1.0
-            numbers[f"@{attr}"] = product.value * factor
+            self._factors[attr] = factor = self._factor(attr, numbers)
+            is_inclusive = op_of(self._running[attr]).running[attr].inclusive
+            numbers[f"@{attr}"] = product.value * factor if is_inclusive else product.value
         return numbers
 
     def number_names(self) -> list[str]:
         """What `numbers` has, without the @."""
         return [*self._optimizer._hypers, "step", *self.products]
 
-    def advance(self, numbers: Mapping[str, float]) -> None:
-        """A step was taken with these numbers."""
+    def advance(self) -> None:
+        """The step that `numbers` were for was taken."""
         for attr, product in self.products.items():
-            product.value *= self._factor(attr, numbers)
-
-    def _is_inclusive(self, attr: str) -> bool:
-        return op_of(self._running[attr]).running[attr].inclusive
+            product.value *= self._factors[attr]
 
     def _factor(self, attr: str, numbers: Mapping[str, float]) -> float:
         return float(factor_of(self._running[attr], attr, {n.removeprefix("@"): x for n, x in numbers.items()}))
@@ -115,9 +115,9 @@ def update_from(rule: Rule, numbers: Mapping[str, Any]) -> Update:
     if "lr" in op.attrs and "lr" not in rule.keys and "learning_rate" in numbers:
         lr = numbers["learning_rate"]
         attrs["lr"] = lr if rule.lr_factor == 1 else lr * rule.lr_factor
-    counts = (count,) if (count := count_of(op)) else ()
-    for attr in (*counts, *op.running):
-        attrs[attr] = numbers.get("step" if attr in COUNTS else attr, 1)
+    if count := count_of(op):
+        attrs[count] = numbers.get("step", 1)
+    attrs |= {attr: numbers.get(attr, 1) for attr in op.running}
     return Update(op, attrs, dict(rule.initial))
 
 
@@ -125,7 +125,12 @@ def factor_of(rule: Rule, attr: str, numbers: Mapping[str, Any]) -> Any:
     """What a step multiplies a running product by, of numbers or Symbols by name."""
     op = op_of(rule)
     factor, values = op.running[attr].factor, {}
-    for name in inspect.signature(factor).parameters:
-        key = "step" if name in COUNTS else rule.keys.get(name, name)
+    for name in _parameters(factor):
+        key = "step" if name == count_of(op) else rule.keys.get(name, name)
         values[name] = numbers[key] if key in numbers else rule.attrs.get(name, op.attrs[name].default)
     return factor(**values)
+
+
+@cache
+def _parameters(function: Callable[..., float]) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
