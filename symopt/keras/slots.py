@@ -74,7 +74,9 @@ def first_array(known: KnownVariable, initializer: Any, shape: Any) -> Array:
         initializer = initializer(wanted, known.view.dtype)
     values = np.asarray(initializer) if place_of_array(initializer) is not place else initializer
     if np.shape(values) not in ((), wanted):
-        raise ShapeError(f"a slot of {known.name!r} has shape {wanted}, the initializer gave {np.shape(values)}")
+        raise ShapeError(
+            f"a slot of {known.name!r} has shape {wanted}, the initializer gave {np.shape(values)}"
+        )
     with place.current():
         array[...] = values
     return array

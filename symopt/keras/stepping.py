@@ -55,7 +55,7 @@ class Steps:
         objects are those of the last step."""
         flat = flattened(pairs)
         last = self._last
-        if last is not None and last.flat is not None and last.version == self._optimizer.version:
+        if last is not None and last.flat is not None and last.version == self._optimizer._version:
             if len(flat) == len(last.flat) and all(map(is_, flat, last.flat)):
                 return last
             if _is_alike(flat, last.flat):
@@ -71,10 +71,10 @@ class Steps:
         given = self._with_gradients(pairs)
         variables = [known for _, known in given]
         self._updates.create(variables)
-        grads, has_hooks = self._optimizer.through_hooks([grad for grad, _ in given], variables, aggregate)
+        grads, has_hooks = self._optimizer._through_hooks([grad for grad, _ in given], variables, aggregate)
         grads = [as_gradient(grad, known) for grad, known in zip(grads, variables, strict=True)]
         grads, clips = self._clipped(grads, variables)
-        version = self._optimizer.version
+        version = self._optimizer._version
         key = (version, tuple(known.key for known in variables), tuple(map(stype_of, grads)), clips)
         runner = self._runners.get(key, lambda: self._build(variables, grads, clips))
         is_same_again = not has_hooks and not any(isinstance(g, RowSparseArray) for g in grads)
@@ -105,8 +105,10 @@ class Steps:
     def _clipped(self, grads: list[Any], variables: Sequence[KnownVariable]) -> tuple[list[Any], Clips]:
         """Gradients as they enter the graph, and the clips that are left to it: none if there are sparse gradients and
         clips act on their rows as stored."""
-        rows = [(g, known) for g, known in zip(grads, variables, strict=True) if isinstance(g, RowSparseArray)]
-        clips = self._optimizer.clips()
+        rows = [
+            (g, known) for g, known in zip(grads, variables, strict=True) if isinstance(g, RowSparseArray)
+        ]
+        clips = self._optimizer._clips()
         for grad, known in rows:
             if known.constraint is not None:
                 raise TooLateError(
@@ -141,7 +143,7 @@ class Steps:
 
 def constrain(variables: Sequence[KnownVariable]) -> None:
     """Put each variable's constraint on its array: all of them made before the first is written."""
-    made = [(known, known.constraint(known.array)) for known in variables]
+    made = [(k, k.constraint(k.array)) for k in variables if k.constraint is not None]
     for known, array in made:
         copy_into(known.view, as_view(array, f"what the constraint of {known.name} gave"))
 

@@ -62,7 +62,8 @@ class Variable:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._array.shape
+        shape: tuple[int, ...] = self._array.shape
+        return shape
 
     @property
     def ndim(self) -> int:
@@ -178,7 +179,8 @@ class KnownVariable:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self.view.shape
+        shape: tuple[int, ...] = self.view.shape
+        return shape
 
     @property
     def ndim(self) -> int:
