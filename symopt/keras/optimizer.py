@@ -14,6 +14,7 @@ from .checks import CLIPS, check_clips, check_kwargs, checked_clip, checked_name
 from .clipping import Clips
 from .configs import config_of, instance_of
 from .hypers import Hypers, is_constant
+from .oldstyle import apply_old_style, is_old_style
 from .rules import Rule, find_rule
 from .scalars import Scalar
 from .slots import Slots, first_array, new_weight, plan_weights
@@ -76,7 +77,7 @@ class Optimizer:
         **kwargs: Any,
     ) -> None:
         self.__dict__["_hypers"] = Hypers()
-        self.__dict__["_version"] = 0  # of everything that shapes a graph
+        self.__dict__["_version"] = 1  # of everything that shapes a graph
         check_kwargs(kwargs)
         self._name = checked_name(name, type(self).__name__)
         self.engine = "auto"
@@ -108,7 +109,7 @@ class Optimizer:
 
     def __setattr__(self, name: str, value: Any) -> None:
         name = ALIASES.get(name, name)
-        if name in self._hypers:
+        if name in self.__dict__.get("_hypers", ()):
             self._set_hyper(name, value)
             return
         if name in CLIPS and value is not None:
@@ -119,7 +120,7 @@ class Optimizer:
             value = checked_option(name, value)
         object.__setattr__(self, name, value)
         if not name.startswith("_"):
-            self.__dict__["_version"] += 1
+            self.__dict__["_version"] = self.__dict__.get("_version", 0) + 1
 
     def _set_hyper(self, name: str, value: Any) -> None:
         """Give a hyperparameter a value, of which `optimizer.<name>` then tells; see Optimizer."""
@@ -132,6 +133,14 @@ class Optimizer:
     def _get_hyper(self, name: str, dtype: Any = None) -> Any:
         """The value that a hyperparameter has now, or its schedule."""
         return self._hypers.shown(name)
+
+    def _decayed_lr(self, dtype: Any = None) -> float:
+        """The learning rate of the next step, its schedule and `decay` counted in."""
+        return self._hypers.numbers(int(self.iterations))["@learning_rate"]
+
+    def _serialize_hyperparameter(self, name: str) -> Any:
+        """A hyperparameter as plain data, for `get_config`."""
+        return self._hypers.described(ALIASES.get(name, name))
 
     @property
     def iterations(self) -> Scalar:
@@ -174,18 +183,27 @@ class Optimizer:
         PairsError (a TypeError and ValueError) for what are no pairs, ValueError if no variable has a gradient,
         ShapeError, DTypeError and RowIndexError for gradients that do not fit: nothing was changed then.
         """
+        if not hasattr(grads_and_vars, "__iter__"):
+            raise errors.PairsError(
+                f"grads_and_vars must be pairs, got {type(grads_and_vars).__name__}: give zip(gradients, variables)"
+            )
         pairs = list(grads_and_vars)
         if not pairs:
             return None
         with self._lock:
             count = self.iterations
-            step = self._steps.prepare(pairs, experimental_aggregate_gradients)
-            numbers = self._updates.numbers(int(count.value))
-            self._steps.run(step, numbers)
-            self._updates.advance()
+            if is_old_style(self):
+                grads, variables, _ = self._steps.gradients(pairs, experimental_aggregate_gradients)
+                apply_old_style(self, grads, variables)
+                constrained = [known for known in variables if known.constraint is not None]
+            else:
+                step = self._steps.prepare(pairs, experimental_aggregate_gradients)
+                self._steps.run(step, self._updates.numbers(int(count.value)))
+                self._updates.advance()
+                constrained = step.constrained
             count.value += 1
-            if step.constrained:
-                constrain(step.constrained)
+            if constrained:
+                constrain(constrained)
         return count
 
     def minimize(

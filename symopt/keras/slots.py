@@ -18,7 +18,7 @@ INITIALIZERS: Mapping[str, float] = {"zeros": 0.0, "zero": 0.0, "ones": 1.0, "on
 
 
 class Slots:
-    """Slots by variable and name. `weights`: all that was made, in order; `names`: of slots, in the order first used."""
+    """Slots by variable and name. `weights`: all that was made, in order; `names`: of slots, as they came up."""
 
     def __init__(self) -> None:
         self.known = KnownVariables()
