@@ -107,9 +107,9 @@ class Steps:
             warnings.warn(
                 f"Gradients do not exist for variables {list(names)}: they stay as they are.", stacklevel=5
             )
-        counts = Counter(known.name for _, known in given)
-        twice = [name for name, count in counts.items() if count > 1]
-        if twice:
+        counts = Counter(known.key for _, known in given)
+        if len(counts) < len(given):
+            twice = [key for key, count in counts.items() if count > 1]
             raise PairsError(f"variables {twice} are given more than once: add up their gradients")
         return given
 
