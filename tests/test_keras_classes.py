@@ -1,4 +1,4 @@
-"""Keras's classes: hyperparameters, clips, hooks, variables, configurations. What they compute is in test_golden_keras."""
+"""Keras's classes: hyperparameters, clips, hooks, configurations. What they compute is in test_golden_keras.py."""
 
 import copy
 import json
@@ -12,7 +12,11 @@ from symopt.keras import optimizers, schedules
 from symopt.keras.optimizers import SGD, Adagrad, Adam, Adamax, Nadam, RMSprop
 from symopt.sparse import IndexedSlices, RowSparseArray
 
-CLASSES = [c for n, c in vars(optimizers).items() if isinstance(c, type) and n in optimizers.__all__ and n not in ("Optimizer", "Rule")]
+CLASSES = [
+    c
+    for n, c in vars(optimizers).items()
+    if isinstance(c, type) and n in optimizers.__all__ and n not in ("Optimizer", "Rule")
+]
 SCHEDULES = [
     schedules.ExponentialDecay(0.5, 2, 0.5, staircase=True),
     schedules.InverseTimeDecay(0.5, 2, 0.5),
@@ -47,7 +51,11 @@ def test_every_class_comes_back_from_its_configuration(cls: Any, rate: Any) -> N
     assert json.dumps(optimizer.get_config()) == before  # also after use
     described = optimizers.serialize(optimizer)
     kept = copy.deepcopy(described)
-    for again in (cls.from_config(described["config"]), optimizers.deserialize(described), optimizers.get(described)):
+    for again in (
+        cls.from_config(described["config"]),
+        optimizers.deserialize(described),
+        optimizers.get(described),
+    ):
         assert type(again) is cls and json.dumps(again.get_config()) == before
         np.testing.assert_array_equal(stepped(again), expected)
     assert described == kept
@@ -67,15 +75,25 @@ def test_names_are_made_up() -> None:
     class NewKind(SGD):
         """Counted apart from others."""
 
-    assert [NewKind(name=name).name for name in ("", None, "own", "")] == ["new_kind", "new_kind_1", "own", "new_kind_2"]  # type: ignore[arg-type]
+    assert [NewKind(name=name).name for name in ("", None, "own", "")] == [
+        "new_kind",
+        "new_kind_1",
+        "own",
+        "new_kind_2",
+    ]  # type: ignore[arg-type]
 
 
 def test_configurations_that_keras_wrote() -> None:
-    nadam = Nadam.from_config({"name": "Nadam", "learning_rate": 0.5, "decay": 0.01, "beta_1": 0.5, "beta_2": 0.5, "epsilon": 1e-7})
+    nadam = Nadam.from_config(
+        {"name": "Nadam", "learning_rate": 0.5, "decay": 0.01, "beta_1": 0.5, "beta_2": 0.5, "epsilon": 1e-7}
+    )
     assert nadam.schedule_decay == 0.01 and Nadam.from_config(nadam.get_config()).schedule_decay == 0.01
     assert Adam.from_config({"lr": 0.5}).learning_rate == 0.5
     rates = {"halved": lambda: 0.5}
-    assert Adam.from_config({"learning_rate": "halved"}, custom_objects=rates).get_config()["learning_rate"] == 0.5
+    assert (
+        Adam.from_config({"learning_rate": "halved"}, custom_objects=rates).get_config()["learning_rate"]
+        == 0.5
+    )
     assert Adam(epsilon=None).epsilon == 1e-7 and Adam(epsilon=0).epsilon == 0
 
 
@@ -230,7 +248,11 @@ def test_iterations_count_and_are_shared() -> None:
     second.iterations = first.iterations
     for optimizer in (first, second, first):
         optimizer.apply_gradients([(np.ones(1), w)])
-    assert first.iterations == second.iterations == 3 and first.iterations % 2 == 1 and f"{first.iterations:03d}" == "003"
+    assert (
+        first.iterations == second.iterations == 3
+        and first.iterations % 2 == 1
+        and f"{first.iterations:03d}" == "003"
+    )
     first.iterations.assign(10)
     assert int(second.iterations) == 10 and first.iterations.numpy().dtype == np.int64
 

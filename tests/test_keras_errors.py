@@ -155,9 +155,13 @@ def test_refused_later() -> None:
         optimizer.get_slot(ones(), "m")
     with pytest.raises(KeyError, match="'w' has no slot 'u'"):
         optimizer.get_slot(w, "u")
-    with pytest.raises(ValueError, match=r"weight list of length 1, but the optimizer was expecting 3 weights"):
+    with pytest.raises(
+        ValueError, match=r"weight list of length 1, but the optimizer was expecting 3 weights"
+    ):
         optimizer.set_weights([ones()])
-    with pytest.raises(ValueError, match=r"weight shape \(3, 2\) not compatible with provided weight shape \(5,\)"):
+    with pytest.raises(
+        ValueError, match=r"weight shape \(3, 2\) not compatible with provided weight shape \(5,\)"
+    ):
         optimizer.set_weights([0, ones(), ones(shape=(5,))])
     with pytest.raises(ValueError, match="expecting 0 weights"):
         Adam().set_weights([1.0])

@@ -105,7 +105,7 @@ class Steps:
         if names and names not in self._warned:
             self._warned.add(names)
             warnings.warn(
-                f"Gradients do not exist for variables {list(names)}: they stay as they are.", stacklevel=5
+                f"Gradients do not exist for variables {list(names)}: they stay as they are.", stacklevel=6
             )
         counts = Counter(known.key for _, known in given)
         if len(counts) < len(given):
