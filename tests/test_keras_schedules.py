@@ -91,7 +91,8 @@ def test_steps_beyond_what_16_bits_count() -> None:
 def test_integers_and_numbers_of_numpy_are_taken() -> None:
     warm = schedules.CosineDecay(0, 10, warmup_target=1, warmup_steps=2)
     assert (warm(0), warm(1), warm(2)) == (0.0, 0.5, 1.0)
-    config = schedules.ExponentialDecay(np.float32(0.5), np.int64(3), np.array(0.5)).get_config()
+    given: list[Any] = [np.float32(0.5), np.int64(3), np.array(0.5)]
+    config = schedules.ExponentialDecay(*given).get_config()
     assert {type(v) for v in config.values()} == {float, int, bool, type(None)}
     assert config["decay_steps"] == 3
 

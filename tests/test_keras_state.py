@@ -9,7 +9,7 @@ import symopt as so
 from symopt.errors import StateError
 from symopt.keras.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Ftrl, Nadam, RMSprop
 
-ORDERS = (
+ORDERS: tuple[tuple[Any, list[str]], ...] = (
     (SGD(), []),
     (SGD(momentum=0.5), ["a/momentum", "b/momentum"]),
     (Adagrad(), ["a/accumulator", "b/accumulator"]),

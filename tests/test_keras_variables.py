@@ -14,7 +14,7 @@ from symopt.sparse import IndexedSlices
 def test_a_variable_is_its_array() -> None:
     array = np.zeros((2, 2))
     w = so.Variable(array, "kernel")
-    assert (w.name, w.shape, w.ndim, w.dtype, len(w)) == ("kernel", (2, 2), 2, np.float64, 2)
+    assert (w.name, w.shape, w.ndim, w.dtype, len(w)) == ("kernel", (2, 2), 2, np.dtype("float64"), 2)
     w.assign(np.ones((2, 2))).assign_add([[1, 1], [1, 1]]).assign_sub(so.Variable(np.full((2, 2), 0.5)))
     w[0] = 9.0
     assert w.value is array and array.tolist() == [[9.0, 9.0], [1.5, 1.5]] == np.asarray(w).tolist()

@@ -14,22 +14,18 @@ from .checks import CLIPS, check_clips, check_kwargs, checked_clip, checked_name
 from .clipping import Clips
 from .configs import config_of, instance_of
 from .hypers import Hypers, is_constant
+from .losses import NO_AUTOGRAD, gradients_of
 from .oldstyle import apply_old_style, is_old_style
 from .rules import Rule, find_rule
 from .scalars import Scalar
 from .slots import Slots, first_array, new_weight, plan_weights
 from .states import plan_state, state_of
-from .stepping import Steps, constrain
+from .stepping import Steps, constrain, list_of_pairs
 from .symbols import update_symbols
 from .updates import Updates
 from .variables import KnownVariable, Variable
 
 ALIASES = {"lr": "learning_rate"}
-NO_AUTOGRAD = (
-    "symopt has no autograd, so it cannot differentiate a loss: compute gradients elsewhere and give them to "
-    "apply_gradients(zip(grads, variables)), get_updates(params, grads), or minimize(fn, variables) with a function "
-    "that gives (loss, gradients)"
-)
 
 
 class Optimizer:
@@ -136,7 +132,7 @@ class Optimizer:
 
     def _decayed_lr(self, dtype: Any = None) -> float:
         """The learning rate of the next step, its schedule and `decay` counted in."""
-        return self._hypers.numbers(int(self.iterations))["@learning_rate"]
+        return float(self._hypers.numbers(int(self.iterations))["@learning_rate"])
 
     def _serialize_hyperparameter(self, name: str) -> Any:
         """A hyperparameter as plain data, for `get_config`."""
@@ -183,11 +179,7 @@ class Optimizer:
         PairsError (a TypeError and ValueError) for what are no pairs, ValueError if no variable has a gradient,
         ShapeError, DTypeError and RowIndexError for gradients that do not fit: nothing was changed then.
         """
-        if not hasattr(grads_and_vars, "__iter__"):
-            raise errors.PairsError(
-                f"grads_and_vars must be pairs, got {type(grads_and_vars).__name__}: give zip(gradients, variables)"
-            )
-        pairs = list(grads_and_vars)
+        pairs = list_of_pairs(grads_and_vars)
         if not pairs:
             return None
         with self._lock:
@@ -213,18 +205,9 @@ class Optimizer:
 
         `var_list`: the variables, or a function that gives them. NoAutogradError for a loss that is no function.
         """
-        if not callable(loss) or grad_loss is not None or tape is not None:
+        if grad_loss is not None or tape is not None:
             raise NoAutogradError(NO_AUTOGRAD)
-        variables = list(var_list() if callable(var_list) else var_list)
-        found = loss()
-        if not isinstance(found, tuple) or len(found) != 2:
-            raise NoAutogradError(f"{NO_AUTOGRAD}; the function gave {type(found).__name__}")
-        grads = list(found[1])
-        if len(grads) != len(variables):
-            raise errors.PairsError(
-                f"{len(variables)} variables, but the function gave {len(grads)} gradients"
-            )
-        return self.apply_gradients(zip(grads, variables), name=name)
+        return self.apply_gradients(gradients_of(loss, var_list), name=name)
 
     def get_gradients(self, loss: Any, params: Any) -> Any:
         """NoAutogradError: symopt does not differentiate."""

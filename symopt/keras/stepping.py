@@ -159,6 +159,14 @@ def constrain(variables: Sequence[KnownVariable]) -> None:
         copy_into(known.view, as_view(array, f"what the constraint of {known.name} gave"))
 
 
+def list_of_pairs(grads_and_vars: Any) -> list[Any]:
+    """What may be given only once, such as a zip, as a list."""
+    if not hasattr(grads_and_vars, "__iter__"):
+        what = type(grads_and_vars).__name__
+        raise PairsError(f"grads_and_vars must be pairs, got {what}: give zip(gradients, variables)")
+    return list(grads_and_vars)
+
+
 def flattened(pairs: Sequence[Any]) -> list[Any]:
     """Gradient, variable, gradient, variable, ... PairsError if these are no pairs."""
     try:
