@@ -16,13 +16,13 @@ from .configs import config_of, instance_of
 from .hypers import Hypers, is_constant
 from .losses import NO_AUTOGRAD, gradients_of
 from .oldstyle import apply_old_style, is_old_style
-from .rules import Rule, find_rule
+from .rules import Rule
 from .scalars import Scalar
 from .slots import Slots, first_array, new_weight, plan_weights
 from .states import plan_state, state_of
 from .stepping import Steps, constrain, list_of_pairs
 from .symbols import update_symbols
-from .updates import Updates
+from .updates import Updates, builtin_rule
 from .variables import KnownVariable, Variable
 
 ALIASES = {"lr": "learning_rate"}
@@ -242,10 +242,7 @@ class Optimizer:
                 f"{type(self).__name__} must define update_rule(variable), which gives a Rule: "
                 'Rule("adam_update", keys={"beta1": "beta_1"})'
             )
-        config = {name: self._hypers[name] for name in self._hypers if name not in ("learning_rate", "decay")}
-        config |= {name: getattr(self, name) for name in self._option_names}
-        config |= {"momentum": float(self._with_momentum)} if "momentum" in config else {}
-        return find_rule("keras", self._keras_class, config, variable.ndim, variable.name)
+        return builtin_rule(self, variable)
 
     def _clips(self) -> Clips:
         """The bounds that gradients are clipped with."""
@@ -336,19 +333,3 @@ class Optimizer:
         """
         with self._lock:
             return load_state(self, state, strict, f"{type(self).__name__} {self._name!r}")
-
-    # ---- for subclasses
-
-    def _through_hooks(
-        self, grads: list[Any], variables: Sequence[KnownVariable], aggregate: bool
-    ) -> tuple[list[Any], bool]:
-        """Gradients as the aggregator and the transformers give them back, and whether there are any."""
-        objects = [known.variable for known in variables]
-        aggregator = self.gradient_aggregator if aggregate else None
-        if aggregator is not None:
-            grads = list(aggregator(list(zip(grads, objects))))
-        for transform in self.gradient_transformers:
-            grads = [grad for grad, _ in transform(list(zip(grads, objects)))]
-        if len(grads) != len(objects):
-            raise errors.PairsError(f"{len(objects)} gradients are needed, the aggregator gave {len(grads)}")
-        return grads, aggregator is not None or bool(self.gradient_transformers)

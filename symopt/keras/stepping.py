@@ -77,7 +77,7 @@ class Steps:
         """Gradients and their variables, checked; and whether functions of the user's changed them."""
         given = self._with_gradients(pairs)
         variables = [known for _, known in given]
-        grads, has_hooks = self._optimizer._through_hooks([grad for grad, _ in given], variables, aggregate)
+        grads, has_hooks = self._through_hooks([grad for grad, _ in given], variables, aggregate)
         grads = [as_gradient(grad, known) for grad, known in zip(grads, variables, strict=True)]
         return grads, variables, has_hooks
 
@@ -112,6 +112,23 @@ class Steps:
             twice = [key for key, count in counts.items() if count > 1]
             raise PairsError(f"variables {twice} are given more than once: add up their gradients")
         return given
+
+    def _through_hooks(
+        self, grads: list[Any], variables: Sequence[KnownVariable], aggregate: bool
+    ) -> tuple[list[Any], bool]:
+        """Gradients as the aggregator and the transformers give them back, and whether there are any."""
+        objects = [known.variable for known in variables]
+        transformers = self._optimizer.gradient_transformers
+        aggregator = self._optimizer.gradient_aggregator if aggregate else None
+        if aggregator is not None:
+            grads = list(aggregator(list(zip(grads, objects))))
+        for transform in transformers:
+            grads = [grad for grad, _ in transform(list(zip(grads, objects)))]
+        if len(grads) != len(objects):
+            raise PairsError(
+                f"{len(objects)} gradients are needed, the functions of gradients gave {len(grads)}"
+            )
+        return grads, aggregator is not None or bool(transformers)
 
     def _clipped(self, grads: list[Any], variables: Sequence[KnownVariable]) -> tuple[list[Any], Clips]:
         """Gradients as they enter the graph, and the clips that are left to it: none if there are sparse gradients and
