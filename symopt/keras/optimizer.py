@@ -23,7 +23,7 @@ from .states import plan_state, state_of
 from .stepping import Steps, constrain, list_of_pairs
 from .symbols import update_symbols
 from .updates import Updates, builtin_rule
-from .variables import KnownVariable, Variable
+from .variables import Variable
 
 ALIASES = {"lr": "learning_rate"}
 
