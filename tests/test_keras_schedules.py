@@ -27,7 +27,7 @@ MADE = st.one_of(
     st.builds(schedules.PolynomialDecay, RATES, STEPS, RATES, st.floats(0.25, 3), st.booleans()),
     st.builds(schedules.CosineDecay, RATES, STEPS, FRACTIONS),
     st.builds(schedules.CosineDecay, RATES, STEPS, FRACTIONS, st.just("warm"), RATES, st.integers(0, 100)),
-    st.builds(schedules.CosineDecayRestarts, RATES, STEPS, st.sampled_from([1.0, 1.1, 2]), st.floats(0.5, 2)),
+    st.builds(schedules.CosineDecayRestarts, RATES, STEPS, st.sampled_from([1.0, 1.1, 2]), st.floats(0.5, 1)),
     st.lists(STEPS, min_size=1, max_size=4, unique=True).flatmap(
         lambda bounds: st.lists(RATES, min_size=len(bounds) + 1, max_size=len(bounds) + 1).map(
             lambda values: schedules.PiecewiseConstantDecay(sorted(bounds), values)
