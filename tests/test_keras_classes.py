@@ -10,6 +10,7 @@ import pytest
 import symopt as so
 from symopt.keras import optimizers, schedules
 from symopt.keras.optimizers import Adagrad, Adam, Adamax, Nadam, RMSprop
+from symopt.keras.stepping import Steps
 from symopt.sparse import IndexedSlices, RowSparseArray
 
 CLASSES = [
@@ -276,3 +277,27 @@ def test_updates_as_symbols(cls: Any) -> None:
         executor.forward(g=np.array([0.5, -1.0, 2.0]) * (step + 1))
     np.testing.assert_allclose(executor.arg_dict["w"], expected, rtol=1e-14)
     assert executor.arg_dict["iterations"] == 3
+
+
+def test_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for each set of variables with gradients and their storage, whatever numbers are set between."""
+    built: list[tuple[str, ...]] = []
+    build = Steps._build
+
+    def counted(self: Steps, variables: Any, *rest: Any) -> Any:
+        built.append(tuple(known.name for known in variables))
+        return build(self, variables, *rest)
+
+    monkeypatch.setattr(Steps, "_build", counted)
+    optimizer, a, b = (
+        SGD(1.0, momentum=0.5),
+        so.Variable(np.zeros((2, 1)), "a"),
+        so.Variable(np.zeros(1), "b"),
+    )
+    rows = IndexedSlices(np.ones((1, 1)), np.array([1]))
+    for step in range(3):
+        optimizer.learning_rate, optimizer.momentum = 1.0 / (step + 1), 0.25 * step
+        optimizer.apply_gradients([(np.ones((2, 1)), a), (np.ones(1), b)])
+        optimizer.apply_gradients([(rows, a), (np.ones(1), b)])
+        optimizer.apply_gradients([(rows, a)])
+    assert built == [("a", "b"), ("a", "b"), ("a",)]

@@ -8,6 +8,7 @@ import pytest
 import symopt as so
 from symopt.errors import StateError
 from symopt.keras.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Ftrl, Nadam, RMSprop
+from symopt.state import Stateful
 
 ORDERS: tuple[tuple[Any, list[str]], ...] = (
     (SGD(), []),
@@ -166,6 +167,10 @@ def test_what_both_have_can_be_loaded() -> None:
     found = optimizer.load_state_dict(state, strict=False)
     assert found.missing == ["variables/b", "variables/a/v"] and found.unexpected == ["variables/c"]
     np.testing.assert_array_equal(optimizer.get_slot(on[0], "m").numpy(), [7.0, 7.0])
+
+
+def test_any_optimizer_can_be_saved() -> None:
+    assert isinstance(Adam(), Stateful)
 
 
 def test_the_rate_is_configuration_not_state() -> None:

@@ -16,7 +16,7 @@ from .configs import config_of, instance_of
 from .hypers import Hypers, is_constant
 from .losses import NO_AUTOGRAD, gradients_of
 from .oldstyle import apply_old_style, is_old_style
-from .rules import Rule
+from .rules import SQUARE_ROOT, Rule
 from .scalars import Scalar
 from .slots import Slots, first_array, new_weight, plan_weights
 from .states import plan_state, state_of
@@ -120,10 +120,12 @@ class Optimizer:
 
     def _set_hyper(self, name: str, value: Any) -> None:
         """Give a hyperparameter a value, of which `optimizer.<name>` then tells; see Optimizer."""
-        self._hypers.set(name, value)
-        if name == "momentum" and not self._with_momentum:
-            self._with_momentum = not is_constant(self._hypers[name]) or self._hypers[name] > 0
-        if name in ("momentum", "learning_rate_power"):  # which decide on the op
+        before = self._hypers.set(name, value)
+        now = self._hypers[name]
+        if name == "momentum" and not self._with_momentum and (not is_constant(now) or now > 0):
+            self._with_momentum = True
+            self.__dict__["_version"] += 1  # another op
+        elif name == "learning_rate_power" and (before == SQUARE_ROOT) != (now == SQUARE_ROOT):
             self.__dict__["_version"] += 1
 
     def _get_hyper(self, name: str, dtype: Any = None) -> Any:
