@@ -14,7 +14,7 @@
     ├── TooLateError                                          what cannot be changed any more
     ├── NoAutogradError                                       a loss where gradients are needed
     ├── AssertedTypeError, AssertedValueError                 arguments that MXNet's classes assert about
-    ├── UnknownOptimizerError, RuleError, ScheduledRateError  a name, a rule, a rate that an optimizer does not have or take
+    ├── UnknownOptimizerError, RuleError, ScheduledRateError  a name, rule or rate that an optimizer does not have or take
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code
