@@ -21,17 +21,20 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import nd, rules, sparse
+    from . import checkpoint, nd, rules, sparse
+    from .checkpoint import load, save
 
 ops = load_ops()
 
 
 def __getattr__(name: str) -> Any:
     """The engine is imported when it is first needed: building and saving graphs does not."""
-    if name in ("nd", "rules", "sparse"):
-        from importlib import import_module
+    from importlib import import_module
 
+    if name in ("checkpoint", "nd", "rules", "sparse"):
         return import_module(f"symopt.{name}")
+    if name in ("load", "save"):
+        return getattr(import_module("symopt.checkpoint"), name)
     raise AttributeError(f"module 'symopt' has no attribute {name!r}")
 
 
@@ -43,14 +46,17 @@ __all__ = [
     "Prefix",
     "Symbol",
     "SymoptError",
+    "checkpoint",
     "cpu",
     "gpu",
     "lang",
+    "load",
     "nd",
     "num_threads",
     "op",
     "ops",
     "rules",
+    "save",
     "set_num_threads",
     "sparse",
     "sym",
