@@ -31,7 +31,7 @@ def staged_folder(disk: Disk, target: str, overwrite: bool) -> Iterator[str]:
         old = _give_name(disk, fresh, target, overwrite)
         disk.sync_folder(os.path.dirname(target))
         if old:
-            disk.remove(old)
+            discard(disk, old)
     except BaseException:
         if is_at(owner, fresh):  # else it has its name, and `fresh` may be the only durable one
             disk.remove(fresh)
@@ -67,24 +67,27 @@ def find_aside(target: str) -> str | None:
 def sweep(disk: Disk, target: str) -> None:
     """Delete what saves to `target` left that were killed."""
     left = [*_leftovers(target, TEMPORARY), *(_leftovers(target, ASIDE) if os.path.lexists(target) else ())]
-    if left:
-        disk.sync_folder(
-            os.path.dirname(target)
-        )  # one of them may be what is at the target after a power loss now
+    if left:  # one of them may be what a loss of power would bring back to the target
+        disk.sync_folder(os.path.dirname(target))
     for path in left:
         with contextlib.suppress(OSError):
             owner = lock(path, os.O_RDONLY)
             if owner is not None:
-                disk.remove(path)
-                os.close(owner)
+                try:
+                    discard(disk, path)
+                finally:
+                    os.close(owner)
 
 
 def discard(disk: Disk, path: str) -> None:
-    """Delete a folder so that it is never there in part."""
-    temporary = _fresh_name(path, TEMPORARY)
-    disk.rename(path, temporary)
-    disk.sync_folder(os.path.dirname(path))
-    disk.remove(temporary)
+    """Delete a folder so that it is never there in part under a name that counts."""
+    if not path.endswith(TEMPORARY):
+        is_aside = path.endswith(ASIDE)
+        temporary = path.removesuffix(ASIDE) + TEMPORARY if is_aside else _fresh_name(path, TEMPORARY)
+        disk.rename(path, temporary)
+        disk.sync_folder(os.path.dirname(path))
+        path = temporary
+    disk.remove(path)
 
 
 def _own(disk: Disk, target: str) -> tuple[str, int]:
