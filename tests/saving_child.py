@@ -1,7 +1,7 @@
 """Saves in a process of its own, which may be killed or find its disk full.
 
-    loop ROOT series|overwrite FIRST   saves generation after generation; prints each when it is saved
-    limited ROOT BYTES...              for each: saves where no file may have more bytes; prints "saved" or "refused"
+loop ROOT series|overwrite FIRST   saves generation after generation; prints each when it is saved
+limited ROOT BYTES...              for each: saves where no file may have more bytes; prints "saved" or "refused"
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ SIZE = 300_000
 
 
 def generation(k: int) -> dict[str, Any]:
-    return {"w": np.random.default_rng(k).random(SIZE, np.float32), "v": np.full(SIZE, k, np.float32), "step": k}
+    return {
+        "w": np.random.default_rng(k).random(SIZE, np.float32),
+        "v": np.full(SIZE, k, np.float32),
+        "step": k,
+    }
 
 
 def which(tree: Any) -> int:

@@ -31,7 +31,7 @@ PLAIN: dict[str, Any] = {
     "integers": [0, -1, 2**53, 2**53 + 1, -(2**64), 10**4000],
     "floats": [0.1, 1e-320, 1.7976931348623157e308, math.inf, -math.inf, 2.0],
     "complex": [1 - 2j, complex(math.inf, -0.0)],
-    "texts": ["", "a/b", "żółć ☃ 𝔘", "\ud800", "\x00\n\\\"", "nan"],
+    "texts": ["", "a/b", "żółć ☃ \U0001d518", "\ud800", '\x00\n\\"', "nan"],
     "bytes": [b"", bytes(range(256))],
     "empty": [[], (), {}],
     "tuples": ((), (1,), [(2, (3, [4]))]),
@@ -39,7 +39,14 @@ PLAIN: dict[str, Any] = {
     "kinds": {"dict": {"dict": {"array": [1]}}, "items": {"tuple": 1}},
     "keys": {1: "a", "1": "b", (1, "x"): "c", None: "d", 2.5: "e", b"k": "f", -(2**70): "g", False: "h"},
     "deep": nested(90),
-    "scalars": [np.float32(0.1), np.int64(-5), np.bool_(True), ml_dtypes.bfloat16(1.5), np.complex64(1j), np.uint8(255)],
+    "scalars": [
+        np.float32(0.1),
+        np.int64(-5),
+        np.bool_(True),
+        ml_dtypes.bfloat16(1.5),
+        np.complex64(1j),
+        np.uint8(255),
+    ],
     "scalar-keys": {"w": np.float64(math.nan)},
 }
 
@@ -67,11 +74,15 @@ def numbers(*shape: int) -> Any:
     return (np.arange(math.prod(shape)) * 37 % 101 / 101).reshape(shape)
 
 
+NUMPYS = (
+    *(f"float{n}" for n in (64, 32, 16)),
+    *(f"{k}{n}" for k in ("int", "uint") for n in (64, 32, 16, 8)),
+    "bool",
+)
+
+
 def arrays() -> dict[str, Any]:
-    found: dict[str, Any] = {
-        name: (numbers(3, 5) * 100).astype(name)
-        for name in "float64 float32 float16 int64 int32 int16 int8 uint64 uint32 uint16 uint8 bool".split()
-    }
+    found: dict[str, Any] = {name: (numbers(3, 5) * 100).astype(name) for name in NUMPYS}
     for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2"):
         found[name] = numbers(3, 5).astype(getattr(ml_dtypes, name))
     found["complex64"] = (numbers(3, 5) + 1j).astype(np.complex64)
@@ -86,7 +97,9 @@ def arrays() -> dict[str, Any]:
     found["big-endian"] = np.arange(5, dtype=">i4")
     found["odd/näme\ud800"] = np.arange(3, dtype=np.int8)
     found["rows"] = RowSparseArray(numbers(3, 2), np.array([4, 0, 4]), (9, 2))
-    found["no rows"] = RowSparseArray(np.zeros((0, 2), np.float32), np.array([], np.int64), (9, 2), canonical=True)
+    found["no rows"] = RowSparseArray(
+        np.zeros((0, 2), np.float32), np.array([], np.int64), (9, 2), canonical=True
+    )
     return found
 
 

@@ -38,7 +38,11 @@ def test_arrays_come_back(shard_bytes: int, tmp_path: Path) -> None:
 
 def test_arrays_larger_than_a_chunk(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    tree = {"w": rng.random(1_500_000, np.float32), "v": rng.random((1000, 700)), "b": rng.random(7, np.float32)}
+    tree = {
+        "w": rng.random(1_500_000, np.float32),
+        "v": rng.random((1000, 700)),
+        "b": rng.random(7, np.float32),
+    }
     so.save(tmp_path / "saved", tree, shard_bytes=8_000_000)
     same(tree, so.load(tmp_path / "saved"))
     entries = info(tmp_path / "saved")
@@ -92,7 +96,18 @@ def test_tensors_lie_at_multiples_of_their_items(tmp_path: Path) -> None:
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     assert (8 + length) % 64 == 0
-    sizes = {"F64": 8, "I64": 8, "U64": 8, "F32": 4, "I32": 4, "U32": 4, "F16": 2, "BF16": 2, "I16": 2, "U16": 2}
+    sizes = {
+        "F64": 8,
+        "I64": 8,
+        "U64": 8,
+        "F32": 4,
+        "I32": 4,
+        "U32": 4,
+        "F16": 2,
+        "BF16": 2,
+        "I16": 2,
+        "U16": 2,
+    }
     for name, entry in json.loads(content[8 : 8 + length]).items():
         if name != "__metadata__":
             assert entry["data_offsets"][0] % sizes.get(entry["dtype"], 1) == 0, name
@@ -119,7 +134,11 @@ def test_bits_of_numbers_that_are_not_finite(tmp_path: Path) -> None:
     (odd,) = struct.unpack(">d", bytes.fromhex("fff8000000001234"))
     so.save(tmp_path / "saved", [odd, math.inf, -0.0])
     found = so.load(tmp_path / "saved")
-    assert [struct.pack(">d", x).hex() for x in found] == ["fff8000000001234", "7ff0000000000000", "8000000000000000"]
+    assert [struct.pack(">d", x).hex() for x in found] == [
+        "fff8000000001234",
+        "7ff0000000000000",
+        "8000000000000000",
+    ]
 
 
 def test_objects_give_their_state(tmp_path: Path) -> None:

@@ -25,7 +25,12 @@ PAGE = 4096
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("damage") / "saved"
     rng = np.random.default_rng(0)
-    tree = {"w": rng.random((300, 8), np.float32), "m": np.zeros((300, 8), np.float32), "v": rng.random(3000), "step": 7}
+    tree = {
+        "w": rng.random((300, 8), np.float32),
+        "m": np.zeros((300, 8), np.float32),
+        "v": rng.random(3000),
+        "step": 7,
+    }
     so.save(folder, tree, shard_bytes=20_000)
     assert len(os.listdir(folder)) == 3
     return folder

@@ -117,7 +117,9 @@ def test_a_full_disk_by_a_limit(tmp_path: Path, faults: Faults) -> None:
     save(str(tmp_path), "overwrite", 1)
     limits = [faults.random.randrange(1, int(9.2 * SIZE)) for _ in range(faults.count(60))]
     command = [sys.executable, str(CHILD), "limited", str(tmp_path), *map(str, [*limits, 10 * SIZE])]
-    lines = subprocess.run(command, env=ENVIRONMENT, check=True, capture_output=True, text=True).stdout.splitlines()
+    lines = subprocess.run(
+        command, env=ENVIRONMENT, check=True, capture_output=True, text=True
+    ).stdout.splitlines()
     assert len(lines) == len(limits) + 1 and "refused 1 0" in lines and lines[-1] == "saved 2 0"
     assert set(lines) <= {"refused 1 0", "saved 2 0"}
 

@@ -26,7 +26,13 @@ Entries = dict[str, Any]
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
     rows = RowSparseArray(np.ones((2, 3), np.float32), np.array([1, 2]), (5, 3))
-    tree = {"w": np.arange(6.0).reshape(2, 3), "b": np.ones(3, np.float32), "g": rows, "n": np.float32(1), "k": b"k"}
+    tree = {
+        "w": np.arange(6.0).reshape(2, 3),
+        "b": np.ones(3, np.float32),
+        "g": rows,
+        "n": np.float32(1),
+        "k": b"k",
+    }
     so.save(tmp_path / "saved", tree)
     return tmp_path / "saved"
 
@@ -96,7 +102,10 @@ MANIFEST_EDITS: dict[str, tuple[Callable[[Entries], object], str]] = {
     "file-hidden": (lambda e: e["files"][0].update(name=".hidden.safetensors"), "no name for a file"),
     "file-with-newline": (lambda e: e["files"][0].update(name=f"{FILE}\n"), "no name for a file"),
     "file-with-null": (lambda e: e["files"][0].update(name="a\0.safetensors"), "no name for a file"),
-    "file-missing": (lambda e: e["files"].append({**e["files"][0], "name": "b.safetensors"}), "'b.safetensors' is missing"),
+    "file-missing": (
+        lambda e: e["files"].append({**e["files"][0], "name": "b.safetensors"}),
+        "'b.safetensors' is missing",
+    ),
     "file-twice": (lambda e: e["files"].append(e["files"][0]), "named twice"),
     "no-files": (lambda e: e.update(files=[], tensors={}), "is no part of"),
     "file-not-listed": (lambda e: e["tensors"]["w"].update(file="b.safetensors"), "not listed"),
@@ -132,15 +141,25 @@ TREES: dict[str, Any] = {
     "array-missing": {"array": "nothing"},
     "array-list": {"array": ["w"]},
     "rows-parts": {"row_sparse": {"data": "g/data"}},
-    "rows-shape": {"row_sparse": {"data": "g/data", "indices": "g/indices", "shape": [5, 4], "canonical": True}},
-    "rows-range": {"row_sparse": {"data": "g/data", "indices": "g/indices", "shape": [2, 3], "canonical": True}},
-    "rows-huge": {"row_sparse": {"data": "g/data", "indices": "g/indices", "shape": [2**62, 3], "canonical": True}},
-    "rows-negative": {"row_sparse": {"data": "g/data", "indices": "g/indices", "shape": [-5, 3], "canonical": True}},
+    "rows-shape": {
+        "row_sparse": {"data": "g/data", "indices": "g/indices", "shape": [5, 4], "canonical": True}
+    },
+    "rows-range": {
+        "row_sparse": {"data": "g/data", "indices": "g/indices", "shape": [2, 3], "canonical": True}
+    },
+    "rows-huge": {
+        "row_sparse": {"data": "g/data", "indices": "g/indices", "shape": [2**62, 3], "canonical": True}
+    },
+    "rows-negative": {
+        "row_sparse": {"data": "g/data", "indices": "g/indices", "shape": [-5, 3], "canonical": True}
+    },
     "rows-indices": {"row_sparse": {"data": "g/data", "indices": "w", "shape": [5, 3], "canonical": True}},
-    "rows-promise": {"row_sparse": {"data": "g/data", "indices": "g/indices", "shape": [5, 3], "canonical": 1}},
+    "rows-promise": {
+        "row_sparse": {"data": "g/data", "indices": "g/indices", "shape": [5, 3], "canonical": 1}
+    },
 }
 HEADER_EDITS: dict[str, tuple[Callable[[Entries], object], str]] = {
-    "overlap": (lambda h: h["b"].update(data_offsets=h["w"]["data_offsets"][:1] + [h["w"]["data_offsets"][0] + 12]), "no tensor, or to two"),
+    "overlap": (lambda h: h["b"].update(data_offsets=_shifted(h["w"], 12)), "no tensor, or to two"),
     "beyond": (lambda h: h["b"].update(data_offsets=[10**9, 10**9 + 12]), "no tensor, or to two"),
     "negative": (lambda h: h["b"].update(data_offsets=[-12, 0]), "no tensor, or to two"),
     "backwards": (lambda h: h["b"].update(data_offsets=h["b"]["data_offsets"][::-1]), "another number of bytes"),
@@ -153,6 +172,12 @@ HEADER_EDITS: dict[str, tuple[Callable[[Entries], object], str]] = {
     "shape": (lambda h: h["b"].update(shape=[1, 3]), "differ in dtype or shape"),
     "dtype": (lambda h: h["b"].update(dtype="I32"), "differ in dtype or shape"),
 }  # fmt: skip
+
+
+def _shifted(entry: Entries, size: int) -> list[int]:
+    """Offsets of so many bytes that begin where the entry's do."""
+    begin = entry["data_offsets"][0]
+    return [begin, begin + size]
 
 
 def _deep(depth: int) -> Any:
@@ -189,7 +214,9 @@ def test_a_header_that_lies(name: str, saved: Path) -> None:
     refused(saved, words)
 
 
-@pytest.mark.parametrize("data", [b"", b"\0" * 8, b"\xff" * 8, (1 << 62).to_bytes(8, "little") + b"{}"], ids=repr)
+@pytest.mark.parametrize(
+    "data", [b"", b"\0" * 8, b"\xff" * 8, (1 << 62).to_bytes(8, "little") + b"{}"], ids=repr
+)
 def test_a_file_that_has_no_header(data: bytes, saved: Path) -> None:
     (saved / FILE).write_bytes(data)
     edit(saved, lambda e: e["files"][0].update(size=len(data), header_checksum=f"{crc32(data[:8]):08x}"))

@@ -58,7 +58,14 @@ class Other:
 def tree(k: float) -> dict[str, Any]:
     rows = RowSparseArray(np.full((int(k) + 1, 2), k, np.float32), np.arange(int(k) + 1), (9, 2))
     plain = {"lr": 0.1 * k, "steps": [int(k), {"name": f"n{k}"}], "fixed": (True, "a")}
-    return {"w": np.full((3, 4), k, np.float32), "own": Own(k), "other": Other(k), "rows": rows, **plain, 7: np.array(k)}
+    return {
+        "w": np.full((3, 4), k, np.float32),
+        "own": Own(k),
+        "other": Other(k),
+        "rows": rows,
+        **plain,
+        7: np.array(k),
+    }
 
 
 @pytest.fixture
@@ -138,7 +145,9 @@ def test_arrays_move_between_processor_and_gpu(gpu: Place, tmp_path: Path) -> No
     names = ("float64", "float16", "complex64", "bfloat16", "int8", "empty", "number", "turned")
     tree = {name: array for name, array in arrays().items() if name in names}
     rows = arrays()["rows"]
-    there: dict[str, Any] = {name: from_host(gpu, np.ascontiguousarray(a).reshape(a.shape)) for name, a in tree.items()}
+    there: dict[str, Any] = {
+        name: from_host(gpu, np.ascontiguousarray(a).reshape(a.shape)) for name, a in tree.items()
+    }
     there["rows"] = rows.copy_to(gpu)
     there["alias"] = there["float64"]
     so.save(tmp_path / "there", there)

@@ -1,5 +1,5 @@
-"""A loss of power at any moment of a save: what was saved before, or what is being saved, is there; and what a save that
-returned has saved, always. Every rule of the protocol that is left out is found out."""
+"""A loss of power at any moment of a save: what was saved before, or what is being saved, is there; and what a save
+that returned has saved, always. Every rule of the protocol that is left out is found out."""
 
 from __future__ import annotations
 

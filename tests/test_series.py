@@ -100,7 +100,9 @@ def test_a_state_that_does_not_fit_is_no_damage(series: Series) -> None:
         series.load(into={"w": np.zeros(4), "step": 0})
 
 
-def test_a_step_of_a_newer_version_is_not_passed_over(series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_step_of_a_newer_version_is_not_passed_over(
+    series: Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from symopt.checkpoint import manifest
 
     monkeypatch.setattr(manifest, "VERSION", 2)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Mapping
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ from .tree import Encoder, Leaf
 
 SHARD_BYTES = 4 << 30
 _CHUNK = 1 << 20  # stays in the cache between copy, checksum and write
+_BUFFERS = 8  # so many chunks the checksums may be behind the writes
 _ALONE = 1 << 16  # bytes that are not worth another thread
 
 
@@ -52,9 +54,9 @@ def store(
     files: dict[str, File] = {}
     tensors: dict[str, Tensor] = {}
     with staged_folder(disk, os.path.realpath(path), overwrite) as folder, ThreadPoolExecutor(1) as helper:
+        writer = _FileWriter(disk, helper, told)
         for k, names in enumerate(shards):
             name = file_name(k, len(shards))
-            writer = _FileWriter(disk, helper, told)
             files[name], sums = writer.write(folder, name, {n: leaves[n] for n in names})
             tensors |= {n: Tensor(name, leaves[n].dtype, leaves[n].array.shape, sums[n]) for n in names}
         content = write_manifest(
@@ -104,13 +106,13 @@ _NOTHING = _Sum(0, 0)
 
 
 class _FileWriter:
-    """Writes one file of tensors; a helper computes the checksum of a chunk while it is written."""
+    """Writes one file of tensors; a helper computes checksums meanwhile."""
 
     def __init__(self, disk: Disk, helper: Executor, told: Progress) -> None:
         self._disk = disk
         self._helper = helper
         self._told = told
-        self._buffer = np.empty(_CHUNK, np.uint8)
+        self._buffers = np.empty((_BUFFERS, _CHUNK), np.uint8)
         self._whole = _NOTHING
 
     def write(self, folder: str, name: str, leaves: Mapping[str, Leaf]) -> tuple[File, dict[str, int]]:
@@ -130,27 +132,30 @@ class _FileWriter:
         return File(name, self._whole.size, self._whole.checksum, head.checksum), sums
 
     def _write_tensor(self, file: int, leaf: Leaf) -> int:
+        """Written from copies: whoever changes the array meanwhile, the checksum is that of what is in the file."""
         data, total = _as_bytes(leaf), _NOTHING
-        for begin in range(0, len(data), _CHUNK):
+        waiting: deque[tuple[Future[int], int]] = deque()
+        for k, begin in enumerate(range(0, len(data), _CHUNK)):
             part = data[begin : begin + _CHUNK]
-            # Written from a copy: whoever changes the array meanwhile, the checksum is that of what is in the file.
-            copy = self._buffer[: len(part)]
+            if len(waiting) == _BUFFERS:
+                total = total.then(_next(waiting))
+            copy = self._buffers[k % _BUFFERS][: len(part)]
             np.copyto(copy, part)
-            total = total.then(_Sum(self._write_chunk(file, copy.data), len(part)))
+            if len(data) > _ALONE:
+                waiting.append((self._helper.submit(crc32, copy.data), len(part)))
+            else:
+                total = _Sum(crc32(copy.data), len(part))
+            self._disk.write(file, copy.data)
             self._told.add(len(part))
+        while waiting:
+            total = total.then(_next(waiting))
         self._whole = self._whole.then(total)
         return total.checksum
 
-    def _write_chunk(self, file: int, chunk: memoryview) -> int:
-        if len(chunk) < _ALONE:
-            self._disk.write(file, chunk)
-            return crc32(chunk)
-        pending = self._helper.submit(crc32, chunk)
-        try:
-            self._disk.write(file, chunk)
-        finally:
-            found = pending.result()  # it reads the buffer
-        return found
+
+def _next(waiting: deque[tuple[Future[int], int]]) -> _Sum:
+    found, size = waiting.popleft()
+    return _Sum(found.result(), size)
 
 
 def _as_bytes(leaf: Leaf) -> Array:
