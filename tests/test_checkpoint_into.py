@@ -55,9 +55,9 @@ class Other:
             raise ValueError("no")
 
 
-def tree(k: float) -> dict[str, Any]:
+def tree(k: float) -> dict[Any, Any]:
     rows = RowSparseArray(np.full((int(k) + 1, 2), k, np.float32), np.arange(int(k) + 1), (9, 2))
-    plain = {"lr": 0.1 * k, "steps": [int(k), {"name": f"n{k}"}], "fixed": (True, "a")}
+    plain: dict[Any, Any] = {"lr": 0.1 * k, "steps": [int(k), {"name": f"n{k}"}], "fixed": (True, "a")}
     return {
         "w": np.full((3, 4), k, np.float32),
         "own": Own(k),
@@ -109,7 +109,7 @@ def test_every_difference_is_listed_and_nothing_is_changed(strict: bool, saved: 
 
 
 def test_what_both_have_is_loaded_when_not_strict(saved: Path) -> None:
-    target = {"w": np.zeros((3, 4), np.float32), "own": Own(2), "more": np.zeros(3)}
+    target: dict[str, Any] = {"w": np.zeros((3, 4), np.float32), "own": Own(2), "more": np.zeros(3)}
     with pytest.raises(StateError, match=r"more: missing in the state(.|\n)*rows: only in the state"):
         so.load(saved, into=target)
     assert target["own"].count == 2
