@@ -8,13 +8,13 @@ import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 import pytest
 
 import symopt as so
 from symopt.checkpoint import info
+from symopt.checkpoint.checksum import crc32c
 from symopt.errors import DamagedError, FormatError
 from symopt.sparse import RowSparseArray
 
@@ -43,7 +43,7 @@ def entries_of(saved: Path) -> Entries:
 
 
 def write_manifest(saved: Path, body: bytes) -> None:
-    (saved / MANIFEST).write_bytes(body + b"%08x\n" % crc32(body))
+    (saved / MANIFEST).write_bytes(body + b"%08x\n" % crc32c(body))
 
 
 def edit(saved: Path, change: Callable[[Entries], object]) -> None:
@@ -67,7 +67,7 @@ def write_tensors(saved: Path, header: bytes, data: bytes) -> None:
     (saved / FILE).write_bytes(start + data)
 
     def agree(entries: Entries) -> None:
-        sums = {"checksum": f"{crc32(start + data):08x}", "header_checksum": f"{crc32(start):08x}"}
+        sums = {"checksum": f"{crc32c(start + data):08x}", "header_checksum": f"{crc32c(start):08x}"}
         entries["files"][0] |= {"size": len(start + data), **sums}
 
     edit(saved, agree)
@@ -219,7 +219,7 @@ def test_a_header_that_lies(name: str, saved: Path) -> None:
 )
 def test_a_file_that_has_no_header(data: bytes, saved: Path) -> None:
     (saved / FILE).write_bytes(data)
-    edit(saved, lambda e: e["files"][0].update(size=len(data), header_checksum=f"{crc32(data[:8]):08x}"))
+    edit(saved, lambda e: e["files"][0].update(size=len(data), header_checksum=f"{crc32c(data[:8]):08x}"))
     refused(saved, "header")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..errors import DamagedError
-from .checksum import crc32
+from .checksum import crc32c
 from .disk import is_at
 from .header import header_length, read_header
 from .manifest import MANIFEST, MAX_MANIFEST, Manifest, Tensor, read_manifest
@@ -98,7 +98,7 @@ def _open_files(folder: int, path: str, files: contextlib.ExitStack) -> Opened:
             refuse(f"it has {size:,} bytes, and the manifest says {entry.size:,}")
         length = header_length(_read(file, 8), size, refuse)
         header = _read(file, length)
-        if crc32(header) != entry.header_checksum:
+        if crc32c(header) != entry.header_checksum:
             refuse("the checksum of its header is not that in the manifest")
         described = {n: (t.dtype, t.shape) for n, t in by_file[entry.name].items()}
         begins = read_header(header[8:], size - length, described, refuse)

@@ -85,13 +85,13 @@ def write_manifest(manifest: Manifest) -> bytes:
         for key, value in entries.items()
     )
     body = f"{{\n{lines}\n}}\n".encode()
-    return body + f"{_hex(checksum.crc32(body))}\n".encode()
+    return body + f"{_hex(checksum.crc32c(body))}\n".encode()
 
 
 def read_manifest(content: bytes, refuse: Refuse) -> Manifest:
     """What a manifest says, if it is whole. `refuse` raises the error."""
     body, line = content[:-9], content[-9:]
-    if line != f"{_hex(checksum.crc32(body))}\n".encode():
+    if line != f"{_hex(checksum.crc32c(body))}\n".encode():
         refuse("the checksum in its last line is not that of what is before it")
     found = parse(body, refuse)
     if not isinstance(found, dict) or found.get("format") != FORMAT:

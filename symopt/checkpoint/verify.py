@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
-from .checksum import combine, crc32
+from .checksum import combine, crc32c
 from .dtypes import size_of
 from .folder import Opened, Part
 from .progress import Progress
 from .refusal import Refuse
 
 _PIECE = 1 << 24  # what a thread takes at a time
-_CHUNK = 1 << 18  # what it reads at a time: stays in its cache
+_CHUNK = 1 << 21  # what it reads at a time: stays in its cache
 _THREADS = 4
 _ALONE = 1 << 23  # bytes of a checkpoint that are not worth threads
 
@@ -82,6 +82,6 @@ def _checksum(piece: _Piece) -> int:
         count = os.preadv(piece.file, [buffer[: piece.size - done]], piece.begin + done)
         if not count:  # cut off since we looked
             return ~found & 0xFFFFFFFF
-        found = crc32(buffer[:count], found)
+        found = crc32c(buffer[:count], found)
         done += count
     return found

@@ -15,7 +15,7 @@ import symopt
 from ..arrays import Array
 from ..errors import AttributeValueError, DTypeError
 from ..places import HOST
-from .checksum import combine, crc32
+from .checksum import combine, crc32c
 from .disk import DISK, Disk
 from .dtypes import size_of
 from .header import Described, in_order, write_header
@@ -119,7 +119,7 @@ class _FileWriter:
         described: Described = {n: (leaf.dtype, leaf.array.shape) for n, leaf in leaves.items()}
         order = in_order(described)
         header = write_header({n: described[n] for n in order})
-        self._whole = head = _Sum(crc32(header), len(header))
+        self._whole = head = _Sum(crc32c(header), len(header))
         sums: dict[str, int] = {}
         file = self._disk.create(os.path.join(folder, name))
         try:
@@ -142,9 +142,9 @@ class _FileWriter:
             copy = self._buffers[k % _BUFFERS][: len(part)]
             np.copyto(copy, part)
             if len(data) > _ALONE:
-                waiting.append((self._helper.submit(crc32, copy.data), len(part)))
+                waiting.append((self._helper.submit(crc32c, copy.data), len(part)))
             else:
-                total = _Sum(crc32(copy.data), len(part))
+                total = _Sum(crc32c(copy.data), len(part))
             self._disk.write(file, copy.data)
             self._told.add(len(part))
         while waiting:
