@@ -21,20 +21,30 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import checkpoint, nd, rules, sparse
+    from . import checkpoint, keras, lr_scheduler, model, mxnetfiles, nd, rules, sparse, training
     from .checkpoint import load, save
+    from .keras.variables import Variable
+    from .training.compile import compile
 
 ops = load_ops()
 
+# What needs the engine, and is imported when it is first asked for: building and saving graphs does not.
+MODULES = ("checkpoint", "keras", "lr_scheduler", "model", "mxnetfiles", "nd", "rules", "sparse", "training")
+NAMES = {
+    "Variable": "keras.variables",
+    "compile": "training.compile",
+    "load": "checkpoint",
+    "save": "checkpoint",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """The engine is imported when it is first needed: building and saving graphs does not."""
     from importlib import import_module
 
-    if name in ("checkpoint", "nd", "rules", "sparse"):
+    if name in MODULES:
         return import_module(f"symopt.{name}")
-    if name in ("load", "save"):
-        return getattr(import_module("symopt.checkpoint"), name)
+    if name in NAMES:
+        return getattr(import_module(f"symopt.{NAMES[name]}"), name)
     raise AttributeError(f"module 'symopt' has no attribute {name!r}")
 
 
@@ -46,11 +56,17 @@ __all__ = [
     "Prefix",
     "Symbol",
     "SymoptError",
+    "Variable",
     "checkpoint",
+    "compile",
     "cpu",
     "gpu",
+    "keras",
     "lang",
     "load",
+    "lr_scheduler",
+    "model",
+    "mxnetfiles",
     "nd",
     "num_threads",
     "op",
@@ -61,5 +77,6 @@ __all__ = [
     "sparse",
     "sym",
     "symbol",
+    "training",
     "update_op",
 ]

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import symopt as so
-from symopt import checkpoint, emulatedarrays, errors, lang, looking, matrices, rules, sparse, sym
+from symopt import checkpoint, emulatedarrays, errors, lang, looking, matrices, mxnetfiles, rules, sparse, sym
 from symopt.executor import Executor
 from symopt.opdef import OPS
 from symopt.symbol import Symbol
@@ -172,6 +172,7 @@ def public_names() -> Iterator[str]:
         checkpoint: checkpoint.__all__,
         sym: [n for n in sym.__all__ if n not in (*so.__all__, "Variable", "contrib", "sparse")],
         rules: rules.__all__,
+        mxnetfiles: mxnetfiles.__all__,
         lang: lang.__all__,
         matrices: matrices.__all__,
         emulatedarrays: ["emulated_gpus"],
