@@ -55,8 +55,11 @@ class IndexedSlices:
 
 def is_slices(x: Any) -> bool:
     """Whether x is an IndexedSlices, ours or TensorFlow's."""
-    return isinstance(x, IndexedSlices) or (
-        hasattr(x, "values") and hasattr(x, "indices") and hasattr(x, "dense_shape")
+    return (
+        isinstance(x, IndexedSlices)
+        or hasattr(x, "values")
+        and hasattr(x, "indices")
+        and hasattr(x, "dense_shape")
     )
 
 

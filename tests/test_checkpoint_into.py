@@ -187,3 +187,25 @@ def test_torch(tmp_path: Path) -> None:
 def test_importing_loads_no_engine() -> None:
     assert so.save is so.checkpoint.save and so.load is so.checkpoint.load
     assert "symopt.checkpoint" in sys.modules
+
+
+@pytest.mark.parametrize("rule", ["adam", "sgd_mom"])
+def test_training_goes_on_as_if_it_had_not_stopped(rule: str, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    grads = [{"w": rng.random((4, 3), np.float32), "b": rng.random(3, np.float32)} for _ in range(4)]
+
+    def begin() -> tuple[Any, Any]:
+        params = {"w": np.ones((4, 3), np.float32), "b": np.zeros(3, np.float32)}
+        return params, so.compile(rule, params, lr=0.1)
+
+    params, step = begin()
+    for grad in grads[:2]:
+        step(grad)
+    so.save(tmp_path / "saved", {"params": params, "step": step})
+    for grad in grads[2:]:
+        step(grad)
+    others, other = begin()
+    so.load(tmp_path / "saved", into={"params": others, "step": other})
+    for grad in grads[2:]:
+        other(grad)
+    same(params, others)

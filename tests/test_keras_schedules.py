@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from keras_schedules import rate
 
+from symopt.errors import AttributeValueError
 from symopt.keras import schedules
 
 FOLDER = Path(__file__).parent / "golden"

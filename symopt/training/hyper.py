@@ -36,7 +36,7 @@ class Hyper:
         self.values: dict[str, Value] = {}
         self.products: dict[str, float] = {n: 1.0 for n in op.running if n not in given}
         self.scalars = {i.name: Attr(i.name, "float", 1.0) for i in op.inputs if i.kind == "scalar"}
-        self.values.update(dict.fromkeys(self.scalars, 1.0))
+        self.values.update({name: 1.0 for name in self.scalars})
         for name, value in given.items():
             self.set(name, value)
         automatic = {self.count, *self.products}
