@@ -18,6 +18,7 @@ from .refusal import Refuse
 from .staging import find_aside
 
 _TRIES = 100  # as often a save may replace what we read, between its first and its last file
+_LOOKS = 10
 
 
 class Part(NamedTuple):
@@ -58,24 +59,23 @@ def _open(path: str, files: contextlib.ExitStack) -> Opened:
 
 
 def _open_folder(path: str) -> tuple[int, str]:
-    """The folder's descriptor, and its path: see staging.py for where a checkpoint can be."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    for tries_left in reversed(range(_TRIES)):
-        where = path
+    """The folder's descriptor, and its path."""
+    for where in _places(path):
         try:
-            return os.open(where, flags), where
+            return os.open(where, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), where
+        except FileNotFoundError:
+            continue
         except NotADirectoryError:
             Refuse(path)("a checkpoint is a folder, and this is none")
-        except FileNotFoundError:
-            where = find_aside(os.path.realpath(path)) or ""
-        with contextlib.suppress(FileNotFoundError):
-            if where:
-                return os.open(where, flags), where
-        if not where and not tries_left:
-            break
-        if not where and not os.path.lexists(path):
-            break
     raise FileNotFoundError(errno.ENOENT, "no checkpoint is there", path)
+
+
+def _places(path: str) -> Iterator[str]:
+    """Where a checkpoint can be, again and again, since a save may move it while we look; see staging.py."""
+    for _ in range(_LOOKS):
+        yield path
+        if aside := find_aside(os.path.realpath(path)):
+            yield aside
 
 
 def _open_files(folder: int, path: str, files: contextlib.ExitStack) -> Opened:
