@@ -21,17 +21,20 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import keras, lr_scheduler, model, mxnetfiles, nd, rules, sparse, training
+    from . import checkpoint, keras, lr_scheduler, model, mxnetfiles, nd, rules, sparse, training
+    from .checkpoint import load, save
     from .keras.variables import Variable
     from .training.compile import compile
 
 ops = load_ops()
 
 # What needs the engine, and is imported when it is first asked for: building and saving graphs does not.
-MODULES = ("keras", "lr_scheduler", "model", "mxnetfiles", "nd", "rules", "sparse", "training")
+MODULES = ("checkpoint", "keras", "lr_scheduler", "model", "mxnetfiles", "nd", "rules", "sparse", "training")
 NAMES = {
     "Variable": "keras.variables",
     "compile": "training.compile",
+    "load": "checkpoint",
+    "save": "checkpoint",
 }
 
 
@@ -54,11 +57,13 @@ __all__ = [
     "Symbol",
     "SymoptError",
     "Variable",
+    "checkpoint",
     "compile",
     "cpu",
     "gpu",
     "keras",
     "lang",
+    "load",
     "lr_scheduler",
     "model",
     "mxnetfiles",
@@ -67,6 +72,7 @@ __all__ = [
     "op",
     "ops",
     "rules",
+    "save",
     "set_num_threads",
     "sparse",
     "sym",

@@ -8,6 +8,7 @@
     ├── UnknownOpError, UnknownAttributeError, AttributeValueError
     ├── GraphError                                            a cycle, one state written twice
     ├── FormatError                                           a file that does not hold what it should
+    │   └── DamagedError                                      a checkpoint that is not as it was written
     ├── StateError                                            a state that does not fit what it is loaded into
     ├── PairsError                                            gradients and variables that are not given in pairs
     ├── UnknownSlotError, UnknownMemberError                  a slot, an attribute that an optimizer does not have
@@ -95,6 +96,10 @@ class GraphError(SymoptError, ValueError):
 
 class FormatError(SymoptError, ValueError):
     """Text that is not a symbol in MXNet's JSON format, or a file that does not hold the arrays it should."""
+
+
+class DamagedError(FormatError):
+    """A checkpoint of which something is missing, or not as it was written."""
 
 
 class StateError(SymoptError, ValueError):
