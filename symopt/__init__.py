@@ -21,17 +21,20 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import nd, rules, sparse
+    from . import keras, nd, rules, sparse
+    from .keras.variables import Variable
 
 ops = load_ops()
 
 
 def __getattr__(name: str) -> Any:
     """The engine is imported when it is first needed: building and saving graphs does not."""
-    if name in ("nd", "rules", "sparse"):
-        from importlib import import_module
+    from importlib import import_module
 
+    if name in ("keras", "nd", "rules", "sparse"):
         return import_module(f"symopt.{name}")
+    if name == "Variable":
+        return import_module("symopt.keras.variables").Variable
     raise AttributeError(f"module 'symopt' has no attribute {name!r}")
 
 
