@@ -1,7 +1,19 @@
 """AdaDelta."""
 
-from symopt.lang import State, Tensor, Updated, abs2, sqrt, updated
+from symopt.lang import State, Tensor, Updated, abs2, clip, sqrt, updated
 from symopt.opdef import update_op
+
+
+@update_op
+def adadelta_update(weight: Tensor, grad: Tensor, acc_g: State, acc_delta: State, *,
+                    lr: float = 1.0, rho: float = 0.9, epsilon: float = 1e-6, wd: float = 0.0,
+                    rescale_grad: float = 1.0, clip_gradient: float = -1.0, lazy_update: bool = False) -> Updated:
+    """AdaDelta [Zeiler 2012, arXiv:1212.5701], as MXNet 2's optimizer has it; clip, then decay."""
+    g = clip(rescale_grad * grad, clip_gradient) + wd * weight
+    acc_g = rho * acc_g + (1 - rho) * abs2(g)
+    delta = sqrt(acc_delta + epsilon) / sqrt(acc_g + epsilon) * g
+    acc_delta = rho * acc_delta + (1 - rho) * abs2(delta)
+    return updated(weight - lr * delta, acc_g=acc_g, acc_delta=acc_delta)
 
 
 @update_op

@@ -1,7 +1,19 @@
 """Adam with the infinity norm."""
 
-from symopt.lang import Integer, State, Tensor, Updated, absolute, lerp, maximum, updated
+from symopt.lang import Integer, State, Tensor, Updated, absolute, clip, lerp, maximum, updated
 from symopt.opdef import update_op
+
+
+@update_op
+def adamax_update(weight: Tensor, grad: Tensor, mean: State, u: State, *,
+                  lr: float = 0.002, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, t: Integer,
+                  wd: float = 0.0, rescale_grad: float = 1.0, clip_gradient: float = -1.0,
+                  lazy_update: bool = False) -> Updated:
+    """AdaMax [Kingma & Ba 2015, section 7.1], as MXNet 2's optimizer has it; clip, then decay."""
+    g = clip(rescale_grad * grad, clip_gradient) + wd * weight
+    mean = beta1 * mean + (1 - beta1) * g
+    u = maximum(beta2 * u, absolute(g))
+    return updated(weight - lr / (1 - beta1**t) * mean / (u + epsilon), mean=mean, u=u)
 
 
 @update_op

@@ -105,6 +105,16 @@ def lars_update(weight: Tensor, grad: Tensor, mom: State, *,
     return updated(weight + mom, mom=mom)
 
 
+@update_op
+def lars_plain_update(weight: Tensor, grad: Tensor, *,
+                      lr: float, eta: float = 0.001, epsilon: float = 1e-8, wd: float = 0.0,
+                      rescale_grad: float = 1.0, clip_gradient: float = -1.0) -> Updated:
+    """lars_update without momentum: MXNet's class keeps no array for it then."""
+    scaled = rescale_grad * grad
+    rate = _layer_rate(lr, norm(weight), norm(scaled), 1, wd, eta, epsilon)
+    return updated(weight - rate * (clip(scaled, clip_gradient) + wd * weight))
+
+
 @op(aliases=("mxnet1_multi_lars",))
 def multi_lars(lrs: Tensor, weights_sum_sq: Tensor, grads_sum_sq: Tensor, wds: Tensor, *,
                eta: float, eps: float, rescale_grad: float = 1.0) -> Tensor:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from symopt.lang import Integer, State, Tensor, Updated, abs2, sqrt, updated, where
+from symopt.lang import Integer, State, Tensor, Updated, abs2, clip, sqrt, updated, where
 from symopt.opdef import Running, update_op
 
 from .adam import torch_moments
@@ -17,12 +17,34 @@ def _torch_factor(step: float, beta1: float, momentum_decay: float) -> Any:
     return _momentum(step, beta1, momentum_decay)
 
 
+def _mxnet_factor(t: float, beta1: float, schedule_decay: float) -> Any:
+    return _momentum(t, beta1, schedule_decay)
+
+
 def _keras_factor(step: float, beta1: float, schedule_decay: float, schedule_base: float) -> Any:
     return _momentum(step, beta1, schedule_decay, schedule_base)
 
 
 def _keras3_factor(step: float, beta1: float, schedule_base: float) -> Any:
     return _momentum(step, beta1, 1.0, schedule_base)
+
+
+@update_op(running={"m_schedule": Running(_mxnet_factor, inclusive=True)})
+def nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
+                 lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, t: Integer,
+                 m_schedule: float, schedule_decay: float = 0.004, wd: float = 0.0, rescale_grad: float = 1.0,
+                 clip_gradient: float = -1.0, lazy_update: bool = False) -> Updated:
+    """Nadam [Dozat 2016], as MXNet 2's optimizer has it; clip, then decay.
+
+    With mu(t) = beta1 * (1 - 0.96**(schedule_decay * t) / 2), m_schedule is mu(1) * ... * mu(t).
+    """
+    g = clip(rescale_grad * grad, clip_gradient) + wd * weight
+    mu = _momentum(t, beta1, schedule_decay)
+    mu_next = _momentum(t + 1, beta1, schedule_decay)
+    mean = beta1 * mean + (1 - beta1) * g
+    var = beta2 * var + (1 - beta2) * abs2(g)
+    ahead = mu_next / (1 - m_schedule * mu_next) * mean + (1 - mu) / (1 - m_schedule) * g
+    return updated(weight - lr * ahead / (sqrt(var / (1 - beta2**t)) + epsilon), mean=mean, var=var)
 
 
 @update_op(running={"mu_product": Running(_torch_factor, inclusive=False)})

@@ -1,6 +1,6 @@
 """Gradient descent, with and without momentum."""
 
-from symopt.lang import Integer, State, Tensor, Updated, clip, maximum, updated, where
+from symopt.lang import Integer, State, Tensor, Updated, clip, maximum, sqrt, updated, where
 from symopt.opdef import op, update_op
 
 
@@ -41,6 +41,27 @@ def dcasgd_update(weight: Tensor, grad: Tensor, mom: State, previous: State, *,
     g = clip(rescale_grad * grad, clip_gradient) + wd * weight
     mom = momentum * mom - lr * monolith_delay_compensation(g, weight, previous, lambda_=lambda_)
     return updated(weight + mom, mom=mom, previous=weight)
+
+
+@update_op
+def dcasgd_plain_update(weight: Tensor, grad: Tensor, previous: State, *,
+                        lr: float, lambda_: float = 0.04, wd: float = 0.0, rescale_grad: float = 1.0,
+                        clip_gradient: float = -1.0) -> Updated:
+    """dcasgd_update without momentum: MXNet's class keeps no array for it then."""
+    g = clip(rescale_grad * grad, clip_gradient) + wd * weight
+    return updated(weight - lr * monolith_delay_compensation(g, weight, previous, lambda_=lambda_), previous=weight)
+
+
+@update_op
+def sgld_update(weight: Tensor, grad: Tensor, noise: Tensor, *,
+                lr: float, wd: float = 0.0, rescale_grad: float = 1.0, clip_gradient: float = -1.0,
+                lazy_update: bool = False) -> Updated:
+    """Stochastic gradient Langevin dynamics [Welling & Teh 2011], as MXNet 2's optimizer has it; clip, then decay.
+
+    `noise` is drawn anew for each step from N(0, 1); the formula gives it the standard deviation sqrt(lr).
+    """
+    g = clip(rescale_grad * grad, clip_gradient) + wd * weight
+    return updated(weight - 0.5 * lr * g + sqrt(lr) * noise)
 
 
 @update_op

@@ -21,20 +21,27 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import keras, nd, rules, sparse
+    from . import keras, lr_scheduler, nd, rules, sparse, training
     from .keras.variables import Variable
+    from .training.compile import compile
 
 ops = load_ops()
 
+# What needs the engine, and is imported when it is first asked for: building and saving graphs does not.
+MODULES = ("keras", "lr_scheduler", "nd", "rules", "sparse", "training")
+NAMES = {
+    "Variable": "keras.variables",
+    "compile": "training.compile",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """The engine is imported when it is first needed: building and saving graphs does not."""
     from importlib import import_module
 
-    if name in ("keras", "nd", "rules", "sparse"):
+    if name in MODULES:
         return import_module(f"symopt.{name}")
-    if name == "Variable":
-        return import_module("symopt.keras.variables").Variable
+    if name in NAMES:
+        return getattr(import_module(f"symopt.{NAMES[name]}"), name)
     raise AttributeError(f"module 'symopt' has no attribute {name!r}")
 
 
@@ -46,9 +53,13 @@ __all__ = [
     "Prefix",
     "Symbol",
     "SymoptError",
+    "Variable",
+    "compile",
     "cpu",
     "gpu",
+    "keras",
     "lang",
+    "lr_scheduler",
     "nd",
     "num_threads",
     "op",
@@ -58,5 +69,6 @@ __all__ = [
     "sparse",
     "sym",
     "symbol",
+    "training",
     "update_op",
 ]

@@ -44,6 +44,7 @@ GLOSSARY = {
     "etaplus": "factor on the step size where the gradient's sign stayed",
     "step_size_min": "smallest step size",
     "step_size_max": "largest step size",
+    "m_schedule": "product of the scheduled momenta up to and including this step",
     "u_product": "product of the scheduled momenta up to and including this step",
     "schedule_decay": "speed of Nadam's momentum schedule",
     "schedule_base": "base of Nadam's momentum schedule",

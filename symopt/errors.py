@@ -9,6 +9,8 @@
     ├── GraphError                                            a cycle, one state written twice
     ├── FormatError                                           a file that does not hold what it should
     ├── StateError                                            a state that does not fit what it is loaded into
+    ├── AssertedTypeError, AssertedValueError                 arguments that MXNet's classes assert about
+    ├── UnknownOptimizerError, RuleError, ScheduledRateError  a name, a rule, a rate that an optimizer does not have or take
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code
@@ -93,6 +95,26 @@ class FormatError(SymoptError, ValueError):
 
 class StateError(SymoptError, ValueError):
     """A state to load that is not of the same parameters, rules, shapes or dtypes; lists all differences."""
+
+
+class AssertedTypeError(SymoptError, TypeError, AssertionError):
+    """An argument of a type that MXNet's class asserts against."""
+
+
+class AssertedValueError(SymoptError, ValueError, AssertionError):
+    """An argument, or two together, with values that MXNet's class asserts against."""
+
+
+class UnknownOptimizerError(SymoptError, ValueError):
+    """No optimizer class of this name is registered."""
+
+
+class RuleError(SymoptError, NotImplementedError):
+    """A class that does not say what it computes, or computes it in one way only."""
+
+
+class ScheduledRateError(SymoptError, UserWarning):
+    """A learning rate is set by hand where a scheduler gives it; MXNet raises a UserWarning."""
 
 
 class NotImplementedForSymbol(SymoptError, TypeError):

@@ -12,9 +12,7 @@ from symopt.errors import AttributeValueError
 from symopt.keras import schedules
 
 FOLDER = Path(__file__).parent / "golden"
-CASES = [
-    c for c in json.loads((FOLDER / "keras.json").read_text())["cases"] if c["kind"] == "schedule"
-]
+CASES = [c for c in json.loads((FOLDER / "keras.json").read_text())["cases"] if c["kind"] == "schedule"]
 VECTORS = np.load(FOLDER / "keras.npz")
 
 

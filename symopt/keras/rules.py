@@ -83,7 +83,9 @@ def find_rule(
     else:
         lr_factor = 1.0
     keys = _keys(op, config)
-    attrs = {attr: -1.0 if config[key] is None else config[key] for attr, key in keys.items()}  # negative: off
+    attrs = {
+        attr: -1.0 if config[key] is None else config[key] for attr, key in keys.items()
+    }  # negative: off
     decay = config.get("weight_decay", WEIGHT_DECAY.get(name))
     if "wd" in op.attrs:
         attrs["wd"], decay = float(decay or 0.0), None
