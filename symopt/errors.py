@@ -11,6 +11,10 @@
     ├── StateError                                            a state that does not fit what it is loaded into
     ├── AssertedTypeError, AssertedValueError                 arguments that MXNet's classes assert about
     ├── UnknownOptimizerError, RuleError, ScheduledRateError  a name, a rule, a rate that an optimizer does not have or take
+    ├── PairsError                                            gradients and variables that are not given in pairs
+    ├── UnknownSlotError, UnknownMemberError                  a slot, an attribute that an optimizer does not have
+    ├── TooLateError                                          what cannot be changed any more
+    ├── NoAutogradError                                       a loss where gradients are needed
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code
@@ -115,6 +119,28 @@ class RuleError(SymoptError, NotImplementedError):
 
 class ScheduledRateError(SymoptError, UserWarning):
     """A learning rate is set by hand where a scheduler gives it; MXNet raises a UserWarning."""
+
+
+class PairsError(SymoptError, TypeError, ValueError):
+    """Gradients and variables that are not (gradient, variable) pairs."""
+
+
+class UnknownSlotError(SymoptError, KeyError):
+    """A variable or slot that an optimizer does not have."""
+
+    __str__ = Exception.__str__  # KeyError's would quote the message
+
+
+class UnknownMemberError(SymoptError, AttributeError):
+    """An attribute that an optimizer does not have."""
+
+
+class TooLateError(SymoptError, RuntimeError):
+    """Something that cannot be changed any more, or is not possible as things are."""
+
+
+class NoAutogradError(SymoptError, NotImplementedError, ValueError):
+    """A loss where gradients are needed: symopt does not differentiate."""
 
 
 class NotImplementedForSymbol(SymoptError, TypeError):
