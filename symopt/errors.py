@@ -9,12 +9,12 @@
     ├── GraphError                                            a cycle, one state written twice
     ├── FormatError                                           a file that does not hold what it should
     ├── StateError                                            a state that does not fit what it is loaded into
-    ├── AssertedTypeError, AssertedValueError                 arguments that MXNet's classes assert about
-    ├── UnknownOptimizerError, RuleError, ScheduledRateError  a name, a rule, a rate that an optimizer does not have or take
     ├── PairsError                                            gradients and variables that are not given in pairs
     ├── UnknownSlotError, UnknownMemberError                  a slot, an attribute that an optimizer does not have
     ├── TooLateError                                          what cannot be changed any more
     ├── NoAutogradError                                       a loss where gradients are needed
+    ├── AssertedTypeError, AssertedValueError                 arguments that MXNet's classes assert about
+    ├── UnknownOptimizerError, RuleError, ScheduledRateError  a name, a rule, a rate that an optimizer does not have or take
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code
@@ -101,26 +101,6 @@ class StateError(SymoptError, ValueError):
     """A state to load that is not of the same parameters, rules, shapes or dtypes; lists all differences."""
 
 
-class AssertedTypeError(SymoptError, TypeError, AssertionError):
-    """An argument of a type that MXNet's class asserts against."""
-
-
-class AssertedValueError(SymoptError, ValueError, AssertionError):
-    """An argument, or two together, with values that MXNet's class asserts against."""
-
-
-class UnknownOptimizerError(SymoptError, ValueError):
-    """No optimizer class of this name is registered."""
-
-
-class RuleError(SymoptError, NotImplementedError):
-    """A class that does not say what it computes, or computes it in one way only."""
-
-
-class ScheduledRateError(SymoptError, UserWarning):
-    """A learning rate is set by hand where a scheduler gives it; MXNet raises a UserWarning."""
-
-
 class PairsError(SymoptError, TypeError, ValueError):
     """Gradients and variables that are not (gradient, variable) pairs."""
 
@@ -141,6 +121,26 @@ class TooLateError(SymoptError, RuntimeError):
 
 class NoAutogradError(SymoptError, NotImplementedError, ValueError):
     """A loss where gradients are needed: symopt does not differentiate."""
+
+
+class AssertedTypeError(SymoptError, TypeError, AssertionError):
+    """An argument of a type that MXNet's class asserts against."""
+
+
+class AssertedValueError(SymoptError, ValueError, AssertionError):
+    """An argument, or two together, with values that MXNet's class asserts against."""
+
+
+class UnknownOptimizerError(SymoptError, ValueError):
+    """No optimizer class of this name is registered."""
+
+
+class RuleError(SymoptError, NotImplementedError):
+    """A class that does not say what it computes, or computes it in one way only."""
+
+
+class ScheduledRateError(SymoptError, UserWarning):
+    """A learning rate is set by hand where a scheduler gives it; MXNet raises a UserWarning."""
 
 
 class NotImplementedForSymbol(SymoptError, TypeError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -82,15 +82,49 @@ def value_at(name: str, value: Any, iterations: int) -> float:
     return float(checked(name, np.asarray(value)))
 
 
-def shown(name: str, value: Any, assign: Callable[[Any], None]) -> Any:
-    """What `optimizer.<name>` gives: a schedule itself, or the number that holds now."""
-    if isinstance(value, LearningRateSchedule):
-        return value
-    return Hyper.of(value_at(name, value, 0), assign)
+class Hypers:
+    """The hyperparameters of an optimizer by name, each a number or what gives one."""
 
+    def __init__(self) -> None:
+        self._values: dict[str, Any] = {}
+        self._constants: dict[str, float] = {}
+        self._changing: list[str] = []
 
-def described(name: str, value: Any) -> Any:
-    """A hyperparameter as plain data: the number given, a schedule's description, what a function gives now."""
-    if is_constant(value):
-        return value
-    return serialize(value) if isinstance(value, LearningRateSchedule) else value_at(name, value, 0)
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def set(self, name: str, value: Any) -> None:
+        """Accept a value; see `accepted`."""
+        self._values[name] = accepted(name, value)
+        self._constants = {f"@{n}": float(v) for n, v in self._values.items() if is_constant(v)}
+        self._changing = [n for n, v in self._values.items() if not is_constant(v)]
+
+    def numbers(self, iterations: int) -> dict[str, float]:
+        """All of them after so many steps, called @name; the learning rate with its decay."""
+        numbers = dict(self._constants)
+        for name in self._changing:
+            numbers[f"@{name}"] = value_at(name, self._values[name], iterations)
+        decay = numbers.get("@decay")
+        if decay:
+            numbers["@learning_rate"] /= 1 + decay * iterations
+        return numbers
+
+    def described(self, name: str) -> Any:
+        """One as plain data: the number given, a schedule's description, or what a function gives now."""
+        value = self._values[name]
+        if is_constant(value):
+            return value
+        return serialize(value) if isinstance(value, LearningRateSchedule) else value_at(name, value, 0)
+
+    def shown(self, name: str) -> Any:
+        """What `optimizer.<name>` gives: a schedule itself, or the number that holds now."""
+        value = self._values[name]
+        if isinstance(value, LearningRateSchedule):
+            return value
+        return Hyper.of(value_at(name, value, 0), lambda number: self.set(name, number))

@@ -6,6 +6,7 @@ Two generations: "keras", the classes up to TF 2.10, and "keras3".
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..forms import get_op
@@ -51,17 +52,17 @@ KINDS = {"ScheduleFreeAdamW": "schedule_free_adamw"}
 class Rule(NamedTuple):
     """What is done to one variable.
 
-    `attrs`: of the op, what the configuration says, and `keys`, where it says so: attribute beta1 comes from beta_1.
-    `slots`: the op's states by Keras's names for them, in Keras's order. `initial`: what states begin with, if not as
-    the op says.
+    `op`: of the catalogue. `attrs`: numbers and flags for it; `keys`: hyperparameters for it, so that attribute beta1
+    is beta_1 (those of find_rule are in `attrs` too, as configured). `slots`: the op's states by the names that
+    get_slot has for them, in order; None: their own names. `initial`: what states begin with, if not as the op says.
     `weight_decay`: None or a number, decoupled, if the op has no attribute for it. `lr_factor`: on the learning rate.
     """
 
-    op: OpDef
-    attrs: dict[str, Any]
-    keys: dict[str, str]
-    slots: dict[str, str]
-    initial: dict[str, float]
+    op: OpDef | str
+    attrs: Mapping[str, Any] = MappingProxyType({})
+    keys: Mapping[str, str] = MappingProxyType({})
+    slots: Mapping[str, str] | None = None
+    initial: Mapping[str, float] = MappingProxyType({})
     weight_decay: float | None = None
     lr_factor: float = 1.0
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import AttributeValueError
+from ..errors import AttributeValueError, RuleError
 from .numbers import plain_number, positive
 from .serialize import from_description, to_description
 
@@ -31,13 +31,13 @@ class LearningRateSchedule:
 
     def __call__(self, step: Any) -> Any:
         """The rate at a step, counted from 0."""
-        raise NotImplementedError(
+        raise RuleError(
             f"{type(self).__name__} must define __call__(step), which gives a learning rate"
         )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as plain Python data."""
-        raise NotImplementedError(
+        raise RuleError(
             f"{type(self).__name__} must define get_config(), the constructor's arguments"
         )
 
@@ -64,7 +64,7 @@ class _Decay(LearningRateSchedule):
 
     def _rates(self, step: Any) -> Any:
         """Rates at an array of steps, in float64."""
-        raise NotImplementedError
+        raise RuleError(f"{type(self).__name__} has no rates")
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as given."""

@@ -176,6 +176,18 @@ class KnownVariable:
         self.key = key
         self.constraint = getattr(variable, "constraint", None)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.view.shape
+
+    @property
+    def ndim(self) -> int:
+        return self.view.ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.view.dtype
+
 
 def given_name(variable: Any) -> str | None:
     """The name that a variable has itself: a Variable's, or that of an array with a `name`."""

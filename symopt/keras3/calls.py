@@ -14,7 +14,6 @@ from ..slices import is_slices, to_row_sparse
 from ..sparse import RowSparseArray
 from ..training.graph import variable_name
 from ..training.runner import Runner
-from .graph import Phase
 from .kept import Kept
 
 Convert = Callable[[Any], Any]
@@ -34,14 +33,15 @@ class Call:
         self.kept = [kept[k] for k in positions]
         self._pick = None if len(positions) == len(grads) else _picker(positions)
         live = [grads[k] for k in positions]
-        self._converts: list[tuple[int, Convert]] = []
+        self.converts: list[tuple[int, Convert]] = []
         for k, (one, grad) in enumerate(zip(self.kept, live, strict=True)):
             convert = _conversion(one, grad)
             if convert is not None:
-                self._converts.append((k, convert))
+                self.converts.append((k, convert))
         self.names = [variable_name(one.key, "grad") for one in self.kept]
         self.stypes = {one.key: _stype(g) for one, g in zip(self.kept, self.gradients(grads), strict=True)}
         self.runners: dict[Any, Runner] = {}
+        self.order: list[str] = []  # keys of the variables that an update_step in Python gets
         self._check_different()
 
     def fits(self, given: Sequence[Any], grads: Sequence[Any]) -> bool:
@@ -55,10 +55,10 @@ class Call:
     def gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
         """The gradients that there are, as the graph takes them."""
         live = grads if self._pick is None else self._pick(grads)
-        if not self._converts:
+        if not self.converts:
             return live
         made = list(live)
-        for k, convert in self._converts:
+        for k, convert in self.converts:
             made[k] = convert(made[k])
         return made
 
@@ -113,8 +113,3 @@ def _as_dense(grad: Any, one: Kept) -> Any:
     with place.current():
         array = array.astype(one.known.view.dtype, copy=False)
         return array.reshape((1,)) if one.is_scalar else array
-
-
-def phase_key(phase: Phase, call: Call, kept: Sequence[Kept]) -> Any:
-    """What tells apart the graphs of one call: the phase, and which sums a window has."""
-    return phase if not phase.is_update else (phase, tuple(k.has_sum for k in kept if k.has_sum is True))

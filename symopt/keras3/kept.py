@@ -17,49 +17,59 @@ from .rules import Rule, slot_shape
 
 
 class Kept:
-    """One variable, its rule, and its arrays.
+    """One variable, its rule (None: an `update_step` in Python, or none), and what is kept for it.
 
     `weight`: what is bound; an array of shape () as one of shape (1,), since graphs take shape () for numbers.
-    `states`: by the op's names. `slots`: the variables that show them, and what else is kept, by Keras's names.
-    `bound`: the arrays beside the weight by the graph's names for them.
+    `bound`: the arrays beside it, by the graph's names for them; `slots`: variables that show them, by Keras's names.
+    `shown`: the variable as subclasses get it. `has_sum`: a gradient was accumulated since the last update.
     """
 
-    def __init__(self, known: KnownVariable, rule: Rule | None) -> None:
+    def __init__(self, known: KnownVariable, index: int) -> None:
         self.known = known
         self.key = known.key
-        self.rule = rule
+        self.index = index
+        self.rule: Rule | None = None
         self.is_scalar = known.view.shape == ()
         self.weight: Any = known.view.reshape((1,)) if self.is_scalar else known.array
         self.overwritten = bool(getattr(known.variable, "overwrite_with_gradient", False))
+        is_variable = isinstance(known.variable, Variable)
+        self.shown: Variable = known.variable if is_variable else Variable(known.array, known.name)
         self.bound: dict[str, Array] = {}
         self.slots: dict[str, Variable] = {}
-        self.has_sum = False  # a gradient was accumulated since the last update
+        self.has_sum = False
 
     @property
     def place(self) -> Place:
         return place_of_array(self.known.view)
 
-    def keep(self, kind: str, slot: str, array: Array) -> None:
-        """Keep an array of the graph's, shown as the slot of that name."""
-        self.bound[kind] = array
-        shown = array.reshape(slot_shape(slot, self.known.view.shape))
-        self.slots[slot] = Variable(shown, f"{self.path}_{slot}", trainable=False)
-
-    def keep_zeros(self, kind: str, slot: str) -> None:
-        self.keep(kind, slot, zeros_beside(self.weight))
-
-    def keep_states(self, attrs: dict[str, Any]) -> None:
-        """Make the states of the rule. `attrs`: the op's attributes as numbers."""
-        assert self.rule is not None
-        rule = self.rule
-        states = new_states(Update(op=rule.op, attrs=attrs, initial=rule.initial), self.weight)
-        for slot, state in rule.slots.items():
-            self.keep(state, slot, states[state])
-
     @property
     def path(self) -> str:
         """The variable's name as it is in the names of its slots."""
         return self.known.name.partition(":")[0].replace("/", "_")
+
+    def arrays(self) -> dict[str, Any]:
+        """Everything that graphs bind, by their names for it."""
+        return {"": self.weight, **self.bound}
+
+    def keep(self, kind: str, slot: str, array: Array) -> Variable:
+        """Keep an array of the graph's, shown as the slot of that name."""
+        self.bound[kind] = array
+        shown = array.reshape(slot_shape(slot, self.known.view.shape))
+        self.slots[slot] = made = Variable(shown, f"{self.path}_{slot}", trainable=False)
+        return made
+
+    def keep_zeros(self, kind: str, slot: str) -> Variable:
+        """Keep zeros like the weight."""
+        return self.keep(kind, slot, zeros_beside(self.weight))
+
+    def keep_states(self) -> None:
+        """Make the states of the rule."""
+        if self.rule is not None:
+            states = new_states(
+                Update(op=self.rule.op, attrs=self.rule.attrs, initial=self.rule.initial), self.weight
+            )
+            for slot, state in self.rule.slots.items():
+                self.keep(state, slot, states[state])
 
 
 Initializer = str | float | Callable[..., Any] | Any

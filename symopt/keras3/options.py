@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypedDict
 
 from ..errors import AttributeValueError
+from ..keras.hypers import checked
 from ..keras.numbers import plain_number, positive
 from ..keras.schedules import LearningRateSchedule
 
@@ -87,11 +88,11 @@ def check_learning_rate(value: Any) -> Any:
     if isinstance(value, LearningRateSchedule) or callable(value):
         return value
     try:
-        return float(at_least(value, "learning_rate", 0))
+        return float(checked("learning_rate", value))
     except AttributeValueError as error:
         raise AttributeValueError(
-            f"{error}; Argument `learning_rate` should be a number >= 0, a LearningRateSchedule, or a function "
-            "without arguments"
+            f"Argument `learning_rate` should be a number >= 0, a LearningRateSchedule, or a function without "
+            f"arguments: {error}"
         ) from None
 
 

@@ -68,20 +68,25 @@ def assign(
             made[key] = _group(pattern, rule, given, own, key[1], len(made))
         found[name] = made[key]
     if unused:
-        first = sorted(unused)[0]
-        raise UnknownArgumentError(f"groups: no parameter matches {first!r}{near(first, names)}")
+        _refuse(next(p for p in patterns if p in unused), patterns, names)
     return found
+
+
+def _refuse(pattern: str, patterns: Sequence[str] | Groups, names: Sequence[str]) -> None:
+    """UnknownArgumentError for a pattern that decides nothing."""
+    taken = next((p for n in names if fnmatchcase(n, pattern) for p in patterns if fnmatchcase(n, p)), None)
+    if taken is None:
+        raise UnknownArgumentError(f"groups: no parameter matches {pattern!r}{near(pattern, names)}")
+    raise UnknownArgumentError(
+        f"groups: {taken!r} comes first and takes all that {pattern!r} matches: put it after"
+    )
 
 
 def _group(
     pattern: str, rule: Any, given: Mapping[str, Any], own: Mapping[str, Any], mp: bool, index: int
 ) -> Group:
     op = find_op(own.get("rule", rule), "mp_" if mp else "")
-    shared = {
-        name: value
-        for name, value in given.items()
-        if "rule" not in own or name in op.attrs or name in OPTIONS
-    }
+    shared = given if "rule" not in own else {n: x for n, x in given.items() if n == "lr" and n in op.attrs}
     options = {**shared, **own}
     options.pop("rule", None)
     lr_mult = _number("lr_mult", options.pop("lr_mult", 1.0))
