@@ -155,14 +155,18 @@ class Optimizer(MakesVariables, KeepsState):
 
     def _apply(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
         """A step; with a loss scale, whether it was taken."""
+        if not len(grads):
+            return True
         if not self.built:
             self._check_started()
-            if variables is None and len(grads):
+            if variables is None:
                 raise MissingArgumentError(
                     "When passing `grads` without `variables`, the optimizer must already be built on a list of "
                     "variables. Call `optimizer.build(trainable_variables)` first."
                 )
-        return not len(grads) or self._steps.run(grads, variables, loss_scale)
+            variables = list(variables)
+            self.build(variables)
+        return self._steps.run(grads, variables, loss_scale)
 
     def stateless_apply(
         self, optimizer_variables: Sequence[Any], grads: Sequence[Any], trainable_variables: Sequence[Any]
