@@ -14,6 +14,7 @@ from ..training.update import find_op
 
 # Keras 3 computes 0.96 in float32 in Nadam's momentum schedule, whatever the dtype of the weight.
 NADAM_BASE = float(np.float32(0.96))
+SLOTS = {"v": "velocity"}  # Adafactor's, as its variable is called
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ def class_rule(
         attrs["wd"] = 0.0  # all classes decay in one way, before the op
     if "schedule_base" in op.attrs:
         attrs["schedule_base"] = NADAM_BASE
-    return Rule(op, attrs, keys, found.slots, found.initial, decay, factor)
+    slots = {SLOTS.get(slot, slot): state for slot, state in found.slots.items()}
+    return Rule(op, attrs, keys, slots, found.initial, decay, factor)
 
 
 def own_rule(op: Any, attrs: Mapping[str, Any]) -> Rule:
