@@ -31,6 +31,7 @@ class Call:
         positions = [k for k, g in enumerate(grads) if g is not None]
         self.missing = [kept[k].known.name for k, g in enumerate(grads) if g is None]
         self.kept = [kept[k] for k in positions]
+        self.constrained = [one for one in self.kept if one.known.constraint is not None]
         self._pick = None if len(positions) == len(grads) else _picker(positions)
         live = [grads[k] for k in positions]
         self.converts: list[tuple[int, Convert]] = []

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import AttributeValueError, DTypeError, MissingArgumentError, RuleError, TooLateError
+from ..errors import AttributeValueError, DTypeError, MissingArgumentError, PairsError, RuleError, TooLateError
 from ..keras.hypers import checked
 from ..keras.scalars import Scalar
 from ..keras.schedules import LearningRateSchedule
@@ -141,15 +141,15 @@ class Optimizer(MakesVariables, KeepsState):
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> Any:
         """`apply` of (gradient, variable) pairs; returns the count of calls. ValueError for no pairs."""
-        pairs = list(grads_and_vars)
-        if not pairs:
-            raise MissingArgumentError("apply_gradients: expected (gradient, variable) pairs, got none")
         try:
-            grads, variables = zip(*pairs, strict=True)
+            columns = tuple(zip(*grads_and_vars, strict=True))
         except (TypeError, ValueError):
-            raise AttributeValueError(
-                "apply_gradients: expected an iterable of (gradient, variable) pairs"
-            ) from None
+            columns = ((),)
+        if not columns:
+            raise MissingArgumentError("apply_gradients: expected (gradient, variable) pairs, got none")
+        if len(columns) != 2:
+            raise PairsError("apply_gradients: expected an iterable of (gradient, variable) pairs")
+        grads, variables = columns
         self.apply(grads, variables)
         return self._iterations
 

@@ -268,7 +268,8 @@ class Steps:
 
     def runner(self, call: Call, phase: Phase, part: str, live: Sequence[Any], numbers: dict[str, float]) -> Runner:
         """The executor of a part of a step ("fused": all of it), made when there is none."""
-        sums = tuple(one.index for one in self.kept if one.has_sum) if phase.is_update else ()
+        is_sum = phase.is_update and self.optimizer.gradient_accumulation_steps
+        sums = tuple(one.index for one in self.kept if one.has_sum) if is_sum else ()
         key = (part, phase, sums)
         found = call.runners.get(key)
         if found is None:
@@ -325,10 +326,9 @@ class Steps:
         if self.optimizer.gradient_accumulation_steps:
             for one in self.kept if phase.is_update else call.kept:
                 one.has_sum = not phase.is_update
-        for one in call.kept:
-            if one.known.constraint is not None:
-                with one.place.current():
-                    one.known.view[...] = one.known.constraint(one.known.view)
+        for one in call.constrained:
+            with one.place.current():
+                one.known.view[...] = one.known.constraint(one.known.view)
 
     def look_at_sums(self) -> None:
         """Values were given to the accumulators: those that are not 0 are sums of gradients."""
