@@ -21,7 +21,7 @@ def make(case: dict[str, Any]) -> Any:
 @pytest.mark.parametrize("case", params("optimizer", "legacy"))
 @pytest.mark.filterwarnings("ignore:The `lr` argument", "ignore:Gradients do not exist")
 def test_equals_keras(case: dict[str, Any], engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(optimizers.Nadam, "schedule_base", float(np.float32(0.96)))  # Keras rounds it so
+    monkeypatch.setattr(optimizers.Nadam, "_schedule_base", float(np.float32(0.96)))  # Keras rounds it so
     optimizer = make(case)
     optimizer.engine = "auto" if engine == "native" else engine
     weights = [so.Variable(read(case, k, "in.weight"), name=f"v{k}:0") for k in range(case["n_vars"])]

@@ -19,10 +19,11 @@ def config_of(optimizer: Optimizer) -> dict[str, Any]:
         if getattr(optimizer, clip) is not None:
             config[clip] = getattr(optimizer, clip)
     hypers = optimizer._hypers
-    if optimizer.keras_class:
-        names = [name for name in hypers if name != "decay" or optimizer.has_decay]
+    if optimizer._keras_class:
+        first = ["learning_rate", *(["decay"] if optimizer._has_decay else [])]
+        names = [*first, *(name for name in hypers if name not in ("learning_rate", "decay"))]
         config |= {name: hypers.described(name) for name in names}
-        config |= {name: getattr(optimizer, name) for name in optimizer.option_names}
+        config |= {name: getattr(optimizer, name) for name in optimizer._option_names}
     return config
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from ..errors import AttributeValueError
 from .numbers import plain_number
 from .scalars import Hyper, Scalar
-from .schedules import LearningRateSchedule, deserialize, serialize
+from .schedule import LearningRateSchedule
+from .schedules import deserialize, serialize
 from .variables import Variable
 
 # name: (lowest value, what the highest is, whether that is allowed)
@@ -60,7 +61,7 @@ def accepted(name: str, value: Any) -> Any:
         return deserialize(value)
     if callable(value) and not isinstance(value, np.generic):
         return value
-    if isinstance(value, (Scalar, Variable)) or isinstance(value, np.ndarray) and value.ndim == 0:
+    if isinstance(value, (Scalar, Variable)) or (isinstance(value, np.ndarray) and value.ndim == 0):
         checked(name, np.asarray(value))
         return value
     return checked(name, value)

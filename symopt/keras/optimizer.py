@@ -14,6 +14,7 @@ from .checks import CLIPS, check_clips, check_kwargs, checked_clip, checked_name
 from .clipping import Clips
 from .configs import config_of, instance_of
 from .hypers import Hypers, is_constant
+from .oldstyle import apply_old_style, is_old_style
 from .rules import Rule, find_rule
 from .scalars import Scalar
 from .slots import Slots, first_array, new_weight, plan_weights
@@ -29,6 +30,7 @@ NO_AUTOGRAD = (
     "apply_gradients(zip(grads, variables)), get_updates(params, grads), or minimize(fn, variables) with a function "
     "that gives (loss, gradients)"
 )
+
 
 class Optimizer:
     """Updates variables in place with their gradients: what all of tf.keras's classes have in common.
@@ -60,12 +62,12 @@ class Optimizer:
     """
 
     # Of the built-in classes: whose rule it is, its hyperparameters and options in the order of their configuration.
-    keras_class = ""
-    option_names: tuple[str, ...] = ()
-    groups_slots = True
-    product_names: Mapping[str, str] = {}
-    may_lack_iterations = False
-    has_decay = True
+    _keras_class = ""
+    _option_names: tuple[str, ...] = ()
+    _groups_slots = True
+    _product_names: Mapping[str, str] = {}
+    _may_lack_iterations = False
+    _has_decay = True
 
     def __init__(
         self,
@@ -75,7 +77,7 @@ class Optimizer:
         **kwargs: Any,
     ) -> None:
         self.__dict__["_hypers"] = Hypers()
-        self.__dict__["version"] = 0  # of everything that shapes a graph
+        self.__dict__["_version"] = 1  # of everything that shapes a graph
         check_kwargs(kwargs)
         self._name = checked_name(name, type(self).__name__)
         self.engine = "auto"
@@ -84,7 +86,7 @@ class Optimizer:
         self.gradient_transformers = list(gradient_transformers or ())
         for clip in CLIPS:
             setattr(self, clip, kwargs.get(clip))
-        check_clips(kwargs, self.gradient_transformers)
+        check_clips(kwargs, bool(self.gradient_transformers))
         self._with_momentum = False
         self._initial_decay = kwargs.get("decay", 0.0)
         self._set_hyper("decay", self._initial_decay)
@@ -101,22 +103,24 @@ class Optimizer:
         hypers = self.__dict__.get("_hypers", ())
         if name in hypers:
             return hypers.shown(name)
-        raise errors.UnknownMemberError(f"{type(self).__name__} has no attribute {name!r}{near(name, hypers)}")
+        raise errors.UnknownMemberError(
+            f"{type(self).__name__} has no attribute {name!r}{near(name, hypers)}"
+        )
 
     def __setattr__(self, name: str, value: Any) -> None:
         name = ALIASES.get(name, name)
-        if name in self._hypers:
+        if name in self.__dict__.get("_hypers", ()):
             self._set_hyper(name, value)
             return
         if name in CLIPS and value is not None:
             value = checked_clip(name, value)
             if self.__dict__.get("gradient_transformers"):
                 raise AttributeValueError(f"`{name}` cannot be set when `gradient_transformers` are given")
-        if name in self.option_names:
+        if name in self._option_names:
             value = checked_option(name, value)
         object.__setattr__(self, name, value)
         if not name.startswith("_"):
-            self.__dict__["version"] += 1
+            self.__dict__["_version"] = self.__dict__.get("_version", 0) + 1
 
     def _set_hyper(self, name: str, value: Any) -> None:
         """Give a hyperparameter a value, of which `optimizer.<name>` then tells; see Optimizer."""
@@ -124,11 +128,19 @@ class Optimizer:
         if name == "momentum" and not self._with_momentum:
             self._with_momentum = not is_constant(self._hypers[name]) or self._hypers[name] > 0
         if name in ("momentum", "learning_rate_power"):  # which decide on the op
-            self.__dict__["version"] += 1
+            self.__dict__["_version"] += 1
 
     def _get_hyper(self, name: str, dtype: Any = None) -> Any:
         """The value that a hyperparameter has now, or its schedule."""
         return self._hypers.shown(name)
+
+    def _decayed_lr(self, dtype: Any = None) -> float:
+        """The learning rate of the next step, its schedule and `decay` counted in."""
+        return self._hypers.numbers(int(self.iterations))["@learning_rate"]
+
+    def _serialize_hyperparameter(self, name: str) -> Any:
+        """A hyperparameter as plain data, for `get_config`."""
+        return self._hypers.described(ALIASES.get(name, name))
 
     @property
     def iterations(self) -> Scalar:
@@ -171,18 +183,27 @@ class Optimizer:
         PairsError (a TypeError and ValueError) for what are no pairs, ValueError if no variable has a gradient,
         ShapeError, DTypeError and RowIndexError for gradients that do not fit: nothing was changed then.
         """
+        if not hasattr(grads_and_vars, "__iter__"):
+            raise errors.PairsError(
+                f"grads_and_vars must be pairs, got {type(grads_and_vars).__name__}: give zip(gradients, variables)"
+            )
         pairs = list(grads_and_vars)
         if not pairs:
             return None
         with self._lock:
             count = self.iterations
-            step = self._steps.prepare(pairs, experimental_aggregate_gradients)
-            numbers = self._updates.numbers(int(count.value))
-            self._steps.run(step, numbers)
-            self._updates.advance()
+            if is_old_style(self):
+                grads, variables, _ = self._steps.gradients(pairs, experimental_aggregate_gradients)
+                apply_old_style(self, grads, variables)
+                constrained = [known for known in variables if known.constraint is not None]
+            else:
+                step = self._steps.prepare(pairs, experimental_aggregate_gradients)
+                self._steps.run(step, self._updates.numbers(int(count.value)))
+                self._updates.advance()
+                constrained = step.constrained
             count.value += 1
-            if step.constrained:
-                constrain(step.constrained)
+            if constrained:
+                constrain(constrained)
         return count
 
     def minimize(
@@ -200,7 +221,9 @@ class Optimizer:
             raise NoAutogradError(f"{NO_AUTOGRAD}; the function gave {type(found).__name__}")
         grads = list(found[1])
         if len(grads) != len(variables):
-            raise errors.PairsError(f"{len(variables)} variables, but the function gave {len(grads)} gradients")
+            raise errors.PairsError(
+                f"{len(variables)} variables, but the function gave {len(grads)} gradients"
+            )
         return self.apply_gradients(zip(grads, variables), name=name)
 
     def get_gradients(self, loss: Any, params: Any) -> Any:
@@ -229,19 +252,19 @@ class Optimizer:
 
     _create_all_weights = build
 
-    def update_rule(self, variable: KnownVariable) -> Rule:
+    def update_rule(self, variable: Any) -> Rule:
         """Which op updates a variable (which has name, shape and dtype), with what; what a subclass overrides."""
-        if not self.keras_class:
+        if not self._keras_class:
             raise errors.RuleError(
                 f"{type(self).__name__} must define update_rule(variable), which gives a Rule: "
                 'Rule("adam_update", keys={"beta1": "beta_1"})'
             )
         config = {name: self._hypers[name] for name in self._hypers if name not in ("learning_rate", "decay")}
-        config |= {name: getattr(self, name) for name in self.option_names}
+        config |= {name: getattr(self, name) for name in self._option_names}
         config |= {"momentum": float(self._with_momentum)} if "momentum" in config else {}
-        return find_rule("keras", self.keras_class, config, variable.ndim, variable.name)
+        return find_rule("keras", self._keras_class, config, variable.ndim, variable.name)
 
-    def clips(self) -> Clips:
+    def _clips(self) -> Clips:
         """The bounds that gradients are clipped with."""
         return Clips(self.clipvalue, self.clipnorm, self.global_clipnorm)
 
@@ -275,7 +298,12 @@ class Optimizer:
         return self.weights
 
     def add_weight(
-        self, name: str, shape: Any = (), dtype: Any = "float32", initializer: Any = "zeros", trainable: Any = None
+        self,
+        name: str,
+        shape: Any = (),
+        dtype: Any = "float32",
+        initializer: Any = "zeros",
+        trainable: Any = None,
     ) -> Variable:
         """A new variable of the optimizer's own, which is not among `weights` unless you append it."""
         return new_weight(name, shape, dtype, initializer)
@@ -292,7 +320,7 @@ class Optimizer:
 
     def _in_todays_order(self, weights: list[Any]) -> list[Any]:
         """A list of weights as older Keras wrote it, in the form of today's."""
-        if self.may_lack_iterations and len(weights) == len(self._slots.weights) - 1:
+        if self._may_lack_iterations and len(weights) == len(self._slots.weights) - 1:
             return [0, *weights]
         return weights
 
@@ -328,7 +356,7 @@ class Optimizer:
 
     # ---- for subclasses
 
-    def through_hooks(
+    def _through_hooks(
         self, grads: list[Any], variables: Sequence[KnownVariable], aggregate: bool
     ) -> tuple[list[Any], bool]:
         """Gradients as the aggregator and the transformers give them back, and whether there are any."""

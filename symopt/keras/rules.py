@@ -95,7 +95,9 @@ def find_rule(
         attrs=attrs,
         keys=keys,
         slots={names[generation == "keras3"]: state for state, names in slots.items()},
-        initial={state: first for state, begin in op.initial.items() if first is not None and begin != "weight"},
+        initial={
+            state: first for state, begin in op.initial.items() if first is not None and begin != "weight"
+        },
         weight_decay=decay,
         lr_factor=lr_factor,
     )

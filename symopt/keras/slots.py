@@ -18,7 +18,7 @@ INITIALIZERS: Mapping[str, float] = {"zeros": 0.0, "zero": 0.0, "ones": 1.0, "on
 
 
 class Slots:
-    """Slots by variable and name. `weights`: all that was made, in order; `names`: of slots, in the order first used."""
+    """Slots by variable and name. `weights`: all that was made, in order; `names`: of slots, as they came up."""
 
     def __init__(self) -> None:
         self.known = KnownVariables()
@@ -74,7 +74,9 @@ def first_array(known: KnownVariable, initializer: Any, shape: Any) -> Array:
         initializer = initializer(wanted, known.view.dtype)
     values = np.asarray(initializer) if place_of_array(initializer) is not place else initializer
     if np.shape(values) not in ((), wanted):
-        raise ShapeError(f"a slot of {known.name!r} has shape {wanted}, the initializer gave {np.shape(values)}")
+        raise ShapeError(
+            f"a slot of {known.name!r} has shape {wanted}, the initializer gave {np.shape(values)}"
+        )
     with place.current():
         array[...] = values
     return array

@@ -56,7 +56,9 @@ def _mapping(state: Mapping[str, Any], key: str, found: Differences, prefix: str
     if value is None:
         found.missing.append(f"{prefix}{key}")
     elif not isinstance(value, Mapping):
-        found.different.append(f"{prefix}{key}: expected names and values, the state has {type(value).__name__}")
+        found.different.append(
+            f"{prefix}{key}: expected names and values, the state has {type(value).__name__}"
+        )
     return value if isinstance(value, Mapping) else {}
 
 

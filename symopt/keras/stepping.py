@@ -9,7 +9,7 @@ from itertools import chain
 from operator import is_
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..errors import MissingArgumentError, PairsError, TooLateError
+from ..errors import DTypeError, MissingArgumentError, PairsError, ShapeError, SymoptError, TooLateError
 from ..places import place_of_array
 from ..slices import is_slices, to_row_sparse
 from ..sparse import RowSparseArray
@@ -35,6 +35,7 @@ class Step(NamedTuple):
     version: int
     flat: list[Any] | None
     grads: list[Any]
+    variables: list[KnownVariable]
     runner: Runner
     constrained: list[KnownVariable]
 
@@ -55,7 +56,7 @@ class Steps:
         objects are those of the last step."""
         flat = flattened(pairs)
         last = self._last
-        if last is not None and last.flat is not None and last.version == self._optimizer.version:
+        if last is not None and last.flat is not None and last.version == self._optimizer._version:
             if len(flat) == len(last.flat) and all(map(is_, flat, last.flat)):
                 return last
             if _is_alike(flat, last.flat):
@@ -64,22 +65,32 @@ class Steps:
 
     def run(self, step: Step, numbers: Mapping[str, float]) -> None:
         """Take a step that was prepared."""
-        step.runner.run(step.grads, numbers)
+        try:
+            step.runner.run(step.grads, numbers)
+        except SymoptError:
+            for grad, known in zip(step.grads, step.variables, strict=True):
+                as_gradient(grad, known)  # says it better, if a gradient does not fit
+            raise
         self._last = step
 
-    def _prepared(self, pairs: Sequence[Any], flat: list[Any], aggregate: bool) -> Step:
+    def gradients(self, pairs: Sequence[Any], aggregate: bool) -> tuple[list[Any], list[KnownVariable], bool]:
+        """Gradients and their variables, checked; and whether functions of the user's changed them."""
         given = self._with_gradients(pairs)
         variables = [known for _, known in given]
-        self._updates.create(variables)
-        grads, has_hooks = self._optimizer.through_hooks([grad for grad, _ in given], variables, aggregate)
+        grads, has_hooks = self._optimizer._through_hooks([grad for grad, _ in given], variables, aggregate)
         grads = [as_gradient(grad, known) for grad, known in zip(grads, variables, strict=True)]
+        return grads, variables, has_hooks
+
+    def _prepared(self, pairs: Sequence[Any], flat: list[Any], aggregate: bool) -> Step:
+        grads, variables, has_hooks = self.gradients(pairs, aggregate)
+        self._updates.create(variables)
         grads, clips = self._clipped(grads, variables)
-        version = self._optimizer.version
+        version = self._optimizer._version
         key = (version, tuple(known.key for known in variables), tuple(map(stype_of, grads)), clips)
         runner = self._runners.get(key, lambda: self._build(variables, grads, clips))
         is_same_again = not has_hooks and not any(isinstance(g, RowSparseArray) for g in grads)
         constrained = [known for known in variables if known.constraint is not None]
-        return Step(version, flat if is_same_again else None, grads, runner, constrained)
+        return Step(version, flat if is_same_again else None, grads, variables, runner, constrained)
 
     def _with_gradients(self, pairs: Sequence[Any]) -> list[Pair]:
         """The pairs that have a gradient, each variable known from now on. Warns of the others, once for the same."""
@@ -96,17 +107,19 @@ class Steps:
             warnings.warn(
                 f"Gradients do not exist for variables {list(names)}: they stay as they are.", stacklevel=5
             )
-        counts = Counter(known.name for _, known in given)
-        twice = [name for name, count in counts.items() if count > 1]
-        if twice:
+        counts = Counter(known.key for _, known in given)
+        if len(counts) < len(given):
+            twice = [key for key, count in counts.items() if count > 1]
             raise PairsError(f"variables {twice} are given more than once: add up their gradients")
         return given
 
     def _clipped(self, grads: list[Any], variables: Sequence[KnownVariable]) -> tuple[list[Any], Clips]:
         """Gradients as they enter the graph, and the clips that are left to it: none if there are sparse gradients and
         clips act on their rows as stored."""
-        rows = [(g, known) for g, known in zip(grads, variables, strict=True) if isinstance(g, RowSparseArray)]
-        clips = self._optimizer.clips()
+        rows = [
+            (g, known) for g, known in zip(grads, variables, strict=True) if isinstance(g, RowSparseArray)
+        ]
+        clips = self._optimizer._clips()
         for grad, known in rows:
             if known.constraint is not None:
                 raise TooLateError(
@@ -141,7 +154,7 @@ class Steps:
 
 def constrain(variables: Sequence[KnownVariable]) -> None:
     """Put each variable's constraint on its array: all of them made before the first is written."""
-    made = [(known, known.constraint(known.array)) for known in variables]
+    made = [(k, k.constraint(k.array)) for k in variables if k.constraint is not None]
     for known, array in made:
         copy_into(known.view, as_view(array, f"what the constraint of {known.name} gave"))
 
@@ -156,7 +169,7 @@ def flattened(pairs: Sequence[Any]) -> list[Any]:
 
 
 def _is_alike(flat: list[Any], last: list[Any]) -> bool:
-    """Whether variables are the same objects, and gradients arrays of the same types: those without one the same too."""
+    """Whether variables are the same objects, and gradients of the same types, None too."""
     return all(map(is_, flat[1::2], last[1::2])) and list(map(type, flat[::2])) == list(map(type, last[::2]))
 
 
@@ -172,9 +185,18 @@ def check_pairs(pairs: Sequence[Any]) -> None:
 
 
 def as_gradient(grad: Any, known: KnownVariable) -> Any:
-    """A gradient as it is bound: slices as a RowSparseArray of the variable's shape."""
+    """A gradient as it is bound: slices as a RowSparseArray of the variable's shape. ShapeError, DTypeError or
+    DeviceError if it does not fit."""
     what = f"the gradient of {known.name}"
-    return to_row_sparse(grad, known.shape, what, check=False) if is_slices(grad) else grad
+    if is_slices(grad):
+        grad = to_row_sparse(grad, known.shape, what, check=False)
+    is_rows = isinstance(grad, RowSparseArray)
+    array = grad if is_rows else place_of_array(known.view).as_array(grad, what, mutable=False)
+    if array.shape != known.shape:
+        raise ShapeError(f"{what}: expected shape {known.shape}, got {array.shape}")
+    if array.dtype != known.dtype:
+        raise DTypeError(f"{what}: expected {known.dtype.name}, got {array.dtype.name}: give g.astype(...)")
+    return grad
 
 
 def clipped_symbols(grads: Mapping[str, Symbol], clips: Clips) -> dict[str, Symbol]:

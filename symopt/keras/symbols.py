@@ -36,10 +36,10 @@ def update_symbols(optimizer: Optimizer, params: Sequence[Any], grads: Sequence[
     if len(params) != len(grads):
         raise PairsError(f"get_updates: {len(params)} parameters, but {len(grads)} gradients")
     weights, given = ([_symbol(x) for x in xs] for xs in (params, grads))
-    names = [weight.name for weight in weights]
-    clipped = clipped_symbols(dict(zip(names, given, strict=True)), optimizer.clips())
+    names = [str(weight.name) for weight in weights]
+    clipped = clipped_symbols(dict(zip(names, given, strict=True)), optimizer._clips())
     numbers = _numbers(optimizer)
-    return [_update(optimizer, weight, clipped[weight.name], numbers) for weight in weights]
+    return [_update(optimizer, weight, clipped[str(weight.name)], numbers) for weight in weights]
 
 
 def _symbol(x: Any) -> Symbol:
@@ -60,10 +60,10 @@ def _numbers(optimizer: Optimizer) -> dict[str, Any]:
 
 
 def _update(optimizer: Optimizer, weight: Symbol, grad: Symbol, numbers: dict[str, Any]) -> Symbol:
-    rule = resolved(optimizer.update_rule(Parameter(weight.name)))
+    rule = resolved(optimizer.update_rule(Parameter(str(weight.name))))
     for attr, running in op_of(rule).running.items():
         if attr not in numbers:
-            kept = sym.var(optimizer.product_names.get(attr, attr), shape=())
+            kept = sym.var(optimizer._product_names.get(attr, attr), shape=())
             after = sym.elemwise_mul(kept, factor_of(rule, attr, numbers), out=kept)
             numbers[attr] = after if running.inclusive else kept
     names = _slot_names(rule.slots or {})

@@ -35,9 +35,9 @@ class Updates:
 
     def rule(self, known: KnownVariable) -> Rule:
         """What is done to a variable, as the optimizer says it now."""
-        if self._version != self._optimizer.version:
+        if self._version != self._optimizer._version:
             self._rules.clear()
-            self._version = self._optimizer.version
+            self._version = self._optimizer._version
         found = self._rules.get(known.key)
         if found is None:
             found = self._rules[known.key] = resolved(self._optimizer.update_rule(known))
@@ -55,7 +55,7 @@ class Updates:
                 states = new_states(update_from(rule, {}), known.view)
                 missing += [(slot, known, states[slots[slot]]) for slot in wanted]
         self._start_products()
-        if self._optimizer.groups_slots:
+        if self._optimizer._groups_slots:
             order = {slot: k for k, slot in enumerate(dict.fromkeys(slot for slot, _, _ in missing))}
             missing.sort(key=lambda one: order[one[0]])
         for slot, known, array in missing:
@@ -64,7 +64,7 @@ class Updates:
     def _start_products(self) -> None:
         for attr in self._running:
             if attr not in self.products:
-                name = self._optimizer.product_names.get(attr, attr)
+                name = self._optimizer._product_names.get(attr, attr)
                 self.products[attr] = made = Scalar(1.0, f"{self._optimizer.name}/{name}:0", np.float64)
                 self._slots.weights.append(made)
 
@@ -75,7 +75,7 @@ class Updates:
 
     def numbers(self, iterations: int) -> dict[str, float]:
         """Every number of the next step, called @name."""
-        numbers = self._optimizer._hypers.numbers(iterations)
+        numbers: dict[str, float] = self._optimizer._hypers.numbers(iterations)
         numbers["@step"] = iterations + 1
         for attr, product in self.products.items():
             self._factors[attr] = factor = self._factor(attr, numbers)
@@ -93,7 +93,9 @@ class Updates:
             product.value *= self._factors[attr]
 
     def _factor(self, attr: str, numbers: Mapping[str, float]) -> float:
-        return float(factor_of(self._running[attr], attr, {n.removeprefix("@"): x for n, x in numbers.items()}))
+        return float(
+            factor_of(self._running[attr], attr, {n.removeprefix("@"): x for n, x in numbers.items()})
+        )
 
 
 def resolved(rule: Rule) -> Rule:
