@@ -122,7 +122,12 @@ def schedule_free(w: Any, g: Any, s: Slots, lr: float, t: int, c: dict[str, Any]
 
 def muon(w: Any, g: Any, s: Slots, lr: float, t: int, c: dict[str, Any]) -> Any:
     if w.ndim != 2:
-        own = {"beta_1": c["adam_beta_1"], "beta_2": c["adam_beta_2"], "epsilon": c["epsilon"], "amsgrad": False}
+        own = {
+            "beta_1": c["adam_beta_1"],
+            "beta_2": c["adam_beta_2"],
+            "epsilon": c["epsilon"],
+            "amsgrad": False,
+        }
         return adam(w, g, s, lr * c["adam_lr_ratio"], t, own)
     s["momentum"] = m = c["momentum"] * s["momentum"] + g
     x = g + c["momentum"] * m if c["nesterov"] else m
@@ -149,7 +154,9 @@ ZEROS = ("momentum", "velocity", "velocity_hat", "norm", "average_gradient", "ac
 class Reference:
     """The optimizer `name` with a whole configuration, on copies of weights. `not_decayed`: positions of weights."""
 
-    def __init__(self, name: str, config: dict[str, Any], weights: list[Any], not_decayed: tuple[int, ...] = ()):
+    def __init__(
+        self, name: str, config: dict[str, Any], weights: list[Any], not_decayed: tuple[int, ...] = ()
+    ):
         self.name, self.c, self.not_decayed, self.calls = name, config, not_decayed, 0
         self.w = [w.astype(float) for w in weights]
         self.slots = [self._slots(w) for w in self.w]
@@ -198,8 +205,12 @@ class Reference:
         if c["clipvalue"] is not None:
             return {k: np.clip(g, -c["clipvalue"], c["clipvalue"]) for k, g in live.items()}
         if c["clipnorm"] is not None:
-            return {k: g * c["clipnorm"] / max(np.sqrt((g * g).sum()), c["clipnorm"]) for k, g in live.items()}
+            return {
+                k: g * c["clipnorm"] / max(np.sqrt((g * g).sum()), c["clipnorm"]) for k, g in live.items()
+            }
         if c["global_clipnorm"] is not None:
             norm = np.sqrt(sum((g * g).sum() for g in live.values()))
-            return {k: g * c["global_clipnorm"] * min(1 / norm, 1 / c["global_clipnorm"]) for k, g in live.items()}
+            return {
+                k: g * c["global_clipnorm"] * min(1 / norm, 1 / c["global_clipnorm"]) for k, g in live.items()
+            }
         return live

@@ -12,6 +12,7 @@ from symopt.sparse import IndexedSlices
 
 SHAPES: dict[str, tuple[int, ...]] = {"kernel": (5, 3), "bias": (4,), "scale": (), "stack": (2, 4, 3)}
 LR = 0.0625
+Case = tuple[str, str, dict[str, Any], dict[str, Any]]  # class, id, its own arguments, options
 VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     "SGD": ({"momentum": 0.75}, {"momentum": 0.75, "nesterov": True}),
     "RMSprop": ({"momentum": 0.5}, {"centered": True}, {"centered": True, "momentum": 0.5}),
@@ -23,7 +24,14 @@ VARIANTS: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "Adagrad": ({"initial_accumulator_value": 0.5, "epsilon": 0.01},),
     "Muon": (
-        {"momentum": 0.5, "nesterov": False, "rms_rate": None, "ns_steps": 3, "adam_lr_ratio": 0.5, "epsilon": 0.01},
+        {
+            "momentum": 0.5,
+            "nesterov": False,
+            "rms_rate": None,
+            "ns_steps": 3,
+            "adam_lr_ratio": 0.5,
+            "epsilon": 0.01,
+        },
         {"muon_a": 3.0, "muon_b": -4.0, "muon_c": 2.0, "weight_decay": None, "adam_weight_decay": 0.25},
     ),
     "ScheduleFreeAdamW": ({"warmup_steps": 3},),
@@ -42,8 +50,12 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "all": {"weight_decay": 0.25, "global_clipnorm": 0.5, "use_ema": True, "ema_momentum": 0.5,
             "ema_overwrite_frequency": 2, "loss_scale_factor": 4.0, "gradient_accumulation_steps": 3},
 }  # fmt: skip
-CASES = [(name, f"{name}-{option}", {}, options) for name in RULES for option, options in OPTIONS.items()]
-CASES += [(name, f"{name}-variant{k}", own, {}) for name, all_ in VARIANTS.items() for k, own in enumerate(all_)]
+CASES: list[tuple[str, str, dict[str, Any], dict[str, Any]]] = [
+    (name, f"{name}-{option}", {}, options) for name in RULES for option, options in OPTIONS.items()
+]
+CASES += [
+    (name, f"{name}-variant{k}", own, {}) for name, all_ in VARIANTS.items() for k, own in enumerate(all_)
+]
 
 
 def random(seed: int, shape: tuple[int, ...]) -> Any:
@@ -74,14 +86,18 @@ def run(name: str, config: dict[str, Any], engine: str, steps: int = 7) -> None:
             for slot, kept in optimizer._steps.kept[k].slots.items():
                 if slot in reference.slots[k]:
                     expected = reference.slots[k][slot]
-                    np.testing.assert_allclose(kept.numpy(), expected, rtol=1e-9, atol=1e-12, err_msg=f"{told} {slot}")
+                    np.testing.assert_allclose(
+                        kept.numpy(), expected, rtol=1e-9, atol=1e-12, err_msg=f"{told} {slot}"
+                    )
             if config.get("use_ema"):
                 average = optimizer._steps.kept[k].slots["average"].numpy()
                 np.testing.assert_allclose(average, reference.average[k], rtol=1e-9, atol=1e-12, err_msg=told)
 
 
 @pytest.mark.filterwarnings("ignore:Gradients do not exist")
-@pytest.mark.parametrize(("name", "own", "options"), [(c[0], *c[2:]) for c in CASES], ids=[c[1] for c in CASES])
+@pytest.mark.parametrize(
+    ("name", "own", "options"), [(c[0], *c[2:]) for c in CASES], ids=[c[1] for c in CASES]
+)
 def test_class_with_option(name: str, own: dict[str, Any], options: dict[str, Any]) -> None:
     run(name, own | options, "native")
 

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from keras_goldens import params, read, recorded
-from keras_goldens import VECTORS
+from keras_goldens import VECTORS, params, read, recorded
 
 import symopt as so
 from symopt.keras3 import optimizers, schedules
@@ -37,6 +36,7 @@ def value(optimizer: Any, k: int | None, name: str) -> Any:
     return scalars[name].numpy() if name in scalars else None
 
 
+@pytest.mark.filterwarnings("ignore:Gradients do not exist")
 @pytest.mark.parametrize("engine", ["reference", "native"])
 @pytest.mark.parametrize("case", params("optimizer", "v3"))
 def test_equals_keras_3(case: dict[str, Any], engine: str) -> None:

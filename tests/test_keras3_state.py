@@ -14,7 +14,12 @@ from symopt.errors import StateError
 from symopt.keras3 import optimizers as o
 from symopt.keras3 import schedules
 
-OPTIONS: dict[str, Any] = {"use_ema": True, "ema_momentum": 0.5, "gradient_accumulation_steps": 2, "weight_decay": 0.1}
+OPTIONS: dict[str, Any] = {
+    "use_ema": True,
+    "ema_momentum": 0.5,
+    "gradient_accumulation_steps": 2,
+    "weight_decay": 0.1,
+}
 
 
 def wrapped(name: str, is_scaled: bool) -> Any:
@@ -23,7 +28,9 @@ def wrapped(name: str, is_scaled: bool) -> Any:
 
 
 CONTINUED = [(name, k % 2 == 0, "state_dict") for k, name in enumerate(NAMES)]
-CONTINUED += [(name, k, how) for name in ("Nadam", "Adafactor") for k in (False, True) for how in ("weights", "own")]
+CONTINUED += [
+    (name, k, how) for name in ("Nadam", "Adafactor") for k in (False, True) for how in ("weights", "own")
+]
 
 
 @pytest.mark.parametrize(("name", "is_scaled", "how"), CONTINUED)
@@ -88,7 +95,9 @@ def test_a_state_that_does_not_fit_changes_nothing(path: str, value: Any) -> Non
     state = optimizer.state_dict()
     for name in ("kernel", "bias"):
         for slot in state["parameters"][name]["states"]:
-            state = changed(state, f"parameters/{name}/states/{slot}", state["parameters"][name]["states"][slot] + 1)
+            state = changed(
+                state, f"parameters/{name}/states/{slot}", state["parameters"][name]["states"][slot] + 1
+            )
     with pytest.raises(StateError, match=path.split("/")[-1]):
         optimizer.load_state_dict(changed(state, path, value))
     assert_same(values(optimizer, trained), before, rtol=0)
@@ -149,7 +158,11 @@ def test_configuration_is_plain_data(name: str) -> None:
 def test_names_are_numbered() -> None:
     first, second = o.RMSprop(), o.RMSprop()
     stem, _, count = second.name.rpartition("_")
-    assert stem == "rm_sprop" and first.name in (f"rm_sprop_{int(count) - 1}", "rm_sprop") and o.SGD(name="x").name == "x"
+    assert (
+        stem == "rm_sprop"
+        and first.name in (f"rm_sprop_{int(count) - 1}", "rm_sprop")
+        and o.SGD(name="x").name == "x"
+    )
 
 
 def test_lists_are_in_keras_order() -> None:
@@ -167,7 +180,9 @@ def test_variables_of_a_subclass_are_state() -> None:
         def build(self, variables: Any) -> None:
             super().build(variables)
             self.total = self.add_variable((), dtype="float64", name="total")
-            self.likes = self.add_optimizer_variables(variables, ["a", "b"], ["ones", lambda s, d: np.full(s, 2.0)])
+            self.likes = self.add_optimizer_variables(
+                variables, ["a", "b"], ["ones", lambda s, d: np.full(s, 2.0)]
+            )
 
         def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
             self.assign_add(self.total, gradient.sum())

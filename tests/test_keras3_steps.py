@@ -30,7 +30,7 @@ def values(optimizer: Any, trained: list[so.Variable]) -> list[Any]:
 
 def assert_same(a: list[Any], b: list[Any], **tolerance: float) -> None:
     for x, y in zip(a, b, strict=True):
-        np.testing.assert_allclose(x, y, **tolerance)
+        np.testing.assert_allclose(x, y, **tolerance)  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -84,7 +84,9 @@ def test_steps_that_are_not_finite_leave_everything(inner: str, dtype: str) -> N
     options: dict[str, Any] = {"weight_decay": 0.1, "use_ema": True, "gradient_accumulation_steps": 2}
     scaled, plain = (getattr(o, inner)(0.05, **options) for _ in range(2))
     optimizer = o.LossScaleOptimizer(scaled, initial_scale=64.0, dynamic_growth_steps=3)
-    one, other = ([so.Variable(x.astype(dtype), name=n) for n, x in zip("ab", some(0), strict=True)] for _ in range(2))
+    one, other = (
+        [so.Variable(x.astype(dtype), name=n) for n, x in zip("ab", some(0), strict=True)] for _ in range(2)
+    )
     scales = []
     for step, bad in enumerate([0, 0, 1, 0, 0, 0, 0, 1, 1, 0]):
         scale, grads = optimizer.scale_loss(1.0), [g.astype(dtype) for g in some(step + 1)]
@@ -118,7 +120,9 @@ def test_exclusion_from_weight_decay(how: str, when: str) -> None:
     optimizer = o.SGD(0.5, weight_decay=0.5)
     if when == "after":
         optimizer.build(trained)
-    optimizer.exclude_from_weight_decay(**({"var_list": [trained[1]]} if how == "identity" else {"var_names": ["^b"]}))
+    optimizer.exclude_from_weight_decay(
+        **({"var_list": [trained[1]]} if how == "identity" else {"var_names": ["^b"]})
+    )
     expected = [trained[0].numpy() * 0.75, trained[1].numpy()]
     optimizer.apply([np.zeros(shape) for shape in SHAPES], trained)
     assert_same([v.numpy() for v in trained], expected, rtol=1e-12)
@@ -177,7 +181,7 @@ class Fused(o.Optimizer):
         self.momentum = momentum
 
     def update_rule(self, variable: Any) -> Any:
-        return "keras3_momentum", {"momentum": self.momentum}
+        return o.Rule("keras3_momentum", keys={"momentum": "momentum"})
 
 
 @pytest.mark.parametrize("cls", [Momentum, Fused])
@@ -234,3 +238,9 @@ def test_several_optimizers() -> None:
     again.build(fresh)
     again.load_state_dict(multi.state_dict())
     assert_same([v.numpy() for v in multi.variables], [v.numpy() for v in again.variables], rtol=0)
+
+
+def test_a_variable_may_be_called_what_is_kept_for_another() -> None:
+    trained = [so.Variable(np.zeros(2), name=name) for name in ("w", "w/mean", "w/grad", "@lr", "w:0/mean")]
+    o.Adam(0.5).apply([np.full(2, k + 1.0) for k in range(5)], trained)
+    assert_same([v.numpy() for v in trained], [np.full(2, -0.5)] * 5, rtol=1e-5)

@@ -39,7 +39,7 @@ class Call:
             convert = _conversion(one, grad)
             if convert is not None:
                 self.converts.append((k, convert))
-        self.names = [variable_name(one.key, "grad") for one in self.kept]
+        self.names = [variable_name(one.name, "grad") for one in self.kept]
         self.stypes = {one.key: _stype(g) for one, g in zip(self.kept, self.gradients(grads), strict=True)}
         self.runners: dict[Any, Runner] = {}
         self.order: list[str] = []  # keys of the variables that an update_step in Python gets
@@ -67,7 +67,9 @@ class Call:
         keys = [one.key for one in self.kept]
         if len(set(keys)) < len(keys):
             twice = next(key for key in keys if keys.count(key) > 1)
-            raise AttributeValueError(f"variable {twice!r} was given twice: add its gradients, and give it once")
+            raise AttributeValueError(
+                f"variable {twice!r} was given twice: add its gradients, and give it once"
+            )
 
 
 def _picker(positions: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]]:

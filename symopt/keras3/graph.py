@@ -88,7 +88,7 @@ class StepGraph:
             attrs.update({name: self.number(name) for name in counts if name and name not in attrs})
             update = Update(op=rule.op, attrs=attrs, initial=rule.initial)
         shrink = None if decay is None else self.product("lr", decay)
-        return Entry(kept.key, update, stype, shrink)  # type: ignore[arg-type]
+        return Entry(kept.name, update, stype, shrink)  # type: ignore[arg-type]
 
     # ---- gradients
 

@@ -13,7 +13,7 @@ from ..errors import AttributeValueError
 from ..keras.variables import KnownVariable, Variable
 from ..places import HOST, Place, place_of_array
 from ..training.update import Update, new_states, zeros_beside
-from .rules import Rule, slot_shape
+from .rules import FullRule, slot_shape
 
 
 class Kept:
@@ -27,8 +27,11 @@ class Kept:
     def __init__(self, known: KnownVariable, index: int) -> None:
         self.known = known
         self.key = known.key
+        self.name = (
+            f"{known.key}:0"  # in graphs; keys have no colon, so what is kept for one is no other's name
+        )
         self.index = index
-        self.rule: Rule | None = None
+        self.rule: FullRule | None = None
         self.is_scalar = known.view.shape == ()
         self.weight: Any = known.view.reshape((1,)) if self.is_scalar else known.array
         self.overwritten = bool(getattr(known.variable, "overwrite_with_gradient", False))
@@ -50,6 +53,13 @@ class Kept:
     def arrays(self) -> dict[str, Any]:
         """Everything that graphs bind, by their names for it."""
         return {"": self.weight, **self.bound}
+
+    def constrain(self) -> None:
+        """Put the variable's constraint on it, if it has one."""
+        constraint = self.known.constraint
+        if constraint is not None:
+            with self.place.current():
+                self.known.view[...] = constraint(self.known.view)
 
     def keep(self, kind: str, slot: str, array: Array) -> Variable:
         """Keep an array of the graph's, shown as the slot of that name."""

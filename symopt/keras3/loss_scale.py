@@ -54,7 +54,9 @@ class LossScaleOptimizer(Optimizer):
                     f"LossScaleOptimizer does not support `{key}`. Instead, set `{key}` on the `inner_optimizer`."
                 )
         if not isinstance(inner_optimizer, Optimizer):
-            raise AttributeValueError(f"inner_optimizer must be an Optimizer of Keras 3's, got {inner_optimizer!r}")
+            raise AttributeValueError(
+                f"inner_optimizer must be an Optimizer of Keras 3's, got {inner_optimizer!r}"
+            )
         super().__init__(0.0, name=name)
         self.inner_optimizer = inner_optimizer
         self.initial_scale = positive(initial_scale, "initial_scale")

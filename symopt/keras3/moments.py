@@ -8,8 +8,8 @@ from typing import Any, Unpack
 
 from ..errors import AttributeValueError
 from .optimizer import Optimizer
-from .options import LearningRate, Options, at_least, within
-from .rules import Rule, class_rule
+from .options import LearningRate, MoreOptions, Options, at_least, within
+from .rules import FullRule, class_rule
 
 
 class Adam(Optimizer):
@@ -52,12 +52,10 @@ class AdamW(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        **options: Unpack[Options],
+        **options: Unpack[MoreOptions],
     ) -> None:
         if weight_decay is None:
-            raise AttributeValueError(
-                "Argument `weight_decay` must be a float. Received: weight_decay=None"
-            )
+            raise AttributeValueError("Argument `weight_decay` must be a float. Received: weight_decay=None")
         super().__init__(learning_rate, weight_decay=weight_decay, **options)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
@@ -85,7 +83,7 @@ class Adamax(Optimizer):
 
 
 class Nadam(Optimizer):
-    """Adam with Nesterov's momentum [Dozat 2016], its schedule 0.96^t. Slots: momentum, velocity; one number u_product."""
+    """Adam with Nesterov's momentum [Dozat 2016], its schedule 0.96^t. Slots: momentum, velocity; u_product."""
 
     rule_name = "Nadam"
 
@@ -138,7 +136,9 @@ class ScheduleFreeAdamW(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **options)
         if beta_1 <= 0:
-            raise AttributeValueError(f"`beta_1` must be above 0: the rule divides by it. Received: beta_1={beta_1!r}")
+            raise AttributeValueError(
+                f"`beta_1` must be above 0: the rule divides by it. Received: beta_1={beta_1!r}"
+            )
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -205,7 +205,7 @@ class Muon(Optimizer):
         ns_steps: int = 5,
         nesterov: bool = True,
         rms_rate: float | None = 0.2,
-        **options: Unpack[Options],
+        **options: Unpack[MoreOptions],
     ) -> None:
         super().__init__(learning_rate, weight_decay=weight_decay, **options)
         self.adam_beta_1 = within(adam_beta_1, "adam_beta_1", 0, 1)
@@ -225,7 +225,7 @@ class Muon(Optimizer):
         self.nesterov = bool(nesterov)
         self.rms_rate = None if rms_rate is None else at_least(rms_rate, "rms_rate", 0)
 
-    def update_rule(self, variable: Any) -> Rule:
+    def update_rule(self, variable: Any) -> FullRule:
         """Muon for a matrix, Adam for anything else."""
         if self._is_for_adam(variable):
             return class_rule("Adam", self, ADAM_OF_MUON, 1, "adam_weight_decay", "adam_lr_ratio")

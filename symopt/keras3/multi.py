@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AttributeValueError, DTypeError, MissingArgumentError, UnknownMemberError
-from ..places import place_of_array
+from ..places import HOST, place_of_array
 from ..slices import is_slices
 from ..sparse import RowSparseArray
 from ..state import Commit, Differences
@@ -27,9 +27,13 @@ class OptimizerMap(MutableMapping[str, Optimizer]):
     ('adam', 'sgd')
     """
 
-    def __init__(self, default_optimizer: Optimizer, optimizer_map: Mapping[str, Optimizer] | None = None) -> None:
+    def __init__(
+        self, default_optimizer: Optimizer, optimizer_map: Mapping[str, Optimizer] | None = None
+    ) -> None:
         if not isinstance(default_optimizer, Optimizer):
-            raise DTypeError(f"default_optimizer must be an Optimizer of Keras 3's, got {default_optimizer!r}")
+            raise DTypeError(
+                f"default_optimizer must be an Optimizer of Keras 3's, got {default_optimizer!r}"
+            )
         if optimizer_map is not None and not isinstance(optimizer_map, Mapping):
             raise DTypeError(f"optimizer_map must be a dictionary, got {optimizer_map!r}")
         self.default_optimizer = default_optimizer
@@ -150,8 +154,9 @@ class MultiOptimizer(Optimizer):
         unknown = [v for v in given if id(v) not in self._part_of]
         if unknown or len(given) != len(grads):
             raise AttributeValueError(
-                f"Unknown variable: {unknown[0]!r}" if unknown else
-                f"expected a gradient for each variable: got {len(grads)} for {len(given)}"
+                f"Unknown variable: {unknown[0]!r}"
+                if unknown
+                else f"expected a gradient for each variable: got {len(grads)} for {len(given)}"
             )
         if all(g is None for g in grads):
             raise MissingArgumentError("No gradients provided for any variable.")
@@ -190,7 +195,8 @@ class MultiOptimizer(Optimizer):
 
     def swap(self) -> bool:
         """See Optimizer.swap: of those optimizers that have averages."""
-        return any([one.swap() for one in self.optimizers if one.use_ema and one.built])
+        swapped = [one.swap() for one in self.optimizers if one.use_ema and one.built]
+        return any(swapped)
 
     def _trained(self) -> list[Any]:
         return self._all
@@ -231,7 +237,9 @@ class MultiOptimizer(Optimizer):
         parts = state.get("optimizers", {})
         commits = []
         for name in found.names(f"{prefix}optimizers", own["optimizers"], parts):
-            commits.append(self.optimizers[int(name)].plan_load(parts[name], found, f"{prefix}optimizers/{name}"))
+            commits.append(
+                self.optimizers[int(name)].plan_load(parts[name], found, f"{prefix}optimizers/{name}")
+            )
 
         def commit() -> None:
             for write in commits:
@@ -246,5 +254,6 @@ def _is_finite(grad: Any) -> bool:
         return True
     data = grad.values if is_slices(grad) else grad.data if isinstance(grad, RowSparseArray) else grad
     place = place_of_array(data)
+    array = np.asarray(data) if place is HOST else place.view(data, "a gradient")
     with place.current():
-        return bool(place.xp.isfinite(place.view(data, "a gradient") if not isinstance(data, (list, float)) else np.asarray(data)).all())
+        return bool(place.xp.isfinite(array).all())

@@ -10,15 +10,22 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import AttributeValueError, DTypeError, MissingArgumentError, PairsError, RuleError, TooLateError
+from ..errors import (
+    AttributeValueError,
+    DTypeError,
+    MissingArgumentError,
+    PairsError,
+    RuleError,
+    TooLateError,
+)
 from ..keras.hypers import checked
+from ..keras.rules import Rule
 from ..keras.scalars import Scalar
 from ..keras.schedules import LearningRateSchedule
-from ..keras.variables import Variable
 from . import averages, saving, stateless
 from .added import MakesVariables
 from .options import DEFAULTS, LearningRate, automatic_name, check_clips, check_learning_rate, check_option
-from .rules import Rule, class_rule, own_rule
+from .rules import FullRule, class_rule, full_rule
 from .steps import Steps
 from .weights import KeepsState
 
@@ -26,27 +33,32 @@ from .weights import KeepsState
 class Optimizer(MakesVariables, KeepsState):
     """What all optimizers of Keras 3 have in common; a class of one's own says what it does to one variable.
 
-    learning_rate: a number, a schedule of the count of calls, or a function without arguments. weight_decay: before each
-    update the weight is multiplied by 1 - learning_rate * weight_decay. clipnorm, clipvalue, global_clipnorm: one of
-    them at most. use_ema: keep an average `ema_momentum * average + (1 - ema_momentum) * weight` of each weight, which
-    replaces the weights every `ema_overwrite_frequency` updates. loss_scale_factor: gradients are divided by it.
+    learning_rate: a number, a schedule of the count of calls, or a function without arguments. weight_decay: before
+    each update the weight is multiplied by 1 - learning_rate * weight_decay. clipnorm, clipvalue, global_clipnorm: one
+    of them at most. use_ema: keep an average `ema_momentum * average + (1 - ema_momentum) * weight` of each weight,
+    which replaces the weights every `ema_overwrite_frequency` updates. loss_scale_factor: gradients are divided by it.
     gradient_accumulation_steps: one update from the mean gradient of so many calls. AttributeValueError, a ValueError,
     for anything else.
 
     A subclass overrides `update_rule`, which names an update op, so that a step stays one call; or `update_step`, in
     Python, with variables that it makes in `build`.
 
-    >>> class Signs(Optimizer):
+    >>> import numpy as np, symopt as so
+    >>> class Signum(Optimizer):
+    ...     def __init__(self, learning_rate=0.01, momentum=0.9, **options):
+    ...         super().__init__(learning_rate, **options)
+    ...         self.momentum = momentum
+    ...
     ...     def update_rule(self, variable):
-    ...         return "signsgd", {}
-    >>> w = Variable(np.zeros(2), name="w")
-    >>> Signs(0.5).apply([np.array([3.0, -4.0])], [w])
+    ...         return Rule("signum", keys={"momentum": "momentum"})
+    >>> w = so.Variable(np.zeros(2), name="w")
+    >>> Signum(0.5).apply([np.array([3.0, -4.0])], [w])
     >>> w.numpy()
     array([-0.5,  0.5])
     """
 
     hypers: ClassVar[tuple[str, ...]] = ()  # the constructor's arguments beside the options of all classes
-    # Slots that are made together, variable by variable, as Keras orders them; all that are not named come first.
+    # Slots that are made for all variables together, after those that are made variable by variable.
     later_slots: ClassVar[tuple[str, ...]] = ()
     rule_name: ClassVar[str] = ""  # of Keras's class, in the table of rules
     built = False
@@ -94,7 +106,11 @@ class Optimizer(MakesVariables, KeepsState):
         """Configuration is checked, and may change at any time: the next step has it."""
         if name in DEFAULTS:
             value = check_option(name, value)
-        elif name in self.hypers and isinstance(value, (numbers.Real, np.generic)) and not isinstance(value, bool):
+        elif (
+            name in self.hypers
+            and isinstance(value, (numbers.Real, np.generic))
+            and not isinstance(value, bool)
+        ):
             value = checked(name, value)
         object.__setattr__(self, name, value)
         if self.built and (name in DEFAULTS or name in self.hypers):
@@ -105,9 +121,9 @@ class Optimizer(MakesVariables, KeepsState):
 
     # ---- the rule
 
-    def update_rule(self, variable: Any) -> Rule | tuple[Any, Mapping[str, Any]]:
-        """The update op of a variable, by name, and its attributes; `lr` and the count of steps are filled in. For
-        subclasses."""
+    def update_rule(self, variable: Any) -> Rule | FullRule:
+        """Which op updates a variable (which has name, shape and dtype), with what; what a subclass overrides. The
+        learning rate and the count of steps are filled in."""
         if not self.rule_name:
             raise RuleError(f"{type(self).__name__} must define update_rule(variable) or update_step(...)")
         return class_rule(self.rule_name, self, {name: name for name in self.hypers}, len(variable.shape))
@@ -117,9 +133,8 @@ class Optimizer(MakesVariables, KeepsState):
         averages; the weight has decayed."""
         raise RuleError(f"{type(self).__name__} has no update_step: its rule is an op, see update_rule")
 
-    def _rule_of(self, variable: Any) -> Rule:
-        rule = self.update_rule(variable)
-        return rule if isinstance(rule, Rule) else own_rule(*rule)
+    def _rule_of(self, variable: Any) -> FullRule:
+        return full_rule(self.update_rule(variable), self)
 
     # ---- steps
 

@@ -15,10 +15,9 @@ from ..keras.schedules import LearningRateSchedule
 LearningRate = float | LearningRateSchedule | Callable[[], float]
 
 
-class Options(TypedDict, total=False):
+class MoreOptions(TypedDict, total=False):
     """Keywords beside those of the class; `Optimizer` says what they do."""
 
-    weight_decay: float | None
     clipnorm: float | None
     clipvalue: float | None
     global_clipnorm: float | None
@@ -28,6 +27,12 @@ class Options(TypedDict, total=False):
     loss_scale_factor: float | None
     gradient_accumulation_steps: int | None
     name: str | None
+
+
+class Options(MoreOptions, total=False):
+    """Those of classes that have no weight decay of their own."""
+
+    weight_decay: float | None
 
 
 DEFAULTS: dict[str, Any] = {
@@ -97,7 +102,11 @@ def check_learning_rate(value: Any) -> Any:
 
 
 def _count(value: Any, name: str, least: int) -> int:
-    if isinstance(value, float) or (number := plain_number(value, name)) < least or not isinstance(number, int):
+    if (
+        isinstance(value, float)
+        or (number := plain_number(value, name)) < least
+        or not isinstance(number, int)
+    ):
         raise AttributeValueError(
             f"`{name}` must be an integer >= {least} or None. Received: {name}={value!r}"
         )
@@ -116,5 +125,7 @@ def within(value: Any, name: str, low: float, high: float) -> float:
     """A real number between two others, or one of them."""
     number = plain_number(value, name)
     if not low <= number <= high:
-        raise AttributeValueError(f"`{name}` must be in the range [{low}, {high}]. Received: {name}={value!r}")
+        raise AttributeValueError(
+            f"`{name}` must be in the range [{low}, {high}]. Received: {name}={value!r}"
+        )
     return number

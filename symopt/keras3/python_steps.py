@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from ..sparse import RowSparseArray
 from .calls import Call
 from .graph import Phase
 

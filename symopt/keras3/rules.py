@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..keras.rules import find_rule
+from ..errors import AttributeValueError
+from ..keras.rules import Rule, find_rule
 from ..opdef import OpDef
 from ..training.update import find_op
 
@@ -18,7 +19,7 @@ SLOTS = {"v": "velocity"}  # Adafactor's, as its variable is called
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class FullRule:
     """How one variable is updated.
 
     `attrs`: attributes that are part of the graph. `keys`: numeric attributes, and by what name the optimizer has the
@@ -37,26 +38,42 @@ class Rule:
 
 
 def class_rule(
-    name: str, optimizer: object, hypers: Mapping[str, str], ndim: int, decay: str = "weight_decay", factor: str = ""
-) -> Rule:
+    name: str,
+    optimizer: object,
+    hypers: Mapping[str, str],
+    ndim: int,
+    decay: str = "weight_decay",
+    factor: str = "",
+) -> FullRule:
     """The rule of Keras's class `name`. `hypers`: its configuration, as attributes of `optimizer` by Keras's keys."""
     config = {key: getattr(optimizer, attribute) for key, attribute in hypers.items()}
     found = find_rule("keras3", name, config, ndim)
-    op = found.op
+    op = find_op(found.op)
     keys = {a: hypers[k] for a, k in found.keys.items() if op.attrs[a].is_numeric and config[k] is not None}
     attrs = {a: value for a, value in found.attrs.items() if a not in keys}
     if "wd" in op.attrs:
         attrs["wd"] = 0.0  # all classes decay in one way, before the op
     if "schedule_base" in op.attrs:
         attrs["schedule_base"] = NADAM_BASE
-    slots = {SLOTS.get(slot, slot): state for slot, state in found.slots.items()}
-    return Rule(op, attrs, keys, slots, found.initial, decay, factor)
+    slots = {SLOTS.get(slot, slot): state for slot, state in (found.slots or {}).items()}
+    return FullRule(op, attrs, keys, slots, found.initial, decay, factor)
 
 
-def own_rule(op: Any, attrs: Mapping[str, Any]) -> Rule:
-    """The rule of somebody's class: an op's name and its attributes. Slots have the names of the states."""
-    found = find_op(op)
-    return Rule(found, dict(attrs), slots={state: state for state in found.states})
+def full_rule(rule: Rule | FullRule, optimizer: object) -> FullRule:
+    """The rule of somebody's class, with what it leaves open: slots that have the names of the op's states."""
+    if isinstance(rule, FullRule):
+        return rule
+    if not isinstance(rule, Rule) or rule.weight_decay is not None or rule.lr_factor != 1.0:
+        raise AttributeValueError(
+            f"{type(optimizer).__name__}.update_rule must give a Rule of op, attrs, keys, slots and initial; weight "
+            f"decay and learning rate are the optimizer's: got {rule!r}"
+        )
+    op = find_op(rule.op)
+    values = {attr: getattr(optimizer, key) for attr, key in rule.keys.items()}
+    keys = {a: rule.keys[a] for a, value in values.items() if op.attrs[a].is_numeric and value is not None}
+    attrs = {**rule.attrs, **{a: value for a, value in values.items() if a not in keys}}
+    slots = {state: state for state in op.states} if rule.slots is None else rule.slots
+    return FullRule(op, attrs, keys, slots, rule.initial)
 
 
 def slot_shape(slot: str, shape: tuple[int, ...]) -> tuple[int, ...]:

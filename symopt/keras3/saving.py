@@ -53,7 +53,8 @@ def _class_of(name: str, custom_objects: Mapping[str, Any] | None) -> Any:
 def get(identifier: Any) -> Any:
     """An optimizer from its name, a description, or itself; None gives None. ValueError for anything else.
 
-    >>> get("lamb").get_config()["beta_1"]
+    >>> from symopt.keras3 import optimizers
+    >>> optimizers.get("lamb").get_config()["beta_1"]
     0.9
     """
     from .optimizer import Optimizer

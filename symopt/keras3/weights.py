@@ -133,7 +133,9 @@ def _plan(optimizer: KeepsState, state: Mapping[str, Any], found: Differences, p
         if not is_count and (name == "iterations" or not isinstance(value, float)):
             found.different.append(f"{prefix}{name}: expected a number, the state has {value!r}")
     commits = [
-        plan_arrays(own["variables"], _mapping(state, "variables", found, prefix), found, f"{prefix}variables")
+        plan_arrays(
+            own["variables"], _mapping(state, "variables", found, prefix), found, f"{prefix}variables"
+        )
     ]
     parameters = _mapping(state, "parameters", found, prefix)
     sums = {}
