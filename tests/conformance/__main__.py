@@ -18,6 +18,7 @@ from check import Row, check_keras, check_mxnet
 from drive import call
 from environments import ENVIRONMENTS, NoEnvironmentError, make
 from graph_cases import graph_cases
+from keras3_classes import differences
 from keras_cases import keras_cases
 from ordinary_cases import ordinary_cases
 from own_files import own_verdicts
@@ -69,7 +70,9 @@ def check_all_keras(name: str, interpreter: Path, work: Path) -> Found:
         f"tf_keras {versions['tf_keras']} and Keras {versions['keras']}, TensorFlow {versions['tensorflow']}"
     )
     missing = [case for case in made if isinstance(case, str)]
-    return Found(title, report.keras_section(title, rows, missing), rows, is_well(rows), {})
+    classes, different = differences(interpreter, work)
+    text = report.keras_section(title, rows, missing, classes, different)
+    return Found(title, text, rows, is_well(rows) and not different, {})
 
 
 def check_torch(name: str, interpreter: Path, work: Path) -> Found:

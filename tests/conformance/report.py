@@ -54,16 +54,23 @@ def mxnet_section(
     return "\n".join(part for part in parts if part)
 
 
-def keras_section(title: str, rows: Sequence[Row], missing: Sequence[str]) -> str:
+def keras_section(
+    title: str, rows: Sequence[Row], missing: Sequence[str], classes: int, different: Sequence[str]
+) -> str:
     intro = (
         "The optimizers of `tf_keras.optimizers.legacy` (`keras_` ops) and of Keras 3 on TensorFlow (`keras3_` ops)\n"
         "step a weight: with dense gradients, with `IndexedSlices`, and with rows that occur more than once. Keras 3\n"
         "does dense ones on JAX too.\n"
     )
     more = [f"`{name}`: symopt has no such op yet" for name in missing]
+    own = (
+        f"The classes of `so.keras3.optimizers` step beside Keras 3's on JAX: {classes} optimizers of two variables,\n"
+        "with clips, decay, averages, accumulation and loss scales; weights and `variables` are compared, in order.\n"
+    )
+    more += different
     table = _table("op", rows, dtypes=("float32", "float64"))
     return "\n".join(
-        part for part in (f"## {title}\n", intro, table, _differences(rows), _list(more)) if part
+        part for part in (f"## {title}\n", intro, table, own, _differences(rows), _list(more)) if part
     )
 
 
