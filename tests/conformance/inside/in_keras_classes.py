@@ -3,8 +3,8 @@
     python in_keras_classes.py run FOLDER LIST
 
 A case is CASE.json (`class`, `config`, `steps`, `scale`: a LossScaleOptimizer around it) and CASE.npz with variables
-`w.NAME` and gradients `g.NAME@STEP`, those that there are. Into CASE.out.npz go, after every step, the variables and the
-optimizer's own in order.
+`w.NAME` and gradients `g.NAME@STEP`, those that there are. Into CASE.out.npz go, after every step, the variables and
+the optimizer's own in order.
 """
 
 from __future__ import annotations
