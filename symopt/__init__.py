@@ -21,14 +21,14 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import keras, keras3, lr_scheduler, nd, rules, sparse, training
+    from . import keras, keras3, lr_scheduler, model, mxnetfiles, nd, rules, sparse, training
     from .keras.variables import Variable
     from .training.compile import compile
 
 ops = load_ops()
 
 # What needs the engine, and is imported when it is first asked for: building and saving graphs does not.
-MODULES = ("keras", "keras3", "lr_scheduler", "nd", "rules", "sparse", "training")
+MODULES = ("keras", "keras3", "lr_scheduler", "model", "mxnetfiles", "nd", "rules", "sparse", "training")
 NAMES = {
     "Variable": "keras.variables",
     "compile": "training.compile",
@@ -61,6 +61,8 @@ __all__ = [
     "keras3",
     "lang",
     "lr_scheduler",
+    "model",
+    "mxnetfiles",
     "nd",
     "num_threads",
     "op",

@@ -17,7 +17,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import symopt as so
-from symopt import emulatedarrays, errors, lang, looking, matrices, rules, sparse, sym
+from symopt import emulatedarrays, errors, lang, looking, matrices, mxnetfiles, rules, sparse, sym
 from symopt.executor import Executor
 from symopt.keras import optimizers, schedules
 from symopt.keras3 import optimizers as optimizers3
@@ -173,6 +173,7 @@ def public_names() -> Iterator[str]:
         so: [n for n in so.__all__ if n != "SymoptError" and not isinstance(getattr(so, n), ModuleType)],
         sym: [n for n in sym.__all__ if n not in (*so.__all__, "Variable", "contrib", "sparse")],
         rules: rules.__all__,
+        mxnetfiles: mxnetfiles.__all__,
         lang: lang.__all__,
         matrices: matrices.__all__,
         emulatedarrays: ["emulated_gpus"],
