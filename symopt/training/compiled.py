@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import is_
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import MissingArgumentError, UnknownAttributeError, near
 from ..executor import Executor
 from ..places import Place
-from ..state import Commit, Differences, load_state, plan_arrays
+from ..state import Commit, Differences, load_state
 from ..symbol import Symbol
 from .graph import arrays_of, stype_of, variable_name
 from .groups import Group
