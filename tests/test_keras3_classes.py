@@ -140,7 +140,7 @@ def test_loss_scaling_of_sparse_gradients(name: str) -> None:
             optimizer.apply([slices if is_sparse else slices.to_row_sparse().todense()], [table])
         results.append(table.numpy())
         assert optimizer.scale_loss(1.0) == 4.0 and int(optimizer.iterations) == 3
-    np.testing.assert_allclose(*results, rtol=1e-12)
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-12)
 
 
 def test_a_global_norm_that_is_not_finite_spoils_all() -> None:
