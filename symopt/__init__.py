@@ -21,7 +21,7 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import checkpoint, keras, lr_scheduler, model, mxnetfiles, nd, rules, sparse, training
+    from . import checkpoint, keras, keras3, lr_scheduler, model, mxnetfiles, nd, rules, sparse, training
     from .checkpoint import load, save
     from .keras.variables import Variable
     from .training.compile import compile
@@ -29,7 +29,18 @@ if TYPE_CHECKING:
 ops = load_ops()
 
 # What needs the engine, and is imported when it is first asked for: building and saving graphs does not.
-MODULES = ("checkpoint", "keras", "lr_scheduler", "model", "mxnetfiles", "nd", "rules", "sparse", "training")
+MODULES = (
+    "checkpoint",
+    "keras",
+    "keras3",
+    "lr_scheduler",
+    "model",
+    "mxnetfiles",
+    "nd",
+    "rules",
+    "sparse",
+    "training",
+)
 NAMES = {
     "Variable": "keras.variables",
     "compile": "training.compile",
@@ -62,6 +73,7 @@ __all__ = [
     "cpu",
     "gpu",
     "keras",
+    "keras3",
     "lang",
     "load",
     "lr_scheduler",

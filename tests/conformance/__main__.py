@@ -20,6 +20,7 @@ from drive import call
 from environments import ENVIRONMENTS, NoEnvironmentError, make
 from file_checks import check_files
 from graph_cases import graph_cases
+from keras3_classes import differences
 from keras_cases import keras_cases
 from ordinary_cases import ordinary_cases
 from own_files import own_verdicts
@@ -75,8 +76,9 @@ def check_all_keras(name: str, interpreter: Path, work: Path) -> Found:
         f"tf_keras {versions['tf_keras']} and Keras {versions['keras']}, TensorFlow {versions['tensorflow']}"
     )
     missing = [case for case in made if isinstance(case, str)]
-    text = report.keras_section(title, rows, missing, classes)
-    return Found(title, text, rows, is_well([*rows, *classes]), {})
+    count, different = differences(interpreter, work)
+    text = report.keras_section(title, rows, missing, classes) + report.keras3_part(count, different)
+    return Found(title, text, rows, is_well([*rows, *classes]) and not different, {})
 
 
 def check_torch(name: str, interpreter: Path, work: Path) -> Found:

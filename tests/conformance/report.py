@@ -85,6 +85,15 @@ def keras_section(title: str, rows: Sequence[Row], missing: Sequence[str], class
     return "\n".join(part for part in parts if part)
 
 
+def keras3_part(count: int, different: Sequence[str]) -> str:
+    """Of Keras's section: the classes of Keras 3."""
+    text = (
+        f"\nThe classes of `so.keras3.optimizers` step beside Keras 3's on JAX: {count} optimizers of two variables,\n"
+        "with clips, decay, averages, accumulation and loss scales; weights and `variables` are compared, in order.\n"
+    )
+    return text + _list(different[:MAXIMUM_SHOWN])
+
+
 def own_section(titles: Sequence[str], verdicts: Mapping[str, Sequence[str]]) -> str:
     """What each system does with files that say what it has no words for."""
     lines = [f"| file | {' | '.join(titles)} |", f"|---{'|---' * len(titles)}|"]
