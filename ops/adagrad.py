@@ -72,7 +72,7 @@ def torch_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
     return updated(weight - rate * g / (sqrt(history) + epsilon), history=history)
 
 
-@update_op
+@update_op(initial={"history": 0.1})
 def keras_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
                          lr: float = 0.001, epsilon: float = 1e-7) -> Updated:
     """AdaGrad of Keras up to TF 2.10: epsilon outside the root. The history starts at 0.1."""
@@ -80,7 +80,7 @@ def keras_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
     return updated(weight - lr * grad / (sqrt(history) + epsilon), history=history)
 
 
-@update_op
+@update_op(initial={"history": 0.1})
 def keras3_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
                           lr: float = 0.001, epsilon: float = 1e-7) -> Updated:
     """AdaGrad of Keras 3: epsilon inside the root. The history starts at 0.1."""
@@ -88,7 +88,7 @@ def keras3_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
     return updated(weight - lr * grad / sqrt(history + epsilon), history=history)
 
 
-@update_op
+@update_op(initial={"history": 0.1})
 def monolith_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
                             lr: float, wd: float = 0.0, published: bool = False) -> Updated:
     """AdaGrad of Monolith: no epsilon; where the history is 0 there is no step. The history starts at 0.1.
@@ -109,7 +109,7 @@ def _step(g: Tensor, history: Tensor, lr: float) -> Tensor:
     return where(history == 0, 0, lr / sqrt(history) * g)
 
 
-@update_op
+@update_op(initial={"history": 0.1})
 def monolith_dynamic_wd_adagrad_update(weight: Tensor, grad: Tensor, history: State, *,
                                        lr: float, wd: float = 0.0, decoupled_weight_decay: bool = True) -> Updated:
     """AdaGrad of Monolith with decoupled decay, or as monolith_adagrad_update has it."""

@@ -128,7 +128,7 @@ def keras_amsgrad_update(weight: Tensor, grad: Tensor, mean: State, var: State, 
     return updated(weight - rate * mean / (sqrt(max_var) + epsilon), mean=mean, var=var, max_var=max_var)
 
 
-@update_op
+@update_op(initial={"beta1_power": "beta1", "beta2_power": "beta2"})
 def monolith_adam_update(weight: Tensor, grad: Tensor, mean: State, var: State,
                          beta1_power: RowState, beta2_power: RowState, *,
                          lr: float, beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 0.01,
@@ -142,7 +142,7 @@ def monolith_adam_update(weight: Tensor, grad: Tensor, mean: State, var: State,
     return updated(weight - step / (sqrt(states["var"]) + epsilon), **states)
 
 
-@update_op
+@update_op(initial={"beta1_power": "beta1", "beta2_power": "beta2"})
 def monolith_amsgrad_update(weight: Tensor, grad: Tensor, mean: State, var: State, max_var: State,
                             beta1_power: RowState, beta2_power: RowState, *,
                             lr: float, beta1: float = 0.9, beta2: float = 0.99, epsilon: float = 0.01,

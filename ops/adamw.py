@@ -85,7 +85,7 @@ def keras3_adamw_update(weight: Tensor, grad: Tensor, mean: State, var: State, *
                              beta2=beta2, epsilon=epsilon)
 
 
-@update_op
+@update_op(initial={"z": "weight"})
 def keras3_schedule_free_adamw_update(weight: Tensor, grad: Tensor, z: State, var: State, *,
                                       step: Integer, lr: float = 0.0025, beta1: float = 0.9,
                                       beta2: float = 0.999, epsilon: float = 1e-8,

@@ -40,7 +40,7 @@ def _keras_ftrl(weight: Tensor, grad: Tensor, z: Tensor, n: Tensor, root: Callab
     return updated((clip(z, l1) - z) / curvature, z=z, n=new_n)
 
 
-@update_op
+@update_op(initial={"n": 0.1})
 def keras_ftrl_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
                       lr: float = 0.001, l1_regularization_strength: float = 0.0,
                       l2_regularization_strength: float = 0.0,
@@ -53,7 +53,7 @@ def keras_ftrl_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
                        l2_shrinkage_regularization_strength, beta)
 
 
-@update_op
+@update_op(initial={"n": 0.1})
 def keras3_ftrl_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
                        lr: float = 0.001, l1_regularization_strength: float = 0.0,
                        l2_regularization_strength: float = 0.0,
@@ -64,7 +64,7 @@ def keras3_ftrl_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
                        l2_shrinkage_regularization_strength, beta)
 
 
-@update_op
+@update_op(initial={"n": 0.1})
 def keras_ftrl_power_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
                             lr: float = 0.001, learning_rate_power: float = -0.5,
                             l1_regularization_strength: float = 0.0, l2_regularization_strength: float = 0.0,
@@ -74,7 +74,7 @@ def keras_ftrl_power_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
                        l2_regularization_strength, l2_shrinkage_regularization_strength, beta)
 
 
-@update_op
+@update_op(initial={"n": 0.1})
 def keras3_ftrl_power_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
                              lr: float = 0.001, learning_rate_power: float = -0.5,
                              l1_regularization_strength: float = 0.0, l2_regularization_strength: float = 0.0,
@@ -91,7 +91,7 @@ def _leader(weight: Tensor, grad: Tensor, z: Tensor, n: Tensor, lr: float) -> tu
     return z + grad - (sqrt(new_n) - sqrt(n)) / lr * weight, new_n
 
 
-@update_op
+@update_op(initial={"n": 0.1})
 def monolith_ftrl_update(weight: Tensor, grad: Tensor, z: State, n: State, *,
                          lr: float, beta: float = 0.0, l1: float = 0.0, l2: float = 0.0,
                          published: bool = False) -> Updated:

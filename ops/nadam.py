@@ -1,12 +1,33 @@
 """Adam with Nesterov's momentum, and Adam with a rectified start."""
 
 from symopt.lang import Integer, State, Tensor, Updated, abs2, clip, sqrt, updated, where
-from symopt.opdef import update_op
+from symopt.opdef import Running, update_op
 
 from .adam import torch_moments
 
 
-@update_op
+def _momentum(step: Integer, beta1: float, decay: float, base: float = 0.96) -> float:
+    """Nadam's momentum, which nears beta1 as the steps go on."""
+    return beta1 * (1 - 0.5 * base ** (step * decay))
+
+
+def _mxnet_factor(t: float, beta1: float, schedule_decay: float) -> float:
+    return _momentum(t, beta1, schedule_decay)
+
+
+def _torch_factor(step: float, beta1: float, momentum_decay: float) -> float:
+    return _momentum(step, beta1, momentum_decay)
+
+
+def _keras_factor(step: float, beta1: float, schedule_decay: float, schedule_base: float) -> float:
+    return _momentum(step, beta1, schedule_decay, schedule_base)
+
+
+def _keras3_factor(step: float, beta1: float, schedule_base: float) -> float:
+    return _momentum(step, beta1, 1.0, schedule_base)
+
+
+@update_op(running={"m_schedule": Running(_mxnet_factor, inclusive=True)})
 def nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
                  lr: float = 0.001, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8, t: Integer,
                  m_schedule: float, schedule_decay: float = 0.004, wd: float = 0.0, rescale_grad: float = 1.0,
@@ -16,15 +37,14 @@ def nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
     With mu(t) = beta1 * (1 - 0.96**(schedule_decay * t) / 2), m_schedule is mu(1) * ... * mu(t).
     """
     g = clip(rescale_grad * grad, clip_gradient) + wd * weight
-    mu = beta1 * (1 - 0.5 * 0.96 ** (schedule_decay * t))
-    mu_next = beta1 * (1 - 0.5 * 0.96 ** (schedule_decay * (t + 1)))
+    mu, mu_next = _momentum(t, beta1, schedule_decay), _momentum(t + 1, beta1, schedule_decay)
     mean = beta1 * mean + (1 - beta1) * g
     var = beta2 * var + (1 - beta2) * abs2(g)
     ahead = mu_next / (1 - m_schedule * mu_next) * mean + (1 - mu) / (1 - m_schedule) * g
     return updated(weight - lr * ahead / (sqrt(var / (1 - beta2**t)) + epsilon), mean=mean, var=var)
 
 
-@update_op
+@update_op(running={"mu_product": Running(_torch_factor, inclusive=False)})
 def torch_nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
                        step: Integer, mu_product: float, lr: float = 2e-3, beta1: float = 0.9, beta2: float = 0.999,
                        epsilon: float = 1e-8, wd: float = 0.0, momentum_decay: float = 4e-3,
@@ -35,8 +55,8 @@ def torch_nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
     """
     weight, g, mean, var = torch_moments(
         weight, grad, mean, var, lr, beta1, beta2, wd, decoupled_weight_decay, maximize)
-    mu = beta1 * (1 - 0.5 * 0.96 ** (step * momentum_decay))
-    mu_next = beta1 * (1 - 0.5 * 0.96 ** ((step + 1) * momentum_decay))
+    mu = _momentum(step, beta1, momentum_decay)
+    mu_next = _momentum(step + 1, beta1, momentum_decay)
     product = mu_product * mu
     root = sqrt(var / (1 - beta2**step)) + epsilon
     weight = weight - lr * (1 - mu) / (1 - product) * g / root
@@ -59,7 +79,7 @@ def torch_radam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
     return updated(weight - where(rho > 5, move * adaptive * rect, move), mean=mean, var=var)
 
 
-@update_op(standard=("mean", "var"))
+@update_op(standard=("mean", "var"), running={"u_product": Running(_keras_factor, inclusive=True)})
 def keras_nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
                        step: Integer, u_product: float, lr: float = 0.001, beta1: float = 0.9,
                        beta2: float = 0.999, epsilon: float = 1e-7, schedule_decay: float = 0.004,
@@ -68,15 +88,15 @@ def keras_nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
 
     With u(t) = beta1 * (1 - schedule_base**(schedule_decay * t) / 2), u_product is u(1) * ... * u(step).
     """
-    u = beta1 * (1 - 0.5 * schedule_base**(schedule_decay * step))
-    u_next = beta1 * (1 - 0.5 * schedule_base**(schedule_decay * (step + 1)))
+    u = _momentum(step, beta1, schedule_decay, schedule_base)
+    u_next = _momentum(step + 1, beta1, schedule_decay, schedule_base)
     mean = mean + (grad - mean) * (1 - beta1)
     var = var + (abs2(grad) - var) * (1 - beta2)
     ahead = u_next / (1 - u_product * u_next) * mean + (1 - u) / (1 - u_product) * grad
     return updated(weight - lr * ahead / (sqrt(var / (1 - beta2**step)) + epsilon), mean=mean, var=var)
 
 
-@update_op
+@update_op(running={"u_product": Running(_keras3_factor, inclusive=True)})
 def keras3_nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
                         step: Integer, u_product: float, lr: float = 0.001, beta1: float = 0.9,
                         beta2: float = 0.999, epsilon: float = 1e-7, schedule_base: float = 0.96,

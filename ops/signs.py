@@ -22,7 +22,7 @@ def signum_update(weight: Tensor, grad: Tensor, mom: State, *,
     return updated((1 - lr * wd_lh) * weight + lr * sign(mom), mom=mom)
 
 
-@update_op
+@update_op(initial={"step_size": 0.01})
 def torch_rprop_update(weight: Tensor, grad: Tensor, prev: State, step_size: State, *,
                        etaminus: float = 0.5, etaplus: float = 1.2, step_size_min: float = 1e-6,
                        step_size_max: float = 50.0, maximize: bool = False) -> Updated:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar, get_type_hints, overload
 
 from .attrs import REQUIRED, Attr
@@ -24,6 +25,7 @@ GRIDS = {
 ATTR_KINDS = {float: "float", bool: "bool", int: "int", str: "str"}
 SPECIAL_ATTRS = {"dtype": "dtype", "axis": "axis"}
 SWITCHES = ("clip_gradient", "clip_grad", "clip_weights", "lower_bound", "upper_bound")
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 # How the tuple is called that gives a `multi_` op one value of an attribute for each tensor.
 PLURALS = {"lr": "lrs", "wd": "wds", "eta": "etas", "t": "step_count", "step": "steps"}
 
@@ -47,6 +49,17 @@ class Input(NamedTuple):
     kind: str
 
 
+class Running(NamedTuple):
+    """An attribute that is a running product over the steps, 1 before the first.
+
+    `factor`: what a step multiplies it by, a function of attributes of that name. `inclusive`: whether the factor of
+    this step is in the product that the formula gets.
+    """
+
+    factor: Callable[..., float]
+    inclusive: bool
+
+
 class Part(NamedTuple):
     """What an op of several tensors does to one of them: the op, which inputs of the whole it takes, and where its
     attributes come from: (tuple attribute, index) or (position of an array input, index)."""
@@ -64,6 +77,8 @@ class OpDef:
     `mxnet`: the name MXNet registered it under, used in files, if not `name`.
     `standard`: outputs that follow the dense formula in every row even under lazy_update.
     `gives`: "weight", or what else the output of an update op is.
+    `initial`: what states begin with that do not begin at 0: a number, or the name of an attribute or of the weight.
+    `running`: attributes that are running products over the steps.
     `plurals`: names of the tuple attributes of the `multi_` forms; `count`: their attribute for the number of tensors.
     `then`: what an op of any number of arrays makes of the results, one for each array; None: it gives all of them.
     """
@@ -79,6 +94,8 @@ class OpDef:
         standard: tuple[str, ...] = (),
         mxnet: str = "",
         gives: str = "weight",
+        initial: Mapping[str, float | str] = NOTHING,
+        running: Mapping[str, Running] = NOTHING,
         plurals: Mapping[str, str] = PLURALS,
         count: str = "",
         then: Callable[..., Any] | None = None,
@@ -94,6 +111,8 @@ class OpDef:
         self.standard = frozenset(standard if gives == "weight" else ("output", *standard))
         self.mxnet = mxnet
         self.gives = gives
+        self.initial = dict(initial)
+        self.running = dict(running)
         self.plurals = {name: plural for name, plural in plurals.items() if name in self.attrs}
         self.count = count or ("num_weights" if is_update else "num_arrays")
         self.then = then
@@ -197,6 +216,8 @@ def update_op(
     aliases: tuple[str, ...] = (),
     standard: tuple[str, ...] = (),
     gives: str = "weight",
+    initial: Mapping[str, float | str] = NOTHING,
+    running: Mapping[str, Running] = NOTHING,
     plurals: Mapping[str, str] = PLURALS,
     count: str = "",
 ) -> Callable[[F], F]: ...
@@ -205,7 +226,8 @@ def update_op(formula: F | None = None, **options: Any) -> F | Callable[[F], F]:
 
     `mxnet`: the name MXNet has for it in files; `aliases`: further names; `standard`: outputs ("output" or states)
     that follow the dense formula in every row even when the gradient is row_sparse and lazy_update is on; `gives`:
-    what the output is, if not the new weight; `plurals`, `count`: attributes of the `multi_` forms, if not the usual.
+    what the output is, if not the new weight; `initial`: what states begin with, if not 0 (a number, or the name of an
+    attribute or of the weight); `running`: attributes that are products over the steps; `plurals`, `count`: attributes of the `multi_` forms, if not the usual.
 
     >>> from symopt.lang import State, Tensor, Updated, updated
     >>> @update_op
@@ -263,11 +285,22 @@ def _register(function: Callable[..., Any], *, is_update: bool, **options: Any) 
                 f"{made.name}: only the weight of an update op can be a Matrix, and only then are there ColumnStates: "
                 f"see input {spec.name}"
             )
+    _check_names(made)
     for key in dict.fromkeys((made.name, made.mxnet or made.name, *made.aliases)):
         old = OPS.get(key)
         if old is not None and old.where.file != made.where.file:
             raise GraphError(f"an op called {key!r} is already registered at {old.where}")
         OPS[key] = made
+
+
+def _check_names(made: OpDef) -> None:
+    """GraphError where `initial` or `running` name what the op does not have."""
+    known = {*made.attrs, made.inputs[0].name} if made.inputs else set(made.attrs)
+    wrong = [name for name in made.initial if name not in made.states]
+    wrong += [value for value in made.initial.values() if isinstance(value, str) and value not in known]
+    wrong += [name for name in made.running if name not in made.attrs]
+    if wrong:
+        raise GraphError(f"{made.name}: initial= or running= names {wrong[0]!r}, which the op does not have")
 
 
 def _read_signature(function: Callable[..., Any]) -> tuple[tuple[Input, ...], dict[str, Attr]]:

@@ -1,0 +1,51 @@
+"""What is done to gradients before the update: as Symbols, so that it is part of the one step.
+
+Each function takes gradients by name and gives them back by name. Norms are over all elements, in the compute dtype.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .. import sym
+from ..symbol import Symbol
+
+Gradients = dict[str, Symbol]
+Number = float | Symbol
+
+
+def scaled(grads: Mapping[str, Symbol], factor: Number) -> Gradients:
+    """Every gradient times one number."""
+    return {name: g * factor for name, g in grads.items()}
+
+
+def divided(grads: Mapping[str, Symbol], divisor: Number) -> Gradients:
+    """Every gradient divided by one number."""
+    return {name: g / divisor for name, g in grads.items()}
+
+
+def clipped_by_value(grads: Mapping[str, Symbol], bound: float) -> Gradients:
+    """Every element clipped to [-bound, bound]; NaN stays."""
+    return {name: sym.clip(g, a_min=-bound, a_max=bound) for name, g in grads.items()}
+
+
+def clipped_by_norm(grads: Mapping[str, Symbol], bound: Number) -> Gradients:
+    """Each gradient shortened to a Euclidean norm of at most `bound`, by itself."""
+    return {name: g * (bound / sym.maximum(sym.norm(g), bound)) for name, g in grads.items()}
+
+
+def clipped_by_global_norm(grads: Mapping[str, Symbol], bound: Number) -> Gradients:
+    """All gradients times one factor, so that their norm as one vector is at most `bound`."""
+    factor = bound / sym.maximum(global_norm(grads), bound)
+    return scaled(grads, factor)
+
+
+def global_norm(grads: Mapping[str, Symbol]) -> Any:
+    """The Euclidean norm of all gradients as one vector: (1,)."""
+    return sym.sqrt(sym.sum(sym.multi_sum_sq(*grads.values())))
+
+
+def all_finite(grads: Mapping[str, Symbol]) -> Any:
+    """1 if no element of any gradient is NaN or infinite, else 0: (1,)."""
+    return sym.multi_all_finite(*grads.values())
