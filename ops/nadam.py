@@ -1,29 +1,31 @@
 """Adam with Nesterov's momentum, and Adam with a rectified start."""
 
+from typing import Any
+
 from symopt.lang import Integer, State, Tensor, Updated, abs2, clip, sqrt, updated, where
 from symopt.opdef import Running, update_op
 
 from .adam import torch_moments
 
 
-def _momentum(step: Integer, beta1: float, decay: float, base: float = 0.96) -> float:
+def _momentum(step: Any, beta1: float, decay: float, base: float = 0.96) -> Any:
     """Nadam's momentum, which nears beta1 as the steps go on."""
     return beta1 * (1 - 0.5 * base ** (step * decay))
 
 
-def _mxnet_factor(t: float, beta1: float, schedule_decay: float) -> float:
-    return _momentum(t, beta1, schedule_decay)
-
-
-def _torch_factor(step: float, beta1: float, momentum_decay: float) -> float:
+def _torch_factor(step: float, beta1: float, momentum_decay: float) -> Any:
     return _momentum(step, beta1, momentum_decay)
 
 
-def _keras_factor(step: float, beta1: float, schedule_decay: float, schedule_base: float) -> float:
+def _mxnet_factor(t: float, beta1: float, schedule_decay: float) -> Any:
+    return _momentum(t, beta1, schedule_decay)
+
+
+def _keras_factor(step: float, beta1: float, schedule_decay: float, schedule_base: float) -> Any:
     return _momentum(step, beta1, schedule_decay, schedule_base)
 
 
-def _keras3_factor(step: float, beta1: float, schedule_base: float) -> float:
+def _keras3_factor(step: float, beta1: float, schedule_base: float) -> Any:
     return _momentum(step, beta1, 1.0, schedule_base)
 
 
@@ -37,7 +39,8 @@ def nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
     With mu(t) = beta1 * (1 - 0.96**(schedule_decay * t) / 2), m_schedule is mu(1) * ... * mu(t).
     """
     g = clip(rescale_grad * grad, clip_gradient) + wd * weight
-    mu, mu_next = _momentum(t, beta1, schedule_decay), _momentum(t + 1, beta1, schedule_decay)
+    mu = _momentum(t, beta1, schedule_decay)
+    mu_next = _momentum(t + 1, beta1, schedule_decay)
     mean = beta1 * mean + (1 - beta1) * g
     var = beta2 * var + (1 - beta2) * abs2(g)
     ahead = mu_next / (1 - m_schedule * mu_next) * mean + (1 - mu) / (1 - m_schedule) * g

@@ -227,7 +227,8 @@ def update_op(formula: F | None = None, **options: Any) -> F | Callable[[F], F]:
     `mxnet`: the name MXNet has for it in files; `aliases`: further names; `standard`: outputs ("output" or states)
     that follow the dense formula in every row even when the gradient is row_sparse and lazy_update is on; `gives`:
     what the output is, if not the new weight; `initial`: what states begin with, if not 0 (a number, or the name of an
-    attribute or of the weight); `running`: attributes that are products over the steps; `plurals`, `count`: attributes of the `multi_` forms, if not the usual.
+    attribute or of the weight); `running`: attributes that are products over the steps; `plurals`, `count`: attributes
+    of the `multi_` forms, if not the usual.
 
     >>> from symopt.lang import State, Tensor, Updated, updated
     >>> @update_op

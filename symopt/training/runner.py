@@ -46,7 +46,7 @@ class Runner:
         if not all(map(is_, grads, self._last)):
             fresh = {n: g for n, g, old in zip(self.names, grads, self._last, strict=True) if g is not old}
         before = self._numbers
-        changed = {n: numbers[n] for n in before if numbers[n] != before[n]}
+        changed: dict[str, Any] = {n: numbers[n] for n in before if numbers[n] != before[n]}
         outputs = self.executor.forward(**fresh, **changed)
         if fresh:
             self._last = list(grads)
