@@ -10,6 +10,7 @@
     ├── FormatError                                           a file that does not hold what it should
     ├── StateError                                            a state that does not fit what it is loaded into
     ├── AssertedTypeError, AssertedValueError                 arguments that MXNet's classes assert about
+    ├── RenamedArgumentError                                  an argument by its former name
     ├── UnknownOptimizerError, RuleError, ScheduledRateError  a name, a rule, a rate that an optimizer does not have or take
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
@@ -103,6 +104,10 @@ class AssertedTypeError(SymoptError, TypeError, AssertionError):
 
 class AssertedValueError(SymoptError, ValueError, AssertionError):
     """An argument, or two together, with values that MXNet's class asserts against."""
+
+
+class RenamedArgumentError(SymoptError, TypeError, DeprecationWarning):
+    """An argument by its former name; MXNet raises a DeprecationWarning."""
 
 
 class UnknownOptimizerError(SymoptError, ValueError):
