@@ -21,14 +21,14 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import keras, lr_scheduler, nd, rules, sparse, training
+    from . import keras, lr_scheduler, model, mxnetfiles, nd, optimizer, rules, sparse, training
     from .keras.variables import Variable
     from .training.compile import compile
 
 ops = load_ops()
 
 # What needs the engine, and is imported when it is first asked for: building and saving graphs does not.
-MODULES = ("keras", "lr_scheduler", "nd", "rules", "sparse", "training")
+MODULES = ("keras", "lr_scheduler", "model", "mxnetfiles", "nd", "optimizer", "rules", "sparse", "training")
 NAMES = {
     "Variable": "keras.variables",
     "compile": "training.compile",
@@ -60,10 +60,13 @@ __all__ = [
     "keras",
     "lang",
     "lr_scheduler",
+    "model",
+    "mxnetfiles",
     "nd",
     "num_threads",
     "op",
     "ops",
+    "optimizer",
     "rules",
     "set_num_threads",
     "sparse",

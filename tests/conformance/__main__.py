@@ -17,6 +17,7 @@ import report
 from check import Row, check_keras, check_mxnet
 from drive import call
 from environments import ENVIRONMENTS, NoEnvironmentError, make
+from file_checks import check_files
 from graph_cases import graph_cases
 from keras_cases import keras_cases
 from ordinary_cases import ordinary_cases
@@ -53,9 +54,12 @@ def check_one_mxnet(name: str, interpreter: Path, work: Path) -> Found:
     more = list(signature_differences(known, VERSIONS[name]))
     title = f"MXNet {told['version']}"
     rows = [*updates, *graphs, *ordinary]
-    text = report.mxnet_section(title, name, updates, graphs, ordinary, more)
+    count, wrong = check_files(interpreter, work, None if name == "mxnet1" else True)
+    text = report.mxnet_section(title, name, updates, graphs, ordinary, more) + report.files_part(
+        count, wrong
+    )
     own = own_verdicts(interpreter, work)
-    return Found(title, text, rows, is_well(rows), own)
+    return Found(title, text, rows, is_well(rows) and not wrong, own)
 
 
 def check_all_keras(name: str, interpreter: Path, work: Path) -> Found:

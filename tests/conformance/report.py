@@ -24,6 +24,10 @@ Every graph is loaded by MXNet from `tojson()`, bound and stepped; where it cann
 by one with the same kernels (*op by op*). Names of arguments, states and outputs must agree, and the file that MXNet
 saves must load as the same graph here: {files} of {cases} do.
 """
+FILES = """
+{count} files that MXNet wrote (`.params`, `.states`, with every dtype, sparse rows, optimizers, and pickles of all
+protocols) are read by symopt and written again, and MXNet reads those: every bit, name and type must be the same, and
+`.params` every byte."""
 MAXIMUM_SHOWN = 20
 
 
@@ -52,6 +56,12 @@ def mxnet_section(
         _list([*more, *NOTES[system]]),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def files_part(count: int, wrong: Sequence[str]) -> str:
+    """Of the section of an MXNet: files of arrays and states."""
+    text = FILES.format(count=count) + ("" if wrong else " They are.") + "\n"
+    return text + _list(wrong[:MAXIMUM_SHOWN])
 
 
 def keras_section(title: str, rows: Sequence[Row], missing: Sequence[str]) -> str:
