@@ -17,11 +17,13 @@ from .lamb import LAMB, LANS
 from .optimizer import Optimizer
 from .registry import create, register
 from .sgd import DCASGD, LARS, NAG, SGD, SGLD, Signum, Test
+from .updater import Updater, get_updater
 
 create_optimizer = create
 
 __all__ = [
     "DCASGD", "FTML", "LAMB", "LANS", "LARS", "NAG", "SGD", "SGLD", "AdaBelief", "AdaDelta", "AdaGrad", "Adam", "AdamW",
-    "Adamax", "Ftrl", "GroupAdaGrad", "Nadam", "Optimizer", "RMSProp", "Signum", "Test", "contrib", "create",
-    "create_optimizer", "register",
+    "Adamax", "Ftrl", "GroupAdaGrad", "Nadam", "Optimizer", "RMSProp", "Signum", "Test", "Updater",
+    "contrib", "create",
+    "create_optimizer", "get_updater", "register",
 ]  # fmt: skip

@@ -140,7 +140,7 @@ class Plan:
                 update = updates.get(prefix) or updates.setdefault(prefix, cohort.update(prefix))
                 name = self.names[k]
                 arrays[name] = self.weights[k]
-                arrays.update(arrays_of(name, self._named(update.op, inner, master, name)))
+                arrays.update(arrays_of(name, named_states(update.op, self.optimizer.arrays_in(inner), inner, master, name)))
                 update = self._with_draws(update, name, self.weights[k], arrays)
                 entry = Entry(name, update, stype_of(grads[k]))
                 given[variable_name(name, "grad")] = grads[k]
@@ -160,17 +160,6 @@ class Plan:
                 )
             return "mp_", state[1], state[0]
         return "", state, None
-
-    def _named(self, op: OpDef, state: Any, master: Any, name: str) -> dict[str, Any]:
-        """The arrays of a state by the names that the op has for them. StateError if there are not as many."""
-        copy = op.inputs[op.master].name if op.master >= 0 else ""
-        names, found = [s for s in op.states if s != copy], self.optimizer.arrays_in(state)
-        if len(names) != len(found):
-            wanted = f"{len(names)} arrays ({', '.join(names)})" if names else "none"
-            raise StateError(
-                f"{op.name} of {name!r} has as states {wanted}; got {describe(state)}: make it with create_state"
-            )
-        return dict(zip(names, found, strict=True)) | ({copy: master} if copy else {})
 
     def _with_draws(self, update: Update, name: str, weight: Any, arrays: dict[str, Any]) -> Update:
         """The update with arrays for those inputs that are drawn anew for every step."""
@@ -206,6 +195,21 @@ def leaves(state: Any) -> list[Any]:
     if state is None:
         return []
     return [x for part in state for x in leaves(part)] if isinstance(state, (tuple, list)) else [state]
+
+
+def named_states(op: OpDef, found: list[Any], state: Any, copy: Any, name: str) -> dict[str, Any]:
+    """The arrays `found` in a state by the names that the op has for them. StateError if there are not as many.
+
+    `copy`: the float32 copy of the weight, if the op has one.
+    """
+    master = op.inputs[op.master].name if op.master >= 0 else ""
+    names = [s for s in op.states if s != master]
+    if len(names) != len(found):
+        wanted = f"{len(names)} arrays ({', '.join(names)})" if names else "none"
+        raise StateError(
+            f"{op.name} of {name!r} has as states {wanted}; got {describe(state)}: make it with create_state"
+        )
+    return dict(zip(names, found, strict=True)) | ({master: copy} if master else {})
 
 
 def describe(state: Any) -> str:
