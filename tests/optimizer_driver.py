@@ -34,7 +34,9 @@ class Setup:
         self.rng = np.random.default_rng(len(type(optimizer).__name__))
         self.weights = [self.rng.standard_normal(s).astype(dtype) for s in shapes]
         self.indices = list(range(len(shapes)))
-        self.states = [optimizer.create_state_multi_precision(i, w) for i, w in zip(self.indices, self.weights)]
+        self.states = [
+            optimizer.create_state_multi_precision(i, w) for i, w in zip(self.indices, self.weights)
+        ]
 
     def grads(self) -> list[Any]:
         return [self.rng.standard_normal(w.shape).astype(w.dtype) for w in self.weights]

@@ -9,7 +9,13 @@ import pytest
 
 import symopt as so
 from symopt import lr_scheduler
-from symopt.lr_scheduler import CosineScheduler, FactorScheduler, LRScheduler, MultiFactorScheduler, PolyScheduler
+from symopt.lr_scheduler import (
+    CosineScheduler,
+    FactorScheduler,
+    LRScheduler,
+    MultiFactorScheduler,
+    PolyScheduler,
+)
 
 CASES = json.loads((Path(__file__).parent / "golden" / "mxnet2_schedulers.json").read_text())["cases"]
 
@@ -19,7 +25,9 @@ def made(case: dict[str, Any]) -> LRScheduler:
     return scheduler
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c['cls']}-{'-'.join(map(str, c['kwargs'].values()))}")
+@pytest.mark.parametrize(
+    "case", CASES, ids=lambda c: f"{c['cls']}-{'-'.join(map(str, c['kwargs'].values()))}"
+)
 def test_rates_are_mxnets_in_any_order(case: dict[str, Any]) -> None:
     scheduler = made(case)
     before = copy.deepcopy(vars(scheduler))
@@ -30,14 +38,24 @@ def test_rates_are_mxnets_in_any_order(case: dict[str, Any]) -> None:
 
 
 def test_base_lr_can_be_set_between_two_questions() -> None:
-    for scheduler in (FactorScheduler(2, 0.5), MultiFactorScheduler([2], 0.5), PolyScheduler(10), CosineScheduler(10)):
+    for scheduler in (
+        FactorScheduler(2, 0.5),
+        MultiFactorScheduler([2], 0.5),
+        PolyScheduler(10),
+        CosineScheduler(10),
+    ):
         first = scheduler(4)
         scheduler.base_lr *= 3
         assert scheduler(4) == pytest.approx(3 * first)
 
 
 WRONG = [
-    (LRScheduler, {"base_lr": 0.1, "warmup_begin_lr": 0.2}, ValueError, "warmup_begin_lr = 0.2 must be at most"),
+    (
+        LRScheduler,
+        {"base_lr": 0.1, "warmup_begin_lr": 0.2},
+        ValueError,
+        "warmup_begin_lr = 0.2 must be at most",
+    ),
     (LRScheduler, {"warmup_steps": -1}, ValueError, "warmup_steps = -1"),
     (LRScheduler, {"warmup_steps": 2.5}, AssertionError, "must be an int, got float"),
     (LRScheduler, {"warmup_mode": "cubic"}, ValueError, "'linear' or 'constant'"),

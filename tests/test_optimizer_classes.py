@@ -67,7 +67,11 @@ WRONG = [
     (AssertionError, "must be a dict", lambda: SGD(param_idx2name=["w"])),
     (AssertionError, "needs use_fused_step=True", lambda: SGD(lazy_update=True, use_fused_step=False)),
     (AssertionError, "exclude each other", lambda: SGD(lazy_update=True, multi_precision=True)),
-    (AssertionError, "needs use_fused_step=True", lambda: make("lars", lazy_update=True, use_fused_step=False)),
+    (
+        AssertionError,
+        "needs use_fused_step=True",
+        lambda: make("lars", lazy_update=True, use_fused_step=False),
+    ),
     (AssertionError, "exclude each other", lambda: make("lars", lazy_update=True, multi_precision=True)),
     (AssertionError, "needs use_fused_step=True", lambda: Adam(lazy_update=True, use_fused_step=False)),
     (AssertionError, "at most 45", lambda: make("lamb", aggregate_num=46)),
@@ -226,7 +230,9 @@ def test_registering_a_name_again_warns(monkeypatch: pytest.MonkeyPatch) -> None
     assert type(so.optimizer.create("ADAM")) is klass
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))], ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda o: pickle.loads(pickle.dumps(o))], ids=["copy", "pickle"]
+)
 def test_a_copy_goes_on_by_itself_without_param_dict(copied: Any) -> None:
     setup = Setup(make("adam", param_dict={0: SimpleNamespace(lr_mult=1.0, wd_mult=1.0)}))
     setup.step()

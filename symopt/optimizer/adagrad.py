@@ -63,12 +63,16 @@ class GroupAdaGrad(Optimizer):
     def create_state(self, index: Any, weight: Any) -> Any:
         if len(weight.shape) != 2:
             name = self.idx2name.get(index, index)
-            raise AssertedValueError(f"GroupAdaGrad: weight {name!r} must have two axes, has shape {weight.shape}")
+            raise AssertedValueError(
+                f"GroupAdaGrad: weight {name!r} must have two axes, has shape {weight.shape}"
+            )
         return super().create_state(index, weight)
 
     def rule(self, lr: float, wd: float, t: int, kind: Hashable) -> Rule:
         if wd != 0:
-            raise AssertedValueError(f"GroupAdaGrad has no weight decay: wd = {wd} must be 0, or its multiplier")
+            raise AssertedValueError(
+                f"GroupAdaGrad has no weight decay: wd = {wd} must be 0, or its multiplier"
+            )
         attrs = self.usual(lr, wd)
         del attrs["wd"]
         return "group_adagrad", {**attrs, "epsilon": self.epsilon}

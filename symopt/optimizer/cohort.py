@@ -19,7 +19,18 @@ class Cohort:
     gave last. `variables`: for each number among the attributes, what its variable is called.
     """
 
-    __slots__ = ("attrs", "kind", "lr_mult", "members", "rule", "switched_on", "t", "tag", "variables", "wd_mult")
+    __slots__ = (
+        "attrs",
+        "kind",
+        "lr_mult",
+        "members",
+        "rule",
+        "switched_on",
+        "t",
+        "tag",
+        "variables",
+        "wd_mult",
+    )
 
     def __init__(self, tag: int, members: list[int]) -> None:
         self.tag = tag
@@ -57,7 +68,9 @@ class Cohort:
         scalars = {i.name for i in op.inputs if i.kind == "scalar"}
         for name in attrs:
             if name not in op.attrs and name not in scalars:
-                raise UnknownAttributeError(f"{op.name} has no attribute {name!r}{near(name, [*op.attrs, *scalars])}")
+                raise UnknownAttributeError(
+                    f"{op.name} has no attribute {name!r}{near(name, [*op.attrs, *scalars])}"
+                )
         numeric = [n for n in attrs if n in scalars or op.attrs[n].is_numeric]
         switches = [n for n in numeric if n in op.attrs and op.attrs[n].switch]
         self.switched_on = [n for n in switches if not is_off(attrs[n])]

@@ -61,9 +61,13 @@ class Optimizer:
         **kwargs: Any,
     ) -> None:
         if kwargs:
-            raise UnknownArgumentError(f"{type(self).__name__} has no argument {', '.join(map(repr, kwargs))}")
+            raise UnknownArgumentError(
+                f"{type(self).__name__} has no argument {', '.join(map(repr, kwargs))}"
+            )
         if not isinstance(param_idx2name, (dict, type(None))):
-            raise AssertedTypeError(f"param_idx2name must be a dict of names by index, got {param_idx2name!r}")
+            raise AssertedTypeError(
+                f"param_idx2name must be a dict of names by index, got {param_idx2name!r}"
+            )
         self.rescale_grad = rescale_grad
         self.lr_scheduler: Any = lr_scheduler
         self.lr: Any = 0.01 if learning_rate is None and lr_scheduler is None else learning_rate
@@ -112,7 +116,9 @@ class Optimizer:
 
     def draw(self, name: str, shape: tuple[int, ...], dtype: Any) -> Array:
         """Fresh values for an input of the op beside weight, gradient and states: called at every step, on the host."""
-        raise RuleError(f"{type(self).__name__}: its op has an input {name!r}: define draw(name, shape, dtype)")
+        raise RuleError(
+            f"{type(self).__name__}: its op has an input {name!r}: define draw(name, shape, dtype)"
+        )
 
     # ---- states
 
@@ -234,7 +240,9 @@ class Optimizer:
         found: tuple[list[float], list[float]] = ([], [])
         for index in indices:
             name = self.idx2name.get(index)
-            for kind, table, out in zip(("lr_mult", "wd_mult"), (self.lr_mult, self.wd_mult), found, strict=True):
+            for kind, table, out in zip(
+                ("lr_mult", "wd_mult"), (self.lr_mult, self.wd_mult), found, strict=True
+            ):
                 if index in self.param_dict:
                     out.append(getattr(self.param_dict[index], kind))
                 else:
@@ -245,7 +253,14 @@ class Optimizer:
         """What graphs and cohorts were made from, to compare with later."""
         objects = dict(self.param_dict)
         own = list(map(multipliers_of, objects.values()))
-        return (self.engine, self.multi_precision), dict(self.lr_mult), dict(self.wd_mult), dict(self.idx2name), objects, own
+        return (
+            (self.engine, self.multi_precision),
+            dict(self.lr_mult),
+            dict(self.wd_mult),
+            dict(self.idx2name),
+            objects,
+            own,
+        )
 
     def _get_lrs(self, indices: Sequence[Any]) -> list[float]:
         return [self.learning_rate * factor for factor in self._multipliers(indices)[0]]

@@ -46,7 +46,9 @@ class Plan:
         self.states = list(states)
         if len(set(self.indices)) < len(self.indices):
             twice = next(i for i in self.indices if self.indices.count(i) > 1)
-            raise AttributeValueError(f"an update has parameter {twice!r} twice: each has one gradient in a step")
+            raise AttributeValueError(
+                f"an update has parameter {twice!r} twice: each has one gradient in a step"
+            )
         self.names = unique_names(optimizer, self.indices)
         self.numbers: dict[str, float] = {}
         self._cohorts: list[Cohort] = []
@@ -140,7 +142,11 @@ class Plan:
                 update = updates.get(prefix) or updates.setdefault(prefix, cohort.update(prefix))
                 name = self.names[k]
                 arrays[name] = self.weights[k]
-                arrays.update(arrays_of(name, named_states(update.op, self.optimizer.arrays_in(inner), inner, master, name)))
+                arrays.update(
+                    arrays_of(
+                        name, named_states(update.op, self.optimizer.arrays_in(inner), inner, master, name)
+                    )
+                )
                 update = self._with_draws(update, name, self.weights[k], arrays)
                 entry = Entry(name, update, stype_of(grads[k]))
                 given[variable_name(name, "grad")] = grads[k]

@@ -58,7 +58,9 @@ def _scheduler_of(given: Any, lr: float | None) -> LRScheduler | None:
     name, attributes = getattr(given, "name", ""), getattr(given, "attributes", {})
     klass = SCHEDULERS.get(name)
     if klass is None:
-        raise FormatError(f"the optimizer has a scheduler {name or given!r}, which is none of {', '.join(SCHEDULERS)}")
+        raise FormatError(
+            f"the optimizer has a scheduler {name or given!r}, which is none of {', '.join(SCHEDULERS)}"
+        )
     first = attributes.get("warmup_final_lr", attributes.get("base_lr")) if lr is None else lr
     found = {**attributes, "base_lr": attributes.get("base_lr_orig", first), "pwr": attributes.get("power")}
     try:
@@ -75,8 +77,15 @@ def record_of(optimizer: Optimizer) -> ObjectRecord:
     attributes = {k: v for k, v in vars(optimizer).items() if isinstance(v, PLAIN) and k != "engine"}
     attributes |= {k: dict(getattr(optimizer, k)) for k in TABLES}
     tables = {device: dict(counts) for device, counts in optimizer._all_index_update_counts.items()}
-    attributes |= {"_all_index_update_counts": tables, "_index_update_count": dict(optimizer._index_update_count)}
-    attributes |= {"sym_info": (), "allow_np_array": False, "lr_scheduler": _scheduler_record(optimizer.lr_scheduler)}
+    attributes |= {
+        "_all_index_update_counts": tables,
+        "_index_update_count": dict(optimizer._index_update_count),
+    }
+    attributes |= {
+        "sym_info": (),
+        "allow_np_array": False,
+        "lr_scheduler": _scheduler_record(optimizer.lr_scheduler),
+    }
     if isinstance(optimizer, Nadam):
         attributes["m_schedule"] = optimizer.m_schedule(optimizer.num_update, None)
     return ObjectRecord(f"mxnet.optimizer.{MODULES.get(name, name.lower())}", name, attributes)

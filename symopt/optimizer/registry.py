@@ -41,5 +41,7 @@ def create(name: str, **kwargs: Any) -> Optimizer:
     klass = OPTIMIZERS.get(name.lower())
     if klass is None:
         known = ", ".join(sorted(OPTIMIZERS))
-        raise UnknownOptimizerError(f"no optimizer is called {name!r}{near(name.lower(), OPTIMIZERS)} Known: {known}")
+        raise UnknownOptimizerError(
+            f"no optimizer is called {name!r}{near(name.lower(), OPTIMIZERS)} Known: {known}"
+        )
     return klass(**kwargs)

@@ -80,7 +80,9 @@ def filled(updater: Updater, index: Any, weight: Any) -> Any:
     return state
 
 
-def plan_updater(updater: Updater, state: Mapping[str, Any], found: Differences, path: str, version: int) -> Commit:
+def plan_updater(
+    updater: Updater, state: Mapping[str, Any], found: Differences, path: str, version: int
+) -> Commit:
     """Compare a state with an Updater, and give the function that takes it over."""
     optimizer = updater.optimizer
     prefix = f"{path}/" if path else ""
@@ -104,7 +106,10 @@ def plan_updater(updater: Updater, state: Mapping[str, Any], found: Differences,
         counts[index] = _count(there, "updates", found, f"{where}/")
         here = own["parameters"].get(name)
         if here is None or here["shape"] is None:
-            waiting[index] = {"shape": there.get("shape"), "states": {k: _copied(x) for k, x in there["states"].items()}}
+            waiting[index] = {
+                "shape": there.get("shape"),
+                "states": {k: _copied(x) for k, x in there["states"].items()},
+            }
         else:
             found.compare(f"{where}/shape", "shape", here["shape"], there.get("shape"))
             commits.append(plan_arrays(here["states"], there["states"], found, f"{where}/states"))

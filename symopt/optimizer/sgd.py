@@ -27,7 +27,9 @@ def check_lazy(name: str, lazy_update: bool, use_fused_step: bool, multi_precisi
     if lazy_update and not use_fused_step:
         raise AssertedValueError(f"{name}: lazy_update=True needs use_fused_step=True, as in MXNet")
     if lazy_update and multi_precision:
-        raise AssertedValueError(f"{name}: lazy_update=True and multi_precision=True exclude each other, as in MXNet")
+        raise AssertedValueError(
+            f"{name}: lazy_update=True and multi_precision=True exclude each other, as in MXNet"
+        )
 
 
 @register

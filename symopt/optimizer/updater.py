@@ -56,7 +56,9 @@ class Updater:
     def _ready(self, indices: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
         """The state of each parameter, beside its weight. Nothing is kept if one of them does not fit."""
         if len(indices) != len(weights):
-            raise ShapeError(f"an Updater takes as many weights as indices; got {len(weights)} and {len(indices)}")
+            raise ShapeError(
+                f"an Updater takes as many weights as indices; got {len(weights)} and {len(indices)}"
+            )
         indices = [i.decode() if isinstance(i, bytes) else i for i in indices]
         if weights:
             self.optimizer._set_current_device(place_of_array(weights[0]).context.device_id)
