@@ -11,7 +11,7 @@
     ├── StateError                                            a state that does not fit what it is loaded into
     ├── AssertedTypeError, AssertedValueError                 arguments that MXNet's classes assert about
     ├── RenamedArgumentError                                  an argument by its former name
-    ├── UnknownOptimizerError, RuleError, ScheduledRateError  a name, a rule, a rate that an optimizer does not have or take
+    ├── UnknownOptimizerError, RuleError, ScheduledRateError  what an optimizer does not have, or does not take
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code

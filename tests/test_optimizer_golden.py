@@ -73,4 +73,4 @@ def test_both_kinds_of_step_are_one(name: str) -> None:
         state = optimizer.create_state(0, weight)
         for k in range(3):
             optimizer.update([0], [weight], [np.cos(weight + k)], [state])
-    np.testing.assert_array_equal(*weights)
+    np.testing.assert_array_equal(weights[0], weights[1])

@@ -26,13 +26,14 @@ CHANGES = [
 @pytest.mark.parametrize(("name", "change"), CHANGES, ids=str)
 def test_an_attribute_counts_from_the_next_step_on(name: str, change: dict[str, Any]) -> None:
     """As if the optimizer had been made with it, and given the states and counts."""
-    setup = Setup(make(name, **({"momentum": 0.9} if name == "sgd" else {})))
+    kwargs: dict[str, Any] = {"momentum": 0.9} if name == "sgd" else {}
+    setup = Setup(make(name, **kwargs))
     for _ in range(2):
         setup.step()
     twin = copy.deepcopy(setup)
     for key, value in change.items():
         setattr(setup.optimizer, key, value)
-    fresh = make(name, **({"momentum": 0.9} if name == "sgd" else {}))
+    fresh = make(name, **kwargs)
     vars(fresh).update(change)
     fresh._index_update_count.update(twin.optimizer._index_update_count)
     fresh.num_update = 2
@@ -96,8 +97,10 @@ def test_order_and_grouping_of_calls_change_nothing() -> None:
 
 # ---- states and 16 bits
 
-SHAPES = {"SGD": None, "NAG": 1, "Signum": 1, "FTML": 3, "LARS": None, "GroupAdaGrad": (4, 1), "RMSProp": 1, "AdaGrad": 1,
-          "SGLD": None, "Test": 1}  # fmt: skip
+SHAPES = {
+    "SGD": None, "NAG": 1, "Signum": 1, "FTML": 3, "LARS": None, "GroupAdaGrad": (4, 1), "RMSProp": 1, "AdaGrad": 1,
+    "SGLD": None, "Test": 1,
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -207,7 +210,7 @@ def read_only(s: Setup) -> Any:
 
 
 REFUSED = [
-    (bad_grad, ValueError, "1/grad"), (bad_dtype, TypeError, "0/grad"), (bad_state, ValueError, "'1' has as states 2 arrays"),
+    (bad_grad, ValueError, "1/grad"), (bad_dtype, TypeError, "0/grad"), (bad_state, ValueError, "'1' has as states 2"),
     (too_few, ValueError, "got 2, 2, 1, 2"), (twice, ValueError, "parameter 0 twice"), (read_only, ValueError, "'1'"),
 ]  # fmt: skip
 

@@ -18,8 +18,8 @@ def check_number(name: str, aggregate_num: float) -> None:
     """AssertedValueError above MXNet's limit."""
     if aggregate_num > MOST:
         raise AssertedValueError(
-            f"{name}: aggregate_num = {aggregate_num} must be at most {MOST}, as in MXNet; leave it out, all parameters "
-            "of a call are one step here"
+            f"{name}: aggregate_num = {aggregate_num} must be at most {MOST}, as in MXNet; leave it out: all "
+            "parameters of a call are one step here"
         )
 
 

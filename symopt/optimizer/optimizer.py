@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
-from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -15,26 +14,26 @@ from ..errors import AssertedTypeError, RuleError, ScheduledRateError, ShapeErro
 from ..lr_scheduler import LRScheduler
 from ..places import place_of_array
 from ..symbol import Symbol
-from ..training.update import find_op, new_states
+from ..training.update import new_states
 from .cohort import Cohort
 from .counts import UpdateCounts
+from .multipliers import multipliers, of_symbol
 from .plan import HALF, Plan, dtype_of, leaves, plain
 from .registry import OPTIMIZERS, create, register
 
 PLANS = 16  # lists of several parameters that stay bound; single ones all do
-multipliers_of = attrgetter("lr_mult", "wd_mult")
 
 
 class Optimizer:
     """Updates weights in place with gradients: the base class, whose subclasses give a `rule`.
 
     `rescale_grad`: factor on gradients. `param_idx2name`: names of parameters by index. `wd`: weight decay.
-    `clip_gradient`: bound of the rescaled gradients; None, or nothing above 0: no clipping. `learning_rate`: per update;
-    if None, that of `lr_scheduler`, or 0.01 without one; with both, the scheduler's `base_lr` is set to it.
+    `clip_gradient`: bound of the rescaled gradients; None, 0 or less: no clipping. `learning_rate`: per update; if
+    None, that of `lr_scheduler`, or 0.01 without one; with both, the scheduler's `base_lr` is set to it.
     `sym`: a Symbol, whose arguments may have `lr_mult` and `wd_mult`. `begin_num_update`: what counts begin with.
     `multi_precision`: weights of 16 bits have a float32 copy that is updated. `param_dict`: objects by index with
-    `lr_mult` and `wd_mult`, which come before all other multipliers. `aggregate_num`, `use_fused_step`: kept for MXNet's
-    sake; `step` and `fused_step` do the same, and all parameters of a call are one step.
+    `lr_mult` and `wd_mult`, which come before all other multipliers. `aggregate_num` and `use_fused_step`
+    are kept for MXNet's sake: `step` and `fused_step` do the same, and all parameters of a call are one step.
 
     All attributes can be assigned at any time and count from the next update on. `engine`: as in `Symbol.bind`.
     AssertedTypeError (an AssertionError): param_idx2name is no dict. UnknownArgumentError (a TypeError): others.
@@ -225,48 +224,17 @@ class Optimizer:
 
     def set_lr_mult(self, args_lr_mult: Mapping[Any, float]) -> None:
         """Factors on the learning rate, by name or index; all former ones go, but for those of `sym`'s arguments."""
-        self.lr_mult = {**self._multipliers_of_symbol("__lr_mult__"), **args_lr_mult}
+        self.lr_mult = {**of_symbol(self.sym_info, "__lr_mult__"), **args_lr_mult}
 
     def set_wd_mult(self, args_wd_mult: Mapping[Any, float]) -> None:
         """Factors on the weight decay, by name or index; all former ones go, but for those of `sym`'s arguments."""
-        self.wd_mult = {**self._multipliers_of_symbol("__wd_mult__"), **args_wd_mult}
-
-    def _multipliers_of_symbol(self, key: str) -> dict[Any, float]:
-        attrs, names = self.sym_info or ({}, ())
-        return {name: float(attrs[name][key]) for name in names if key in attrs.get(name, ())}
-
-    def _multipliers(self, indices: Sequence[Any]) -> tuple[list[float], list[float]]:
-        """Factors on the learning rate and on the decay: of the parameter's object, else by index, else by name."""
-        found: tuple[list[float], list[float]] = ([], [])
-        for index in indices:
-            name = self.idx2name.get(index)
-            for kind, table, out in zip(
-                ("lr_mult", "wd_mult"), (self.lr_mult, self.wd_mult), found, strict=True
-            ):
-                if index in self.param_dict:
-                    out.append(getattr(self.param_dict[index], kind))
-                else:
-                    out.append(table[index] if index in table else table.get(name, 1.0))
-        return found
-
-    def _facts(self) -> Any:
-        """What graphs and cohorts were made from, to compare with later."""
-        objects = dict(self.param_dict)
-        own = list(map(multipliers_of, objects.values()))
-        return (
-            (self.engine, self.multi_precision),
-            dict(self.lr_mult),
-            dict(self.wd_mult),
-            dict(self.idx2name),
-            objects,
-            own,
-        )
+        self.wd_mult = {**of_symbol(self.sym_info, "__wd_mult__"), **args_wd_mult}
 
     def _get_lrs(self, indices: Sequence[Any]) -> list[float]:
-        return [self.learning_rate * factor for factor in self._multipliers(indices)[0]]
+        return [self.learning_rate * factor for factor in multipliers(self, indices)[0]]
 
     def _get_wds(self, indices: Sequence[Any]) -> list[float]:
-        return [self.wd * factor for factor in self._multipliers(indices)[1]]
+        return [self.wd * factor for factor in multipliers(self, indices)[1]]
 
     def _get_lr(self, index: Any) -> float:
         return self._get_lrs([index])[0]

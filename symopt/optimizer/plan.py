@@ -20,6 +20,7 @@ from ..training.runner import Runner, Runners
 from ..training.update import Update
 from .cohort import Cohort
 from .counts import UpdateCounts
+from .multipliers import Facts, multipliers
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
@@ -53,7 +54,7 @@ class Plan:
         self.numbers: dict[str, float] = {}
         self._cohorts: list[Cohort] = []
         self._epoch = -1
-        self._facts: Any = None
+        self._facts = Facts(optimizer)
         self._stypes: tuple[str, ...] = ()
         self._types: list[type] = []
         self._runner: Runner | None = None
@@ -75,7 +76,7 @@ class Plan:
     def run(self, grads: Sequence[Any]) -> None:
         """Update every parameter once. Nothing has changed when this raises."""
         optimizer, numbers = self.optimizer, self.numbers
-        if self._epoch != self.counts.epoch or self._facts != optimizer._facts():
+        if self._epoch != self.counts.epoch or not self._facts.hold(optimizer):
             self._regroup()
         cohorts = self._cohorts
         num_update = max(optimizer.num_update, *[cohort.t + 1 for cohort in cohorts])
@@ -106,12 +107,14 @@ class Plan:
         counts = [self.counts[index] for index in self.indices]
         inner = [self._precision(k)[1] for k in range(len(self.indices))]
         kinds = map(optimizer.kind, self.indices, self.weights, inner)
-        keys = list(zip(*optimizer._multipliers(self.indices), counts, kinds, strict=True))
+        keys = list(zip(*multipliers(optimizer, self.indices), counts, kinds, strict=True))
         members: dict[Any, list[int]] = {}
         for position, key in enumerate(keys):
             members.setdefault(key, []).append(position)
-        facts = optimizer._facts()
-        if [c.members for c in self._cohorts] != list(members.values()) or facts[0] != self._facts[0]:
+        facts = Facts(optimizer)
+        if [c.members for c in self._cohorts] != list(
+            members.values()
+        ) or facts.options != self._facts.options:
             self._cohorts = [Cohort(tag, found) for tag, found in enumerate(members.values())]
             self.numbers.clear()
             self._runners.clear()
@@ -124,8 +127,9 @@ class Plan:
     # ---- binding
 
     def _runner_for(self, grads: Sequence[Any]) -> Runner:
-        if self._runner is None or self._types != (types := list(map(type, grads))):
-            self._types = types = list(map(type, grads))
+        types = list(map(type, grads))
+        if self._runner is None or types != self._types:
+            self._types = types
             self._stypes = tuple(map(stype_of, grads))
             flags = tuple((c.rule, tuple(c.variables), _flags(c)) for c in self._cohorts)
             self._runner = self._runners.get((self._stypes, flags), lambda: self._bind(grads))

@@ -74,7 +74,9 @@ def record_of(optimizer: Optimizer) -> ObjectRecord:
     from ..mxnetfiles import ObjectRecord
 
     name = type(optimizer).__name__
-    attributes = {k: v for k, v in vars(optimizer).items() if isinstance(v, PLAIN) and k != "engine"}
+    attributes: dict[str, Any] = {
+        k: v for k, v in vars(optimizer).items() if isinstance(v, PLAIN) and k != "engine"
+    }
     attributes |= {k: dict(getattr(optimizer, k)) for k in TABLES}
     tables = {device: dict(counts) for device, counts in optimizer._all_index_update_counts.items()}
     attributes |= {

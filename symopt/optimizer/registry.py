@@ -28,7 +28,7 @@ def register(klass: Class) -> Class:
             f"optimizer {klass.__module__}.{klass.__name__} takes the name of {before.__module__}.{before.__name__}",
             stacklevel=2,
         )
-    OPTIMIZERS[name] = klass  # type: ignore[assignment]
+    OPTIMIZERS[name] = klass
     return klass
 
 

@@ -79,9 +79,10 @@ class Updater:
         """A loaded state where its weight is, with the float32 copy first, as MXNet 2 has it."""
         here = moved_to(place_of_array(weight), state)
         is_copied = self.optimizer.multi_precision and dtype_of(weight) in HALF
-        if is_copied and isinstance(here, tuple) and len(here) == 2 and not rounds_to(here[0], weight):
-            if rounds_to(here[1], weight):  # SGD and NAG of MXNet 1 have it last
-                return here[::-1]
+        if is_copied and isinstance(here, tuple) and len(here) == 2:
+            first, last = here
+            if rounds_to(last, weight) and not rounds_to(first, weight):  # SGD and NAG of MXNet 1
+                return last, first
         return here
 
     def forget(self) -> None:
@@ -99,8 +100,8 @@ class Updater:
     def set_states(self, states: bytes) -> None:
         """Take over the states in such bytes, MXNet's or `get_states`'s, and the optimizer if they have one.
 
-        They are read as data: nothing in them is run. States go to their weights' device when next used. FormatError for
-        bytes that are something else.
+        They are read as data: nothing in them is run. States go to their weights' device when next used.
+        FormatError for bytes that are something else.
         """
         from ..mxnetfiles import read_states
 
