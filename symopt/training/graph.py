@@ -90,7 +90,8 @@ def stored(entry: Entry, weight: Symbol) -> Symbol:
 def averaged(entry: Entry, weight: Symbol, momentum: Any) -> Symbol:
     """The moving average of the weight, `momentum * average + (1 - momentum) * weight`, written into its array."""
     average = entry.variable("average")
-    return sym.elemwise_add(momentum * average, (1 - momentum) * weight, out=average)
+    made: Symbol = sym.monolith_moving_average_update(average, weight, momentum=momentum, out=average)
+    return made
 
 
 def accumulated(entry: Entry, grad: Symbol) -> Symbol:

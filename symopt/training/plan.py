@@ -113,8 +113,8 @@ def _updated(entry: Entry, grad: Symbol | None, taken: Any, has_average: bool) -
 
 
 def _average(entry: Entry, weight: Symbol, taken: Any) -> Symbol:
-    momentum = number("ema")
     if taken is None:
-        return averaged(entry, weight, momentum)
+        return averaged(entry, weight, number("ema"))
     average = entry.variable("average")
-    return sym.where(taken, momentum * average + (1 - momentum) * weight, average, out=average)
+    new = sym.monolith_moving_average_update(average, weight, momentum=number("ema"))
+    return sym.where(taken, new, average, out=average)
