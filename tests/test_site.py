@@ -17,7 +17,18 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import symopt as so
-from symopt import emulatedarrays, errors, lang, looking, matrices, rules, sparse, sym
+from symopt import (
+    emulatedarrays,
+    errors,
+    lang,
+    looking,
+    lr_scheduler,
+    matrices,
+    optimizer,
+    rules,
+    sparse,
+    sym,
+)
 from symopt.executor import Executor
 from symopt.opdef import OPS
 from symopt.symbol import Symbol
@@ -170,6 +181,8 @@ def public_names() -> Iterator[str]:
         so: [n for n in so.__all__ if n != "SymoptError" and not isinstance(getattr(so, n), ModuleType)],
         sym: [n for n in sym.__all__ if n not in (*so.__all__, "Variable", "contrib", "sparse")],
         rules: rules.__all__,
+        lr_scheduler: lr_scheduler.__all__,
+        optimizer: [n for n in optimizer.__all__ if n not in ("contrib", "create_optimizer")],
         lang: lang.__all__,
         matrices: matrices.__all__,
         emulatedarrays: ["emulated_gpus"],
