@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from ..errors import UnknownAttributeError, near
@@ -16,24 +16,12 @@ class Cohort:
     """Parameters with one learning rate, decay, count and kind.
 
     `members`: their positions in the list. `t`: how often they were updated. `rule`, `attrs`: what the optimizer's rule
-    gave last. `variables`: for each number among the attributes, what its variable is called.
+    gave last. `variables`: for each number among the attributes, what its variable is called; see `share`.
     """
 
-    __slots__ = (
-        "attrs",
-        "kind",
-        "lr_mult",
-        "members",
-        "rule",
-        "switched_on",
-        "t",
-        "tag",
-        "variables",
-        "wd_mult",
-    )
+    __slots__ = ("attrs", "kind", "lr_mult", "members", "rule", "switched_on", "t", "variables", "wd_mult")
 
-    def __init__(self, tag: int, members: list[int]) -> None:
-        self.tag = tag
+    def __init__(self, members: list[int]) -> None:
         self.members = members
         self.lr_mult = self.wd_mult = 1.0
         self.t = 0
@@ -43,21 +31,19 @@ class Cohort:
         self.variables: dict[str, str] = {}
         self.switched_on: list[str] = []
 
-    def take(self, rule: Any, attrs: Mapping[str, Any], numbers: dict[str, float]) -> bool:
-        """Take what the rule gives for the next update; numbers go to `numbers`, by variable. Whether the graph stays
-        the same: it does not when another op is named, a flag differs, or a clip goes on or off."""
-        if rule == self.rule and attrs == self.attrs:
-            return True
-        same = rule == self.rule and attrs.keys() == self.attrs.keys() and self._same_flags(attrs)
+    def take(self, rule: Any, attrs: Mapping[str, Any]) -> bool:
+        """Take what the rule gives for the next update. Whether the graph stays the same: it does not when another op
+        is named, a flag differs, or a clip goes on or off."""
+        same = rule == self.rule and (attrs == self.attrs or self._same_flags(attrs))
         if not same:
             self._sort(find_op(rule), attrs)
         self.rule, self.attrs = rule, attrs
-        for name, variable in self.variables.items():
-            numbers[variable] = attrs[name]
         return same
 
     def _same_flags(self, attrs: Mapping[str, Any]) -> bool:
         variables, before = self.variables, self.attrs
+        if attrs.keys() != before.keys():
+            return False
         for name, value in attrs.items():
             if name not in variables and value != before[name]:
                 return False
@@ -68,14 +54,12 @@ class Cohort:
         scalars = {i.name for i in op.inputs if i.kind == "scalar"}
         for name in attrs:
             if name not in op.attrs and name not in scalars:
-                raise UnknownAttributeError(
-                    f"{op.name} has no attribute {name!r}{near(name, [*op.attrs, *scalars])}"
-                )
+                known = [*op.attrs, *scalars]
+                raise UnknownAttributeError(f"{op.name} has no attribute {name!r}{near(name, known)}")
         numeric = [n for n in attrs if n in scalars or op.attrs[n].is_numeric]
         switches = [n for n in numeric if n in op.attrs and op.attrs[n].switch]
         self.switched_on = [n for n in switches if not is_off(attrs[n])]
-        off = {n for n in switches if is_off(attrs[n])}
-        self.variables = {n: f"@{n}.{self.tag}" for n in numeric if n not in off}
+        self.variables = {n: "" for n in numeric if n not in switches or n in self.switched_on}
 
     def update(self, prefix: str = "") -> Update:
         """How each member is updated. `prefix`: "mp_" for those with a float32 copy of the weight."""
@@ -88,6 +72,28 @@ class Cohort:
             if name not in self.variables and name in op.attrs and value is not None and not is_switch:
                 given[name] = value
         return Update(op, given, scalars=scalars)
+
+
+def numbers_of(cohorts: Sequence[Cohort]) -> dict[str, float] | None:
+    """The value of each variable; None if cohorts that share one differ, or have none yet."""
+    found: dict[str, float] = {}
+    for cohort in cohorts:
+        attrs = cohort.attrs
+        for name, variable in cohort.variables.items():
+            value = attrs[name]
+            if not variable or found.setdefault(variable, value) != value:
+                return None
+    return found
+
+
+def share(cohorts: Sequence[Cohort]) -> None:
+    """Give every number a variable: one for all cohorts where it has one value, since what all tensors share costs a
+    step nothing per tensor. Those that were told apart stay apart."""
+    made: dict[str, dict[Any, str]] = {}
+    for cohort in cohorts:
+        for name, before in cohort.variables.items():
+            known = made.setdefault(name, {})
+            cohort.variables[name] = known.setdefault((before, cohort.attrs[name]), f"@{name}.{len(known)}")
 
 
 def is_off(value: Any) -> bool:

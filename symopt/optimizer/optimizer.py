@@ -15,7 +15,7 @@ from ..lr_scheduler import LRScheduler
 from ..places import place_of_array
 from ..symbol import Symbol
 from ..training.update import new_states
-from .cohort import Cohort
+from .cohort import Cohort, share
 from .counts import UpdateCounts
 from .multipliers import multipliers, of_symbol
 from .plan import HALF, Plan, dtype_of, leaves, plain
@@ -86,6 +86,7 @@ class Optimizer:
         self.param_dict = param_dict or {}
         self.engine = "auto"
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
+        self._last: Plan | None = None
         self.set_lr_mult({})
         self.set_wd_mult({})
 
@@ -123,9 +124,10 @@ class Optimizer:
 
     def create_state(self, index: Any, weight: Any) -> Any:
         """The state of a weight: None, an array, or a tuple of them, as MXNet's class has it."""
-        cohort = Cohort(0, [0])
+        cohort = Cohort([0])
         rule, attrs = self.rule(1.0, 0.0, 1, self.kind(index, weight, None))
-        cohort.take(rule, attrs, {})
+        cohort.take(rule, attrs)
+        share([cohort])
         made = tuple(new_states(cohort.update(), plain(weight)).values())
         return made if len(made) > 1 else made[0] if made else None
 
@@ -163,7 +165,8 @@ class Optimizer:
             lengths = ", ".join(str(len(x)) for x in (indices, weights, grads, states))
             raise ShapeError(f"update takes as many indices, weights, gradients and states; got {lengths}")
         if len(indices):
-            self._plan(list(indices), weights, states).run(grads)
+            found = indices if isinstance(indices, list) else list(indices)
+            self._plan(found, weights, states).run(grads)
 
     def fused_step(
         self, indices: Sequence[Any], weights: Sequence[Any], grads: Sequence[Any], states: Sequence[Any]
@@ -195,6 +198,8 @@ class Optimizer:
     def _plan(self, indices: list[Any], weights: Sequence[Any], states: Sequence[Any]) -> Plan:
         """The plan of these parameters; the one used longest ago gives way when there are too many."""
         counts = self._index_update_count
+        if self._last is not None and self._last.is_for(counts, indices, weights, states):
+            return self._last
         key = (id(counts), *indices)
         plan = self._plans.get(key)
         if plan is None or not plan.is_for(counts, indices, weights, states):
@@ -204,6 +209,7 @@ class Optimizer:
                 del self._plans[old]
         if len(indices) > 1:
             self._plans.move_to_end(key)
+        self._last = plan
         return plan
 
     # ---- rates
@@ -261,7 +267,7 @@ class Optimizer:
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        del state["param_dict"], state["_plans"], state["_index_update_count"]
+        del state["param_dict"], state["_plans"], state["_last"], state["_index_update_count"]
         tables = self._all_index_update_counts
         state["_all_index_update_counts"] = {device: dict(counts) for device, counts in tables.items()}
         state["_device"] = next(d for d, counts in tables.items() if counts is self._index_update_count)
@@ -269,7 +275,7 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = state.pop("_device")
-        self.__dict__.update(state, param_dict={}, _plans=OrderedDict())
+        self.__dict__.update(state, param_dict={}, _plans=OrderedDict(), _last=None)
         tables = state["_all_index_update_counts"]
         self._all_index_update_counts = {d: UpdateCounts(counts) for d, counts in tables.items()}
         self._set_current_device(device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from operator import is_
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from ..sparse import RowSparseArray
 from ..training.graph import Entry, arrays_of, group, in_place, stype_of, variable_name
 from ..training.runner import Runner, Runners
 from ..training.update import Update
-from .cohort import Cohort
+from .cohort import Cohort, numbers_of, share
 from .counts import UpdateCounts
 from .multipliers import Facts, multipliers
 
@@ -51,7 +51,6 @@ class Plan:
                 f"an update has parameter {twice!r} twice: each has one gradient in a step"
             )
         self.names = unique_names(optimizer, self.indices)
-        self.numbers: dict[str, float] = {}
         self._cohorts: list[Cohort] = []
         self._epoch = -1
         self._facts = Facts(optimizer)
@@ -75,18 +74,23 @@ class Plan:
 
     def run(self, grads: Sequence[Any]) -> None:
         """Update every parameter once. Nothing has changed when this raises."""
-        optimizer, numbers = self.optimizer, self.numbers
+        optimizer = self.optimizer
         if self._epoch != self.counts.epoch or not self._facts.hold(optimizer):
             self._regroup()
         cohorts = self._cohorts
         num_update = max(optimizer.num_update, *[cohort.t + 1 for cohort in cohorts])
         schedule = optimizer.lr_scheduler
         lr, wd = optimizer.lr if schedule is None else schedule(num_update), optimizer.wd
+        same = True
         for c in cohorts:
             rule, attrs = optimizer.rule(lr * c.lr_mult, wd * c.wd_mult, c.t + 1, c.kind)
-            if not c.take(rule, attrs, numbers):
-                self._runner = None
-        runner = self._runner_for(grads)
+            same = c.take(rule, attrs) and same
+        numbers = numbers_of(cohorts)
+        if not same or numbers is None:
+            share(cohorts)
+            numbers = numbers_of(cohorts) or {}
+            self._runner = None
+        runner = self._runner_for(grads, numbers)
         for name, array in self._drawn.values():
             draw(optimizer, name, array)
         runner.run(grads, numbers)
@@ -115,8 +119,7 @@ class Plan:
         if [c.members for c in self._cohorts] != list(
             members.values()
         ) or facts.options != self._facts.options:
-            self._cohorts = [Cohort(tag, found) for tag, found in enumerate(members.values())]
-            self.numbers.clear()
+            self._cohorts = [Cohort(found) for found in members.values()]
             self._runners.clear()
             self._runner = None
         for c, key in zip(self._cohorts, members, strict=True):
@@ -126,16 +129,16 @@ class Plan:
 
     # ---- binding
 
-    def _runner_for(self, grads: Sequence[Any]) -> Runner:
+    def _runner_for(self, grads: Sequence[Any], numbers: Mapping[str, float]) -> Runner:
         types = list(map(type, grads))
         if self._runner is None or types != self._types:
             self._types = types
             self._stypes = tuple(map(stype_of, grads))
-            flags = tuple((c.rule, tuple(c.variables), _flags(c)) for c in self._cohorts)
-            self._runner = self._runners.get((self._stypes, flags), lambda: self._bind(grads))
+            flags = tuple((c.rule, tuple(c.variables.items()), _flags(c)) for c in self._cohorts)
+            self._runner = self._runners.get((self._stypes, flags), lambda: self._bind(grads, numbers))
         return self._runner
 
-    def _bind(self, grads: Sequence[Any]) -> Runner:
+    def _bind(self, grads: Sequence[Any], numbers: Mapping[str, float]) -> Runner:
         arrays: dict[str, Any] = {}
         given: dict[str, Any] = dict.fromkeys(variable_name(name, "grad") for name in self.names)
         outputs: dict[int, Any] = {}
@@ -157,7 +160,7 @@ class Plan:
                 outputs[k] = in_place(entry, entry.variable("grad"))
         symbol = group([o for k in sorted(outputs) for o in outputs[k]])
         ctx = place_of_array(self.weights[0]).context
-        return Runner(symbol, arrays, given, self.numbers, ctx, self.optimizer.engine)
+        return Runner(symbol, arrays, given, numbers, ctx, self.optimizer.engine)
 
     def _precision(self, k: int) -> tuple[str, Any, Any]:
         """The form of the op for a parameter, its states without the float32 copy of its weight, and that copy."""

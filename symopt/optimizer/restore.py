@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RuleError
 from ..places import place_of_array
 from ..state import Commit, Differences, plan_arrays
-from .cohort import Cohort
+from .cohort import Cohort, share
 from .optimizer import Optimizer
 from .plan import HALF, dtype_of, leaves, named_states, plain
 
@@ -47,12 +47,13 @@ def named(optimizer: Optimizer, index: Any, weight: Any, state: Any) -> dict[str
     """The arrays of a state by the names that the rule's op has for them; by position for a class without a rule."""
     is_copied = optimizer.multi_precision and dtype_of(weight) in HALF
     inner, copy = (state[1], state[0]) if is_copied else (state, None)
-    cohort = Cohort(0, [0])
+    cohort = Cohort([0])
     try:
         rule, attrs = optimizer.rule(1.0, 0.0, 1, optimizer.kind(index, weight, inner))
     except RuleError:
         return positions(state)
-    cohort.take(rule, attrs, {})
+    cohort.take(rule, attrs)
+    share([cohort])
     op = cohort.update("mp_" if is_copied else "").op
     return named_states(op, optimizer.arrays_in(inner), inner, copy, name_of(optimizer, index))
 

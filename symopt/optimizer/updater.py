@@ -94,11 +94,13 @@ class Updater:
     def get_states(self, dump_optimizer: bool = False, np_shape: bool = True) -> bytes:
         """The states as `set_states` of MXNet 2 reads them, with the optimizer's class and attributes if asked.
 
-        `np_shape`: False for MXNet 1, which reads states alone, and of MXNet 2 where `npx.set_np_shape(False)` was called.
+        `np_shape`: False for MXNet 1, which reads states alone.
         """
         from ..mxnetfiles import write_states
 
-        return write_states(self.states, records.record_of(self.optimizer) if dump_optimizer else None, np_shape)
+        return write_states(
+            self.states, records.record_of(self.optimizer) if dump_optimizer else None, np_shape
+        )
 
     def set_states(self, states: bytes) -> None:
         """Take over the states in such bytes, MXNet's or `get_states`'s, and the optimizer if they have one.
