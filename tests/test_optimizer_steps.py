@@ -229,3 +229,17 @@ def test_bad_input_changes_nothing(given: Any, error: type[Exception], text: str
     assert setup.optimizer.num_update == before[1]
     setup.step()
     assert dict(setup.optimizer._index_update_count) == {0: 1 + ran, 1: 1 + ran}
+
+
+def test_arrays_that_are_replaced_are_seen() -> None:
+    """Also within a state that is a list."""
+    setup, twin = Setup(make("adam")), Setup(make("adam"))
+    setup.states = [list(s) for s in setup.states]
+    for _ in range(3):
+        setup.weights = [w.copy() for w in setup.weights]
+        for state in setup.states:
+            state[1] = state[1].copy()
+        setup.step()
+        twin.step()
+    np.testing.assert_equal(setup.weights, twin.weights)
+    np.testing.assert_equal([tuple(s) for s in setup.states], twin.states)

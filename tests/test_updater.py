@@ -236,3 +236,12 @@ def test_an_updater_and_an_optimizer_agree() -> None:
         setup.step(grads)
         updater([0, 1], grads, weights)
     np.testing.assert_equal(weights, setup.weights)
+
+
+def test_states_can_be_assigned() -> None:
+    run, other = Run().step(2), Run().step(2)
+    run.updater.states[0] = tuple(x.copy() for x in run.updater.states[0])
+    kept = run.updater.states[1]
+    run.updater.states = dict(run.updater.states)
+    run.step(1, seed=4).equals(other.step(1, seed=4))
+    assert run.updater.states[1] is kept

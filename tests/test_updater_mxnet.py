@@ -1,8 +1,8 @@
 """Updater states that MXNet 2.0.0b1 wrote with their optimizer: training goes on as it did there.
 
-`golden/mxnet2_updater.npz` has for each class the bytes of `get_states(dump_optimizer=True)` after three updates (wd 0.01
-but for GroupAdaGrad, momentum 0.9 where there is one, FactorScheduler(2, 0.5, base_lr=0.05)), the weights then, and after
-the two gradients g4 and g5. Nadam is left out: MXNet's steps depend on the number of parameters.
+`golden/mxnet2_updater.npz` has for each class the bytes of `get_states(dump_optimizer=True)` after three updates (wd
+0.01 but for GroupAdaGrad, momentum 0.9 where there is one, FactorScheduler(2, 0.5, base_lr=0.05)), the weights then,
+and after the gradients g4 and g5. Nadam is left out: MXNet's steps depend on the number of parameters.
 """
 
 from pathlib import Path
@@ -31,7 +31,9 @@ def test_training_goes_on_from_mxnets_states(name: str) -> None:
 
 
 def test_there_is_one_of_every_class() -> None:
-    assert {*NAMES} == {*so.optimizer.__all__} & {k.__name__ for k in so.optimizer.Optimizer.opt_registry.values()} - {
+    assert {*NAMES} == {*so.optimizer.__all__} & {
+        k.__name__ for k in so.optimizer.Optimizer.opt_registry.values()
+    } - {
         "Nadam",
         "SGLD",
     }

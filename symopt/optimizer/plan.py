@@ -45,6 +45,8 @@ class Plan:
         self.indices = list(indices)
         self.weights = list(weights)
         self.states = list(states)
+        self._lists = any(map(has_list, self.states))  # whose elements may be replaced
+        self._leaves = leaves(self.states) if self._lists else []
         if len(set(self.indices)) < len(self.indices):
             twice = next(i for i in self.indices if self.indices.count(i) > 1)
             raise AttributeValueError(
@@ -69,6 +71,7 @@ class Plan:
             and len(weights) == len(states) == len(self.indices)
             and all(map(is_, weights, self.weights))
             and all(map(is_, states, self.states))
+            and (not self._lists or all(map(is_, leaves(states), self._leaves)))
             and indices == self.indices
         )
 
@@ -223,6 +226,11 @@ def named_states(op: OpDef, found: list[Any], state: Any, copy: Any, name: str) 
             f"{op.name} of {name!r} has as states {wanted}; got {describe(state)}: make it with create_state"
         )
     return dict(zip(names, found, strict=True)) | ({master: copy} if master else {})
+
+
+def has_list(state: Any) -> bool:
+    """Whether a state is a list, or has one in it."""
+    return isinstance(state, list) or (isinstance(state, tuple) and any(map(has_list, state)))
 
 
 def describe(state: Any) -> str:

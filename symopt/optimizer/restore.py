@@ -125,7 +125,6 @@ def plan_updater(
         optimizer.num_update = num_update
         if "generator" in state and hasattr(optimizer, "generator"):
             optimizer.generator.bit_generator.state = state["generator"]
-        updater.forget()
 
     return commit
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from operator import is_
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,8 @@ class Updater:
         self.states_synced: dict[Any, bool] = {}
         self._weights: dict[Any, Any] = {}
         self._waiting: dict[Any, Mapping[str, Any]] = {}  # arrays that were loaded before their weight came
-        self._last: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+        self._is_synced = True
+        self._first: Any = None  # weight of the last call, whose device counts updates
 
     def __call__(self, index: Any, grad: Any, weight: Any) -> None:
         """Update weights in place: one index, gradient and weight, or lists of them.
@@ -47,10 +47,16 @@ class Updater:
         """
         if not isinstance(index, (list, tuple)):
             index, grad, weight = [index], [grad], [weight]
-        seen, weights, states = self._last
-        if not (index == seen and len(weight) == len(weights) and all(map(is_, weight, weights))):
+        try:
+            states = list(map(self.states.__getitem__, index))
+        except KeyError:
+            states = None
+        if states is None or not self._is_synced:
+            index = [i.decode() if isinstance(i, bytes) else i for i in index]
             states = self._ready(index, weight)
-            self._last = (list(index), list(weight), states)
+        if weight and weight[0] is not self._first:
+            self._first = weight[0]
+            self.optimizer._set_current_device(place_of_array(plain(self._first)).context.device_id)
         self.optimizer.update_multi_precision(index, weight, grad, states)
 
     def _ready(self, indices: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
@@ -59,20 +65,18 @@ class Updater:
             raise ShapeError(
                 f"an Updater takes as many weights as indices; got {len(weights)} and {len(indices)}"
             )
-        indices = [i.decode() if isinstance(i, bytes) else i for i in indices]
-        if weights:
-            self.optimizer._set_current_device(place_of_array(weights[0]).context.device_id)
         fresh = {}
         for i, weight in zip(indices, weights, strict=True):
             if i not in self.states:
                 fresh[i] = restore.filled(self, i, weight)
             elif not self.states_synced.get(i, True):
                 fresh[i] = self._beside(self.states[i], weight)
+        self.states.update(fresh)
+        self.states_synced.update(dict.fromkeys(indices, True))
+        self._is_synced = all(self.states_synced.values())
         for i, weight in zip(indices, weights, strict=True):
             self._weights[i] = weight
             self._waiting.pop(i, None)
-        self.states.update(fresh)
-        self.states_synced.update(dict.fromkeys(indices, True))
         return [self.states[i] for i in indices]
 
     def _beside(self, state: Any, weight: Any) -> Any:
@@ -84,10 +88,6 @@ class Updater:
             if rounds_to(last, weight) and not rounds_to(first, weight):  # SGD and NAG of MXNet 1
                 return last, first
         return here
-
-    def forget(self) -> None:
-        """Take `states` as they are now: call this after assigning other arrays in it."""
-        self._last = ([], [], [])
 
     # ---- MXNet's files
 
@@ -115,8 +115,9 @@ class Updater:
             self.optimizer = records.optimizer_of(found.optimizer, like=self.optimizer)
         self.states = dict(found.states)
         self.states_synced = dict.fromkeys(self.states, False)
+        self._is_synced = False
         self._waiting.clear()
-        self.forget()
+        self._first = None
 
     # ---- state by name
 
