@@ -9,11 +9,10 @@ import pytest
 from optimizer_driver import NAMES, Setup, make
 
 import symopt as so
-from symopt.emulatedarrays import emulated_gpus
 from symopt.lr_scheduler import CosineScheduler, FactorScheduler, MultiFactorScheduler, PolyScheduler
 from symopt.mxnetfiles import write_states
 from symopt.optimizer import SGD, Adam, Updater, get_updater
-from symopt.places import from_host
+from symopt.places import Place, from_host
 
 
 class Run:
@@ -214,18 +213,23 @@ def test_a_state_that_waited_is_compared_when_its_parameter_comes() -> None:
     assert dict(run.updater.optimizer._index_update_count) == {0: 3, 1: 3}
 
 
-def test_states_follow_their_weight_to_another_device() -> None:
-    on_host, on_gpu = Run().step(2), Run()
-    with emulated_gpus() as places:
-        on_gpu.weights = [from_host(places[0], w) for w in on_host.weights]
-        on_gpu.updater.optimizer = copy.deepcopy(on_host.updater.optimizer)
-        on_gpu.updater.optimizer.engine = "reference"
-        on_gpu.updater.set_states(on_host.updater.get_states())
-        grads = [np.ones_like(w) for w in on_host.weights]
-        on_gpu.updater([0, 1], [from_host(places[0], g) for g in grads], on_gpu.weights)
+@pytest.mark.parametrize("name", ["adam", "groupadagrad", "sgld"])
+def test_states_follow_their_weight_to_another_device(name: str, gpu: Place) -> None:
+    on_host, on_gpu = Run(name).step(2), Run(name)
+    on_gpu.weights = [from_host(gpu, w) for w in on_host.weights]
+    on_gpu.updater.optimizer = copy.deepcopy(on_host.updater.optimizer)
+    on_gpu.updater.optimizer.engine = "reference"
+    on_gpu.updater.set_states(on_host.updater.get_states())
+    for t in range(2):
+        grads = [np.full_like(w, t + 1) for w in on_host.weights]
+        on_gpu.updater([0, 1], [from_host(gpu, g) for g in grads], on_gpu.weights)
         on_host.updater([0, 1], grads, on_host.weights)
-        for here, there in zip(on_host.weights, on_gpu.weights, strict=True):
-            np.testing.assert_array_equal(here, places[0].to_host(there))
+    for here, there in zip(on_host.weights, on_gpu.weights, strict=True):
+        np.testing.assert_array_equal(here, gpu.to_host(there))
+    twin = Run(name)
+    twin.updater.load_state_dict(on_gpu.updater.state_dict())
+    twin.weights = copy.deepcopy(on_host.weights)
+    on_host.step(1, seed=4).equals(twin.step(1, seed=4))
 
 
 def test_an_updater_and_an_optimizer_agree() -> None:

@@ -56,7 +56,7 @@ class Plan:
         self._cohorts: list[Cohort] = []
         self._epoch = -1
         self._facts = Facts(optimizer)
-        self._stypes: tuple[str, ...] = ()
+        self._grads: list[Any] = []
         self._types: list[type] = []
         self._runner: Runner | None = None
         self._runners = Runners(GRAPHS)
@@ -133,13 +133,16 @@ class Plan:
     # ---- binding
 
     def _runner_for(self, grads: Sequence[Any], numbers: Mapping[str, float]) -> Runner:
+        runner = self._runner
+        if runner is not None and all(map(is_, grads, self._grads)):
+            return runner
         types = list(map(type, grads))
-        if self._runner is None or types != self._types:
-            self._types = types
-            self._stypes = tuple(map(stype_of, grads))
+        if runner is None or types != self._types:
             flags = tuple((c.rule, tuple(c.variables.items()), _flags(c)) for c in self._cohorts)
-            self._runner = self._runners.get((self._stypes, flags), lambda: self._bind(grads, numbers))
-        return self._runner
+            key = tuple(map(stype_of, grads)), flags
+            runner = self._runners.get(key, lambda: self._bind(grads, numbers))
+        self._runner, self._types, self._grads = runner, types, list(grads)
+        return runner
 
     def _bind(self, grads: Sequence[Any], numbers: Mapping[str, float]) -> Runner:
         arrays: dict[str, Any] = {}
