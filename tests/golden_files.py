@@ -31,4 +31,4 @@ def folder_of(system: str) -> Folder:
         return Folder(files, told, dict(arrays))
 
 
-NAMES = [(system, name) for system in ("mxnet1", "mxnet2") for name in folder_of(system).files]
+NAMES = [(system, name) for system in ("mxnet1", "mxnet2") for name in folder_of(system).told]

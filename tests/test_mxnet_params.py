@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import struct
+import threading
 import tracemalloc
 from pathlib import Path
 from typing import Any
@@ -24,7 +27,9 @@ from symopt.errors import (
     StorageError,
     UnknownArgumentError,
 )
+from symopt.mxnetfiles import params
 from symopt.mxnetfiles.ndarrays import CODES, V1, V2, V3
+from symopt.mxnetfiles.source import Source
 from symopt.places import Place, from_host
 
 PARAMS = [case for case in NAMES if case[1].endswith(".params")]
@@ -52,6 +57,24 @@ def test_arrays_have_memory_of_their_own() -> None:
         assert array.flags.carray
         array[...] = 0
         assert other[name].any()
+
+
+def test_a_pipe_is_read(tmp_path: Path) -> None:
+    """It does not say how long it is."""
+    os.mkfifo(tmp_path / "pipe")
+    content = folder_of("mxnet1").files["one.params"]
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(content,))
+    writer.start()
+    (array,) = so.nd.load(tmp_path / "pipe")
+    writer.join()
+    assert np.asarray(array).tobytes() in content
+
+
+def test_a_file_that_shrinks_while_it_is_read() -> None:
+    content = folder_of("mxnet1").files["list.params"]
+    for length in range(0, len(content), 7):
+        with pytest.raises(FormatError, match="came"):
+            params._read(Source(io.BytesIO(content[:length]), len(content)))
 
 
 # ---- versions
@@ -251,8 +274,9 @@ def test_shapes_decide_the_version(tmp_path: Path) -> None:
         so.nd.save(path, so.sparse.zeros((4, 2)), np_shape=True)
 
 
-def test_rows_are_written_ascending_and_once(tmp_path: Path) -> None:
-    rows = so.sparse.RowSparseArray(np.array([[1.0], [2.0], [4.0]]), np.array([3, 0, 3]), (5, 1))
+@pytest.mark.parametrize("promised", [False, True])
+def test_rows_are_written_ascending_and_once(promised: bool, tmp_path: Path) -> None:
+    rows = so.sparse.RowSparseArray(np.array([[1.0], [2.0], [4.0]]), np.array([3, 0, 3]), (5, 1), promised)
     so.nd.save(tmp_path / "x", {"g": rows})
     found: Any = so.nd.load(tmp_path / "x")
     assert found["g"].indices.tolist() == [0, 3] and found["g"].data.tolist() == [[2.0], [5.0]]

@@ -5,7 +5,7 @@ A name in a pickle is only ever compared with those below. Nothing is imported f
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from io import BytesIO
 from math import prod
@@ -21,10 +21,12 @@ from .source import MOST_DIMENSIONS, Source, check_size
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A class or function that the pickle names. It is no such thing, and cannot be called."""
+    """A class or function that the pickle names. It is no such thing, and cannot be called. `is_recorded`: new objects
+    of it are `ObjectRecord`s."""
 
     module: str
     name: str
+    is_recorded: bool = False
 
     def __str__(self) -> str:
         return f"{self.module[:100]!r}.{self.name[:100]!r}".replace("'", "")
@@ -34,7 +36,7 @@ class Name:
 class ObjectRecord:
     """What a pickle says of an optimizer or scheduler of MXNet's: its class, and its attributes as plain data.
 
-    It is no optimizer. `so.optimizer` makes one of it.
+    It is two names and a dict: nothing of the class is here. `write_states` writes it as MXNet would.
     """
 
     module: str
@@ -77,15 +79,14 @@ NUMPY_ARRAY = ("numpy", "ndarray")
 DTYPES = {"b1", "u1", "u2", "u4", "u8", "i1", "i2", "i4", "i8", "f2", "f4", "f8", "c8", "c16"}
 
 
-def is_recorded(name: Name) -> bool:
-    """Whether it names a class of optimizers or schedulers, which become records."""
-    inside = any(name.module == m or name.module.startswith(m + ".") for m in RECORDED)
-    return inside and name.name.isidentifier() and name.module.replace(".", "_").isidentifier()
-
-
-def is_known(name: Name) -> bool:
-    pair = (name.module, name.name)
-    return pair in MAKERS or pair in NDARRAYS or pair in OBJECT or pair == NUMPY_ARRAY or is_recorded(name)
+def known_name(module: str, name: str, classes: Collection[str]) -> Name | None:
+    """The name, if pickles may have it. `classes`: those that become records beside MXNet's optimizers."""
+    pair = (module, name)
+    if pair in MAKERS or pair in NDARRAYS or pair in OBJECT or pair == NUMPY_ARRAY:
+        return Name(module, name)
+    inside = any(module == m or module.startswith(m + ".") for m in RECORDED)
+    is_plain = name.isidentifier() and module.replace(".", "_").isidentifier()
+    return Name(module, name, True) if (inside and is_plain) or f"{module}.{name}" in classes else None
 
 
 # ---- REDUCE and NEWOBJ
@@ -106,7 +107,7 @@ def reduce(name: Name, args: tuple[Any, ...], budget: Budget) -> Any:
 
 
 def new_object(name: Name, args: tuple[Any, ...]) -> Unfinished:
-    if not is_recorded(name) or args:
+    if not name.is_recorded or args:
         raise FormatError(f"a new {name} is asked for, which is refused")
     return Unfinished("record", name=name)
 

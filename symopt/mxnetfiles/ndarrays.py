@@ -148,7 +148,11 @@ def _row_sparse(source: Source, shape: tuple[int, ...], rows: tuple[int, ...]) -
     if len(indices) and (int(indices.min()) < 0 or int(indices.max()) >= shape[0]):
         source.fail(f"a row_sparse array of shape {shape} has rows {indices.min()} to {indices.max()}", at)
     indices = indices.astype(np.int64, copy=False)
-    return RowSparseArray(data, indices, shape, canonical=bool((np.diff(indices) > 0).all()))
+    return RowSparseArray(data, indices, shape, canonical=_ascend(indices))
+
+
+def _ascend(indices: Array) -> bool:
+    return bool((np.diff(indices) > 0).all())
 
 
 # ---- writing
@@ -164,8 +168,8 @@ def on_host(x: Any, what: str) -> Stored:
     if isinstance(x, RowSparseArray):
         _check_dtype(x.dtype, what)
         x.check_indices(what)
-        merged = x if x.canonical else x.coalesce()
-        return merged if place is HOST else merged.copy_to(HOST)
+        hosted = x if place is HOST else x.copy_to(HOST)
+        return hosted if _ascend(hosted.indices) else hosted.coalesce()
     array = place.view(x, what)
     _check_dtype(array.dtype, what)
     if place is not HOST:
@@ -187,8 +191,8 @@ def version_for(arrays: Mapping[str, Stored], np_shape: bool | None) -> int:
     ]
     sparse = [what for what, x in arrays.items() if isinstance(x, RowSparseArray)]
     if np_shape is False and empty:
-        raise ArrayError(f"{empty[0]} has no dimensions or no elements, which MXNet before 1.6 and np_shape=False "
-                         "cannot say: give it the shape (1,), or np_shape=True")  # fmt: skip
+        raise ArrayError(f"{empty[0]} has no dimensions or no elements, which the format of np_shape=False cannot say: "
+                         "give it the shape (1,), or np_shape=True")  # fmt: skip
     if not (np_shape or empty):
         return V2
     if sparse:

@@ -21,27 +21,28 @@ Whatever does not pass is a FormatError that names the byte, and the name if the
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
 
 from ..errors import FormatError
-from .inert import Budget, Name, ObjectRecord, Unfinished, build, check_key, is_known, new_object, reduce
+from .inert import Budget, Name, ObjectRecord, Unfinished, build, check_key, known_name, new_object, reduce
 from .opcodes import Op, read_opcodes
 
 DEEPEST = 32  # nested containers; MXNet's states have four
 COPIES = 2  # of the file's bytes that arrays may take: NumPy's are decoded, then made
-ELEMENTS = 8  # that a byte of the file may stand for, at most: MXNet's optimizers refer to one dict twice
+ELEMENTS = 2  # that a byte of the file may stand for, at most: MXNet's optimizers refer to one dict twice
 LEAVES = (type(None), bool, int, float, str, bytes)
 
 
-def read_pickle(data: bytes) -> Any:
+def read_pickle(data: bytes, classes: Collection[str] = ()) -> Any:
     """The value in a pickle of protocol 0 to 5: numbers, strings, bytes, tuples, lists, dicts, arrays, ObjectRecord.
 
+    `classes`: "module.name" of those whose objects become records too, beside MXNet's optimizers and schedulers.
     FormatError for anything else; see the module for why no pickle can do more than that.
     """
-    machine = _Machine(len(data))
+    machine = _Machine(len(data), classes)
     for op in read_opcodes(data):
         try:
             machine.run(op)
@@ -54,7 +55,8 @@ def read_pickle(data: bytes) -> Any:
 class _Machine:
     """The stack and the memo of a pickle that is being read. `marked`: the stacks below the open marks."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, classes: Collection[str]) -> None:
+        self.classes = classes
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -174,9 +176,9 @@ def _stack_global(machine: _Machine, op: Op) -> None:
 
 
 def _named(machine: _Machine, module: str, name: str) -> None:
-    found = Name(module, name)
-    if not is_known(found):
-        raise FormatError(f"the pickle asks for {found}, which is refused: "
+    found = known_name(module, name, machine.classes)
+    if found is None:
+        raise FormatError(f"the pickle asks for {Name(module, name)}, which is refused: "
                           "only arrays, plain containers and MXNet's optimizers are read")  # fmt: skip
     machine.stack.append(found)
 

@@ -41,6 +41,8 @@ def _value(value: Any, version: int) -> Iterator[Piece]:
     elif isinstance(value, Mapping):
         yield b"}("
         for key, x in value.items():
+            if not isinstance(key, int | str):
+                raise UnknownArgumentError(f"keys of a dict must be integers or strings, got {key!r:.100}")
             yield _leaf(key)
             yield from _value(x, version)
         yield b"u"

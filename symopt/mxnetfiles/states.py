@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,11 +29,13 @@ class UpdaterStates(NamedTuple):
     optimizer: ObjectRecord | None = None
 
 
-def load_updater_states(fname: Given) -> UpdaterStates:
+def load_updater_states(fname: Given, classes: Collection[str] = ()) -> UpdaterStates:
     """The states in a file of MXNet 1 or 2, or in its content; arrays are on the host, in memory of their own.
 
     States are as the class has them: with multi_precision=True, SGD's are (momentum, float32 weight), and those of
-    most others (float32 weight, state). FormatError, with the byte and the reason, for all else that a pickle may hold.
+    most others (float32 weight, state). An optimizer in the file, and its scheduler, become ObjectRecords if they are
+    MXNet's, or of one of the `classes`, such as "__main__.Warmup"; nothing is imported for those either. FormatError,
+    with the byte and the reason, for all else that a pickle may hold.
 
     >>> import numpy as np
     >>> content = write_states({0: np.ones(2, "float32"), 1: None})
@@ -41,12 +43,12 @@ def load_updater_states(fname: Given) -> UpdaterStates:
     UpdaterStates(states={0: array([1., 1.], dtype=float32), 1: None}, optimizer=None)
     """
     with open_source(fname) as source:
-        return read_states(source.bytes(source.size, "the file"))
+        return read_states(source.bytes(source.size, "the file"), classes)
 
 
-def read_states(data: bytes) -> UpdaterStates:
+def read_states(data: bytes, classes: Collection[str] = ()) -> UpdaterStates:
     """The states in the content of a file; see `load_updater_states`."""
-    value = read_pickle(bytes(data))
+    value = read_pickle(bytes(data), classes)
     optimizer = None
     if type(value) is tuple and len(value) == 2 and isinstance(value[1], ObjectRecord):
         value, optimizer = value
@@ -95,24 +97,45 @@ def _parts(
         _check_state(f"the state of {index!r}", state, UnknownArgumentError)
     if optimizer is not None and not isinstance(optimizer, ObjectRecord):
         raise UnknownArgumentError(f"optimizer must be an ObjectRecord, got {type(optimizer).__name__}")
-    found = {f"an array in {what}": x for what, x in _arrays("the states", hosted.values())}
-    version = version_for(found, np_shape)
-    return list(pickled(hosted if optimizer is None else (hosted, optimizer), version))
+    record = None if optimizer is None else _attributes("the optimizer", optimizer)
+    version = version_for(dict(_arrays("the states", [hosted, record])), np_shape)
+    return list(pickled(hosted if record is None else (hosted, record), version))
 
 
 def _hosted(what: str, state: Any) -> Any:
     if isinstance(state, tuple | list):
-        kind = tuple if isinstance(state, tuple) else list
-        return kind(_hosted(f"{what}[{k}]", x) for k, x in enumerate(state))
+        return _same_kind(state, (_hosted(f"{what}[{k}]", x) for k, x in enumerate(state)))
     return state if state is None or isinstance(state, NUMBERS) else on_host(state, what)
 
 
-def _arrays(what: str, values: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    for k, x in enumerate(values):
-        if isinstance(x, tuple | list):
+def _attributes(what: str, value: Any) -> Any:
+    """The same with its arrays on the host; what is neither array nor plain is refused when it is written."""
+    if isinstance(value, ObjectRecord):
+        return ObjectRecord(value.module, value.name, _attributes(what, value.attributes))
+    if isinstance(value, Mapping):
+        return {key: _attributes(f"{what}'s {key}", x) for key, x in value.items()}
+    if isinstance(value, tuple | list):
+        return _same_kind(value, (_attributes(what, x) for x in value))
+    is_array = hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, NUMBERS)
+    return on_host(value, what) if is_array else value
+
+
+def _same_kind(like: tuple[Any, ...] | list[Any], values: Iterable[Any]) -> Any:
+    return tuple(values) if isinstance(like, tuple) else list(values)
+
+
+def _arrays(what: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The arrays in a value, by what errors call them."""
+    if isinstance(value, ObjectRecord):
+        value = value.attributes
+    if isinstance(value, np.ndarray | RowSparseArray):
+        yield what, value
+    elif isinstance(value, Mapping):
+        for key, x in value.items():
+            yield from _arrays(f"the state of {key!r}", x)
+    elif isinstance(value, tuple | list):
+        for k, x in enumerate(value):
             yield from _arrays(f"{what}[{k}]", x)
-        elif isinstance(x, np.ndarray | RowSparseArray):
-            yield f"{what}[{k}]", x
 
 
 def _check_state(what: str, state: Any, error: type[Exception]) -> None:

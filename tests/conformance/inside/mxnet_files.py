@@ -120,6 +120,27 @@ def write_states(folder: Path) -> None:
     (folder / "with_protocol0.states").write_bytes(pickle.dumps(parts, 0))
 
 
+def write_trainer(folder: Path) -> None:
+    """As users of Gluon and of Module save what they train."""
+    weight = mx.gluon.Parameter("weight", shape=(2, 3))
+    weight.initialize(mx.init.One())
+    trainer = mx.gluon.Trainer({"weight": weight}, "adam", {"learning_rate": 0.1}, kvstore=None)
+    with mx.autograd.record():
+        loss = (weight.data() * weight.data()).sum()
+    loss.backward()
+    trainer.step(2)
+    trainer.save_states(str(folder / "trainer.states"))
+    if IS_OLD:
+        module = mx.mod.Module(
+            mx.sym.FullyConnected(mx.sym.var("data"), num_hidden=2, name="fc"), label_names=None
+        )
+        module.bind([("data", (4, 3))])
+        module.init_params(mx.init.One())
+        module.init_optimizer("local", "sgd", {"momentum": 0.9})
+        module.update()
+        module.save_checkpoint(str(folder / "module"), 2, save_optimizer_states=True)
+
+
 # ---- telling
 
 
@@ -180,6 +201,9 @@ def tell(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    MODES: dict[str, list[Callable[[Path], None]]] = {"write": [write_params, write_states], "tell": [tell]}
+    MODES: dict[str, list[Callable[[Path], None]]] = {
+        "write": [write_params, write_states, write_trainer],
+        "tell": [tell],
+    }
     for step in MODES[sys.argv[1]]:
         step(Path(sys.argv[2]))
