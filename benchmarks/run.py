@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import classes
 import dense
 import guard
 import lamb
@@ -31,6 +32,7 @@ JOBS = {
     "lazy": sparse.lazy,
     "group_adagrad": rows.group_adagrad,
     "lazy_group_adagrad": rows.lazy_group_adagrad,
+    "classes": classes.classes,
     "guard_adam": guard.guard_adam,
     "guard_many": guard.guard_many,
     "guard_lazy": guard.guard_lazy,

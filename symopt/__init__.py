@@ -21,7 +21,19 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import checkpoint, keras, keras3, lr_scheduler, model, mxnetfiles, nd, rules, sparse, training
+    from . import (
+        checkpoint,
+        keras,
+        keras3,
+        lr_scheduler,
+        model,
+        mxnetfiles,
+        nd,
+        optimizer,
+        rules,
+        sparse,
+        training,
+    )
     from .checkpoint import load, save
     from .keras.variables import Variable
     from .training.compile import compile
@@ -37,6 +49,7 @@ MODULES = (
     "model",
     "mxnetfiles",
     "nd",
+    "optimizer",
     "rules",
     "sparse",
     "training",
@@ -83,6 +96,7 @@ __all__ = [
     "num_threads",
     "op",
     "ops",
+    "optimizer",
     "rules",
     "save",
     "set_num_threads",

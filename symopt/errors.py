@@ -15,7 +15,8 @@
     ├── TooLateError                                          what cannot be changed any more
     ├── NoAutogradError                                       a loss where gradients are needed
     ├── AssertedTypeError, AssertedValueError                 arguments that MXNet's classes assert about
-    ├── UnknownOptimizerError, RuleError, ScheduledRateError  a name, rule or rate that an optimizer does not have or take
+    ├── RenamedArgumentError                                  an argument by its former name
+    ├── UnknownOptimizerError, RuleError, ScheduledRateError  what an optimizer does not have, or does not take
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code
@@ -134,6 +135,10 @@ class AssertedTypeError(SymoptError, TypeError, AssertionError):
 
 class AssertedValueError(SymoptError, ValueError, AssertionError):
     """An argument, or two together, with values that MXNet's class asserts against."""
+
+
+class RenamedArgumentError(SymoptError, TypeError, DeprecationWarning):
+    """An argument by its former name; MXNet raises a DeprecationWarning."""
 
 
 class UnknownOptimizerError(SymoptError, ValueError):

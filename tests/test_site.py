@@ -17,7 +17,20 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import symopt as so
-from symopt import checkpoint, emulatedarrays, errors, lang, looking, matrices, mxnetfiles, rules, sparse, sym
+from symopt import (
+    checkpoint,
+    emulatedarrays,
+    errors,
+    lang,
+    looking,
+    lr_scheduler,
+    matrices,
+    mxnetfiles,
+    optimizer,
+    rules,
+    sparse,
+    sym,
+)
 from symopt.executor import Executor
 from symopt.keras import optimizers, schedules
 from symopt.keras3 import optimizers as optimizers3
@@ -175,6 +188,8 @@ def public_names() -> Iterator[str]:
         checkpoint: checkpoint.__all__,
         sym: [n for n in sym.__all__ if n not in (*so.__all__, "Variable", "contrib", "sparse")],
         rules: rules.__all__,
+        lr_scheduler: lr_scheduler.__all__,
+        optimizer: [n for n in optimizer.__all__ if n not in ("contrib", "create_optimizer")],
         mxnetfiles: mxnetfiles.__all__,
         lang: lang.__all__,
         matrices: matrices.__all__,
