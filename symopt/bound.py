@@ -57,7 +57,7 @@ class Bound:
         self.shape: tuple[int, ...] = ()
         self.dtype, self.stype, self.is_number = "float64", "default", False
         if type(given) is not np.ndarray and is_number(given):
-            self.number = _float(name, given)
+            self.number = as_float(name, given)
             self.is_number = True
             self.place = HOST
         elif isinstance(given, RowSparseArray):
@@ -140,7 +140,8 @@ def _is_host_number(x: Given) -> bool:
     return getattr(x, "shape", None) == () and place_of_array(x) is HOST
 
 
-def _float(name: str, given: Given) -> float:
+def as_float(name: str, given: Given) -> float:
+    """A number that is given, as a step computes with it."""
     try:
         return float(given)
     except OverflowError:

@@ -32,7 +32,9 @@ class Differences:
         return bool(self.missing or self.unexpected or self.different)
 
     def __repr__(self) -> str:
-        return f"Differences(missing={self.missing}, unexpected={self.unexpected}, different={self.different})"
+        return (
+            f"Differences(missing={self.missing}, unexpected={self.unexpected}, different={self.different})"
+        )
 
     def compare(self, path: str, what: str, expected: object, given: object) -> bool:
         """Whether both are equal; if not, a line among `different` says so."""
@@ -55,7 +57,9 @@ class Differences:
             lines += [f"    {line}: only in the state" for line in self.unexpected]
         if lines:
             hint = "" if self.different else "\n  strict=False loads what both have"
-            raise StateError(f"{what} can't load this state; nothing was changed:\n" + "\n".join(lines) + hint)
+            raise StateError(
+                f"{what} can't load this state; nothing was changed:\n" + "\n".join(lines) + hint
+            )
 
 
 @runtime_checkable

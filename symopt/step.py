@@ -14,16 +14,21 @@ from .backends.base import Engine, Memory, Monitor
 from .backends.choose import make_engine
 from .backends.watched import NanGuard
 from .binding import Ranges, check_complete, check_kinds, check_memory, check_names, written
-from .bound import Bound, Given, as_dense, check_same
+from .bound import Bound, Given, as_dense, as_float, check_same
 from .dtypes import to_numpy
 from .errors import RowIndexError
 from .expr import Node
 from .infer import Types, infer
 from .nonfinite import FiniteReport, StepFacts, Uses, error_of, report_of, uses
+from .overlap import addresses
 from .passes import compile_graph
 from .passes.ir import Value
 from .places import HOST, Place
 from .sparse import RowSparseArray
+from .together import Together
+
+KEPT = 16  # sets of names that were given together
+NONE = np.zeros(0, np.int64)
 
 
 class Step:
@@ -109,7 +114,16 @@ class Step:
             if isinstance(key, str):
                 self.heads_in.setdefault(key, []).append(k)
         self.outputs: list[Any] = [self._output(value) for value in lowered.heads]
+        host = {name for name, value in lowered.variables.items() if value.host}
+        self._numbers = host & self.bound.keys()
+        self._plain = {name for name in self.bound if self._is_plain(name)}
+        self._sorted: dict[tuple[tuple[str, ...], frozenset[str]], Together] = {}
         self._watch()
+
+    def _is_plain(self, name: str) -> bool:
+        """Whether what is bound is a dense array on the host, and nothing but read."""
+        is_seen = name in self._numbers or name in self.mutable or name in self.heads_in
+        return self.place is HOST and not is_seen and self.bound[name].sparse is None
 
     def _watch(self) -> None:
         """Arguments that are read anew before each run: strided views, and numbers held in 0-d arrays."""
@@ -201,23 +215,55 @@ class Step:
 
     def take(self, given: Mapping[str, Given]) -> None:
         """Bind other arrays or numbers: all are checked before any is taken."""
-        check_names(given, self.bound)
-        fresh = {name: self._bind(name, value) for name, value in given.items()}
-        for name, b in fresh.items():
-            check_same(name, self.bound[name], b)
-            if b.sparse is not None:
-                self._check_rows(name, b.sparse)
+        names = tuple(given)
+        sort = self._together(names)
+        if misfits := sort.misfits(given, self.bound):
+            sort = self._together(names, misfits)
+        numbers = {name: as_float(name, given[name]) for name in sort.numbers}
+        arrays = {name: given[name] for name in sort.arrays}
+        lie_at = addresses(arrays.values()) if arrays else NONE
+        fresh = {name: self._fresh(name, given[name]) for name in sort.others}
+        self._check_memory(fresh, arrays, lie_at, sort.n_bytes)
+        # Nothing from here on can fail.
+        for name, number in numbers.items():
+            self.bound[name].number = self.bound[name].given = number
+            self._set_number(name, number)
+        if arrays:
+            self._replace_arrays(arrays, lie_at)
+        if fresh:
+            self._replace_each(fresh)
+
+    def _together(self, names: tuple[str, ...], alone: frozenset[str] = frozenset()) -> Together:
+        found = self._sorted.get((names, alone))
+        if found is None:
+            check_names(names, self.bound)
+            if len(self._sorted) >= KEPT:
+                self._sorted.clear()
+            found = Together(names, self.bound, self._numbers, self._plain, alone)
+            self._sorted[names, alone] = found
+        return found
+
+    def _fresh(self, name: str, value: Given) -> Bound:
+        """What may replace an argument."""
+        b = self._bind(name, value)
+        check_same(name, self.bound[name], b)
+        if b.sparse is not None:
+            self._check_rows(name, b.sparse)
+        return b
+
+    def _check_memory(
+        self, fresh: Mapping[str, Bound], arrays: Mapping[str, Array], lie_at: Array, n_bytes: Array
+    ) -> None:
+        """ArrayError if, with these replaced, something that is written shares memory. `arrays`: plain ones, which lie
+        at these addresses."""
         if self.written is None:
             self.written = Ranges(self.bound, self.mutable, self.own)
-        if not self.written.is_apart(fresh):
-            check_memory({**self.bound, **fresh}, self.mutable, self.own)
-            if any(name in self.mutable for name in fresh):
-                self.written = None
-        for name, b in fresh.items():
-            self._replace(name, b)
-        self.engine.rebound(set(fresh))
-        if self.strided or self.held or any(_is_read_anew(b) for b in fresh.values()):
-            self._watch()
+        if self.written.is_apart(fresh) and (not arrays or self.written.are_apart(lie_at, lie_at + n_bytes)):
+            return
+        others = {name: self._bind(name, array) for name, array in arrays.items()}
+        check_memory({**self.bound, **fresh, **others}, self.mutable, self.own)
+        if any(name in self.mutable for name in fresh):
+            self.written = None
 
     def _check_rows(self, name: str, array: RowSparseArray) -> None:
         """What can be told of a row_sparse array without waiting: on a GPU, the engine checks the indices there."""
@@ -225,6 +271,28 @@ class Step:
             array.check_indices(f"argument {name!r}")
         else:
             array.check_lengths(f"argument {name!r}")
+
+    def _replace_arrays(self, arrays: Mapping[str, Array], lie_at: Array) -> None:
+        """Let plain arrays be others, which lie at these addresses."""
+        bound, was_strided = self.bound, False
+        for name, array in arrays.items():
+            b = bound[name]
+            was_strided = was_strided or b.source is not None
+            b.given, b.array, b.source = array, array, None
+        self.memory.arrays.update(arrays)
+        self.engine.rebound(tuple(arrays), lie_at)
+        if was_strided:
+            self._watch()
+
+    def _replace_each(self, fresh: Mapping[str, Bound]) -> None:
+        anew = [b for name in fresh for b in (self.bound[name], fresh[name]) if _is_read_anew(b)]
+        for name, b in fresh.items():
+            self._replace(name, b)
+        keys = tuple(name for name in fresh if name in self.memory.arrays)
+        if keys:
+            self.engine.rebound(keys, addresses([self.memory.arrays[key] for key in keys]))
+        if anew:
+            self._watch()
 
     def _replace(self, name: str, b: Bound) -> None:
         self.bound[name] = b
@@ -257,7 +325,7 @@ class Step:
         if isinstance(key, int):
             self.memory.arrays[key] = array if array is not None else self._new(value)
             self.outputs[k] = self.memory.arrays[key]
-            self.engine.rebound({key})
+            self.engine.rebound((key,), addresses([self.memory.arrays[key]]))
         elif value.host:
             self.outputs[k] = np.zeros((), np.float64)
 

@@ -15,6 +15,7 @@ from ..codegen.llvm import module_text
 from ..codegen.nodes import SIZES
 from ..dtypes import COMPLEX
 from ..expr import Extent
+from ..overlap import address
 from ..passes.calls import size_of
 from ..passes.ir import LISTED, REDUCE, STANDARD, Kernel, Launch, Program
 from ..passes.traffic import NOTHING, Listed, bytes_moved
@@ -100,7 +101,7 @@ class NativeLaunch:
             table[t, WIDTH:] = row
         self.results = np.array(results or [0], np.int64)
 
-    def point(self, t: int, b: int, at: int) -> None:
+    def point(self, t: int | Array, b: int, at: int | Array) -> None:
         buffer = self.kernel.buffers[b]
         if self.kernel.mode == REDUCE and buffer.write and buffer.extent == Extent.TENSOR:
             sums = [k for k, x in enumerate(self.kernel.buffers) if x.write and x.extent == Extent.TENSOR]
@@ -210,11 +211,6 @@ class NativeLaunch:
         scratch = [address(s) for s in self._scratch[:threads]] or [0] * threads
         run_shared(code.run, self.address, scratch)
         code.finish(self.address)
-
-
-def address(array: Array) -> int:
-    """Address of an array's first element."""
-    return int(array.__array_interface__["data"][0])
 
 
 def threads_for(mode: str, n_bytes: int, n_chunks: int) -> int:
