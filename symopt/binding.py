@@ -148,7 +148,7 @@ class Ranges:
 
     def are_apart(self, low: Array, high: Array) -> bool:
         """Whether byte ranges, of arrays that are only read, meet nothing that is written."""
-        next_one = np.searchsorted(self._high, low, "right")
+        next_one = self._high.searchsorted(low, "right")
         return not (self._low[next_one] < high).any()
 
 

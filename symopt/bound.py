@@ -18,7 +18,9 @@ Given = Any  # a number, a RowSparseArray, or anything that becomes an array of 
 
 def is_number(x: Given) -> bool:
     """Whether x is a Python or NumPy number, which binds to a scalar of the host."""
-    return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
+    return type(x) is float or (
+        isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
+    )
 
 
 @cache

@@ -6,7 +6,7 @@ Knows arrays of any place by what NumPy's and CuPy's have in common; looks at wh
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ _STRUCT = ctypes.PYFUNCTYPE(ctypes.POINTER(ctypes.c_int64), ctypes.py_object, ct
     ("PyCapsule_GetPointer", ctypes.pythonapi)
 )
 _DATA = 5
+_first_byte: Callable[[Any], ctypes.c_char] = ctypes.c_char.from_buffer
 
 
 def check_overlap(entries: Sequence[Entry]) -> None:
@@ -73,15 +74,14 @@ def address(array: Array) -> int:
         capsule: Any = (
             array.__array_struct__
         )  # `__array_interface__` takes three times as long: it makes texts
-        return _STRUCT(capsule, None)[_DATA]
+        return int(_STRUCT(capsule, None)[_DATA])
     return int(array.data.ptr)  # cupy.ndarray
 
 
 def addresses(arrays: Collection[Array]) -> Array:
     """Where the first element of each array lies, as int64."""
     try:  # the fastest way, for those that have a contiguous buffer which may be written to
-        found = map(ctypes.addressof, map(ctypes.c_char.from_buffer, arrays))
-        return np.fromiter(found, np.int64, len(arrays))
+        return np.fromiter(map(ctypes.addressof, map(_first_byte, arrays)), np.int64, len(arrays))
     except (BufferError, TypeError, ValueError):
         return np.fromiter(map(address, arrays), np.int64, len(arrays))
 

@@ -10,8 +10,6 @@ import numpy as np
 from .bound import Bound, Given, is_number
 from .dtypes import to_numpy
 
-FEW = 4  # arrays that are not worth being taken together
-
 
 class Together:
     """Names that are given together, and what is known of them before what is given is seen.
@@ -29,8 +27,7 @@ class Together:
         alone: Collection[str] = (),
     ) -> None:
         self.numbers = tuple(n for n in names if n in numbers and n not in alone)
-        arrays = tuple(n for n in names if n in plain and n not in alone)
-        self.arrays = arrays if len(arrays) > FEW else ()
+        self.arrays = tuple(n for n in names if n in plain and n not in alone)
         sorted_out = {*self.numbers, *self.arrays}
         self.others = tuple(n for n in names if n not in sorted_out)
         self._dtypes = [to_numpy(bound[n].dtype) for n in self.arrays]
@@ -43,12 +40,13 @@ class Together:
         """The names that do not get what they mostly get: a Python number, or a NumPy array of the bound dtype and
         shape, C-contiguous. To all others `Bound` and `check_same` have no objection, and they are not copied."""
         found = [n for n in self.numbers if not (is_number(given[n]) and bound[n].is_number)]
-        found += [
-            n
-            for n, dtype, shape in zip(self.arrays, self._dtypes, self._shapes, strict=True)
-            if type(x := given[n]) is not np.ndarray
-            or x.dtype is not dtype
-            or x.shape != shape
-            or not x.flags.c_contiguous
-        ]
+        if self.arrays:
+            found += [
+                n
+                for n, dtype, shape in zip(self.arrays, self._dtypes, self._shapes, strict=True)
+                if type(x := given[n]) is not np.ndarray
+                or x.dtype is not dtype
+                or x.shape != shape
+                or not x.flags.c_contiguous
+            ]
         return frozenset(found)

@@ -50,21 +50,29 @@ class Numbers:
         self.outputs = [id(call.output) for call in lowered.host_calls]
         self.run, self.sources = _join(lowered.host_calls)
         self.values: dict[int, float] = {}
+        self._made = [(k, id(x)) for k, x in enumerate(self.sources) if isinstance(x, Value)]
+        self._leaves: dict[int, float] = {}
+        self._attributes_at = -1
 
     def evaluate(self) -> None:
         """Compute every host value; nothing is stored in variables yet."""
         numbers = self.memory.numbers
         values = self.values = {key: numbers[name] for key, name in self.variables}
         if self.outputs:
-            results = self.run({k: self.number(source) for k, source in enumerate(self.sources)})
-            values.update(zip(self.outputs, results, strict=True))
+            if self._attributes_at != self.memory.changes:
+                self._attributes_at = self.memory.changes
+                fixed = ((k, x) for k, x in enumerate(self.sources) if not isinstance(x, Value))
+                self._leaves = {k: self.number(source) for k, source in fixed}
+            for k, key in self._made:
+                self._leaves[k] = values[key]
+            values.update(zip(self.outputs, self.run(self._leaves), strict=True))
 
     def number(self, source: Source) -> float:
         """The number behind a scalar of a formula."""
-        if isinstance(source, Attribute):
-            return source.number(self.memory.overrides.get((id(source.node), source.name), source.default))
         if isinstance(source, Value):
             return self.values[id(source)]
+        if isinstance(source, Attribute):
+            return source.number(self.memory.overrides.get((id(source.node), source.name), source.default))
         return source
 
     def commit(self) -> None:

@@ -12,7 +12,7 @@ from ..canonical import BLOCK
 from ..codegen.driver import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH
 from ..codegen.guard import Guard
 from ..codegen.llvm import module_text
-from ..codegen.nodes import SIZES
+from ..codegen.nodes import SIZES, dtype_of
 from ..dtypes import COMPLEX
 from ..expr import Extent
 from ..overlap import address
@@ -71,6 +71,11 @@ class NativeLaunch:
         self.job[7] = flags
         self.bytes = self._bytes()
         self.columns = Scalars(launch, memory)
+        narrow = self.scalars.view(np.float32)
+        self._targets = [  # where each number of the kernel goes, for every tensor
+            narrow[:, 2 * k] if dtype_of(node) == "float32" else self.scalars[:, k]
+            for k, node in enumerate(self.kernel.scalars)
+        ]
         self._scratch: list[Array] = []
         self._scratch_at = 0
 
@@ -188,17 +193,11 @@ class NativeLaunch:
 
     def take_numbers(self, numbers: Numbers) -> None:
         """Evaluate the scalars of every instance and round them into the table."""
-        columns = self.columns.take(numbers)
-        if columns is None:
-            return
-        narrow = self.scalars.view(np.float32)
-        with np.errstate(over="ignore"):
-            for k, (node, column) in enumerate(zip(self.kernel.scalars, columns, strict=True)):
-                assert node.type is not None
-                if node.type.dtype == "float32":
-                    narrow[:, 2 * k] = column
-                else:
-                    self.scalars[:, k] = column
+        changed = self.columns.take(numbers)
+        if changed:
+            with np.errstate(over="ignore"):
+                for k in changed:
+                    self._targets[k][...] = self.columns.found[k]
 
     def run(self, code: Compiled | None = None) -> None:
         """Run the launch, or another code on its tables."""

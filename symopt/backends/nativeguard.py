@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..passes.ir import LIBRARY, Launch, Program
 from ..overlap import address
+from ..passes.ir import LIBRARY, Launch, Program
 from .base import Array, Key, Memory, Numbers, Pointers
 from .jit import Compiled, compile_ir
 from .launch import NativeLaunch, module_of

@@ -185,9 +185,9 @@ class CudaLaunch:
     def take_numbers(self, numbers: Numbers) -> None:
         """Evaluate the scalars of every instance: into the arguments of the launch if all tensors share them, else
         into the table."""
-        columns = self.columns.take(numbers)
-        if columns is None:
+        if not self.columns.take(numbers):
             return
+        columns = self.columns.found
         shared = not any(isinstance(x, np.ndarray) for x in columns)
         by_value = shared and not self.resident and len(columns) <= BY_VALUE
         if by_value:
