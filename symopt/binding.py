@@ -146,10 +146,10 @@ class Ranges:
                         return False
         return True
 
-    def are_apart(self, low: Array, high: Array) -> bool:
-        """Whether byte ranges, of arrays that are only read, meet nothing that is written."""
+    def are_apart(self, low: Array, n_bytes: Array) -> bool:
+        """Whether so many bytes at these addresses, which are only read, surely share nothing with what is written."""
         next_one = self._high.searchsorted(low, "right")
-        return not (self._low[next_one] < high).any()
+        return not (self._low[next_one] < low + n_bytes).any()
 
 
 def check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:

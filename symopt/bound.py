@@ -150,6 +150,12 @@ def as_float(name: str, given: Given) -> float:
         raise AttributeValueError(f"{name!r}: the integer given is too large for a float64") from None
 
 
+def as_argument(name: str, given: Given, mutable: bool, place: Place) -> Bound:
+    """What is given for a name of a graph that is bound in `place`. `mutable`: the step writes it."""
+    b = Bound(name, given, mutable=mutable, place=place)
+    return as_dense(name, b) if b.sparse is not None and mutable else b
+
+
 def as_dense(name: str, bound: Bound) -> Bound:
     """A row_sparse weight or state is updated in place, so it must hold every row: then its data is the array."""
     sparse, place = bound.sparse, bound.place

@@ -13,8 +13,8 @@ from .arrays import Array
 from .backends.base import Engine, Memory, Monitor
 from .backends.choose import make_engine
 from .backends.watched import NanGuard
-from .binding import Ranges, check_complete, check_kinds, check_memory, check_names, written
-from .bound import Bound, Given, as_dense, as_float, check_same
+from .binding import check_complete, check_kinds, check_memory, written
+from .bound import Bound, Given, as_argument
 from .dtypes import to_numpy
 from .errors import RowIndexError
 from .expr import Node
@@ -24,11 +24,7 @@ from .overlap import addresses
 from .passes import compile_graph
 from .passes.ir import Value
 from .places import HOST, Place
-from .sparse import RowSparseArray
-from .together import Together
-
-KEPT = 16  # sets of names that were given together
-NONE = np.zeros(0, np.int64)
+from .replacing import Replacing
 
 
 class Step:
@@ -59,13 +55,11 @@ class Step:
         self._uses: dict[str, Uses] | None = None  # made when a guard first finds something
         with without_collection():
             self.mutable = written(order)
-            self.bound = {name: self._bind(name, value) for name, value in given.items()}
+            self.bound = {n: as_argument(n, value, n in self.mutable, place) for n, value in given.items()}
             self.types = self._infer(order)
             check_complete(self.types)
             check_kinds(self.types, self.bound, place)
             check_memory(self.bound, self.mutable)
-            self.own: list[Array] = []
-            self.written: Ranges | None = None  # made when an array is first replaced
             for name, b in self.bound.items():
                 if b.sparse is not None:
                     b.sparse.check_indices(f"argument {name!r}")
@@ -75,10 +69,6 @@ class Step:
             self.start(None)
 
     # ---- made once
-
-    def _bind(self, name: str, value: Given) -> Bound:
-        b = Bound(name, value, mutable=name in self.mutable, place=self.place)
-        return as_dense(name, b) if b.sparse is not None and name in self.mutable else b
 
     def _infer(self, order: list[Node]) -> Types:
         return infer(
@@ -115,15 +105,8 @@ class Step:
                 self.heads_in.setdefault(key, []).append(k)
         self.outputs: list[Any] = [self._output(value) for value in lowered.heads]
         host = {name for name, value in lowered.variables.items() if value.host}
-        self._numbers = host & self.bound.keys()
-        self._plain = {name for name in self.bound if self._is_plain(name)}
-        self._sorted: dict[tuple[tuple[str, ...], frozenset[str]], Together] = {}
+        self._replacing = Replacing(self.bound, self.mutable, self.place, host, self.heads_in)
         self._watch()
-
-    def _is_plain(self, name: str) -> bool:
-        """Whether what is bound is a dense array on the host, and nothing but read."""
-        is_seen = name in self._numbers or name in self.mutable or name in self.heads_in
-        return self.place is HOST and not is_seen and self.bound[name].sparse is None
 
     def _watch(self) -> None:
         """Arguments that are read anew before each run: strided views, and numbers held in 0-d arrays."""
@@ -215,62 +198,17 @@ class Step:
 
     def take(self, given: Mapping[str, Given]) -> None:
         """Bind other arrays or numbers: all are checked before any is taken."""
-        names = tuple(given)
-        sort = self._together(names)
-        if misfits := sort.misfits(given, self.bound):
-            sort = self._together(names, misfits)
-        numbers = {name: as_float(name, given[name]) for name in sort.numbers}
-        arrays = {name: given[name] for name in sort.arrays}
-        lie_at = addresses(arrays.values()) if arrays else NONE
-        fresh = {name: self._fresh(name, given[name]) for name in sort.others}
-        self._check_memory(fresh, arrays, lie_at, sort.n_bytes)
-        # Nothing from here on can fail.
-        for name, number in numbers.items():
+        found = self._replacing.checked(given)
+        for name, number in found.numbers.items():
             self.bound[name].number = self.bound[name].given = number
             self._set_number(name, number)
-        if arrays:
-            self._replace_arrays(arrays, lie_at)
-        if fresh:
-            self._replace_each(fresh)
-
-    def _together(self, names: tuple[str, ...], alone: frozenset[str] = frozenset()) -> Together:
-        found = self._sorted.get((names, alone))
-        if found is None:
-            check_names(names, self.bound)
-            if len(self._sorted) >= KEPT:
-                self._sorted.clear()
-            found = Together(names, self.bound, self._numbers, self._plain, alone)
-            self._sorted[names, alone] = found
-        return found
-
-    def _fresh(self, name: str, value: Given) -> Bound:
-        """What may replace an argument."""
-        b = self._bind(name, value)
-        check_same(name, self.bound[name], b)
-        if b.sparse is not None:
-            self._check_rows(name, b.sparse)
-        return b
-
-    def _check_memory(
-        self, fresh: Mapping[str, Bound], arrays: Mapping[str, Array], lie_at: Array, n_bytes: Array
-    ) -> None:
-        """ArrayError if, with these replaced, something that is written shares memory. `arrays`: plain ones, which lie
-        at these addresses."""
-        if self.written is None:
-            self.written = Ranges(self.bound, self.mutable, self.own)
-        if self.written.is_apart(fresh) and (not arrays or self.written.are_apart(lie_at, lie_at + n_bytes)):
-            return
-        others = {name: self._bind(name, array) for name, array in arrays.items()}
-        check_memory({**self.bound, **fresh, **others}, self.mutable, self.own)
-        if any(name in self.mutable for name in fresh):
-            self.written = None
-
-    def _check_rows(self, name: str, array: RowSparseArray) -> None:
-        """What can be told of a row_sparse array without waiting: on a GPU, the engine checks the indices there."""
-        if self.place is HOST:
-            array.check_indices(f"argument {name!r}")
-        else:
-            array.check_lengths(f"argument {name!r}")
+        for name, array in found.rows.items():
+            self.bound[name].sparse = self.bound[name].given = array
+        self.memory.sparse.update(found.rows)
+        if found.arrays:
+            self._replace_arrays(found.arrays, found.lie_at)
+        if found.others:
+            self._replace_each(found.others)
 
     def _replace_arrays(self, arrays: Mapping[str, Array], lie_at: Array) -> None:
         """Let plain arrays be others, which lie at these addresses."""
@@ -350,8 +288,7 @@ class Step:
     def guard_outputs(self) -> None:
         """Refuse arguments that lie in an output which the step writes, from now on. Not for steps whose outputs are
         handed out and replaced at every run."""
-        self.own = [a for key, a in self.memory.arrays.items() if isinstance(key, int)]
-        self.written = None
+        self._replacing.guard([a for key, a in self.memory.arrays.items() if isinstance(key, int)])
 
     def release(self) -> None:
         """Let go of the bound arrays; `take` binds others before the next run."""

@@ -16,12 +16,7 @@ from symopt.executor import Executor
 from symopt.sparse import RowSparseArray
 from symopt.together import Together
 
-ENGINES: list[tuple[str, Any]] = [
-    ("native", None),
-    ("native", "skip"),
-    ("native", "raise"),
-    ("reference", None),
-]
+ENGINES = (("native", None), ("native", "skip"), ("reference", None))
 DTYPES: dict[str, Any] = {"f": "float32", "h": "float16", "b": ml_dtypes.bfloat16, "d": "float64"}
 # The gradients, by name: each letter a dtype. Of every dtype several shapes, one of them without an element.
 SHAPES = {
@@ -64,13 +59,13 @@ def rows(shape: tuple[int, ...], indices: list[int]) -> RowSparseArray:
 
 def one_by_one(executor: Executor) -> Executor:
     """Let an executor look at each thing given alone."""
-    step = executor._step
-    together = step._together
+    replacing = executor._step._replacing
+    sort = replacing.sort
 
     def alone(names: tuple[str, ...], _: frozenset[str] = frozenset()) -> Together:
-        return together(names, frozenset(names))
+        return sort(names, frozenset(names))
 
-    setattr(step, "_together", alone)  # noqa: B010  a method of this one only
+    setattr(replacing, "sort", alone)  # noqa: B010  a method of this one only
     return executor
 
 
