@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import dense
+import forward
 import guard
 import lamb
 import mixed
@@ -22,6 +23,8 @@ JOBS = {
     "import": startup.imports,
     "bind": startup.bind,
     "latency": dense.latency,
+    "fresh": forward.fresh,
+    "fresh_rows": forward.fresh_rows,
     "many": dense.many,
     "large": dense.large,
     "clip_ema": dense.clip_ema,

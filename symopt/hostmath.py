@@ -83,10 +83,8 @@ class HostProgram:
             has_columns = has_columns or type(value) is np.ndarray
         for scalar, op, take, slot in self.steps:
             inputs = take(memory)
-            if has_columns and any(type(x) is np.ndarray for x in inputs):
-                memory[slot] = _apply_columns(op, inputs)
-            else:
-                memory[slot] = scalar(*inputs)
+            is_column = has_columns and any(type(x) is np.ndarray for x in inputs)
+            memory[slot] = _apply_columns(op, inputs) if is_column else scalar(*inputs)
         return [memory[slot] for slot in self.roots]
 
 

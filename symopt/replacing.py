@@ -74,7 +74,8 @@ class Replacing:
             check_all(sort.rows, list(rows.values()))
         lie_at = addresses(arrays.values()) if arrays else NOWHERE
         found = Replacements(numbers, arrays, lie_at, rows, others)
-        self._check_memory(found, sort.n_bytes)
+        if arrays or rows or others:
+            self._check_memory(found, sort.n_bytes)
         return found
 
     def sort(self, names: tuple[str, ...], alone: frozenset[str] = frozenset()) -> Together:

@@ -25,6 +25,7 @@ from .passes import compile_graph
 from .passes.ir import Value
 from .places import HOST, Place
 from .replacing import Replacing
+from .sparse import RowSparseArray
 
 
 class Step:
@@ -202,9 +203,8 @@ class Step:
         for name, number in found.numbers.items():
             self.bound[name].number = self.bound[name].given = number
             self._set_number(name, number)
-        for name, array in found.rows.items():
-            self.bound[name].sparse = self.bound[name].given = array
-        self.memory.sparse.update(found.rows)
+        if found.rows:
+            self._replace_rows(found.rows)
         if found.arrays:
             self._replace_arrays(found.arrays, found.lie_at)
         if found.others:
@@ -221,6 +221,11 @@ class Step:
         self.engine.rebound(tuple(arrays), lie_at)
         if was_strided:
             self._watch()
+
+    def _replace_rows(self, rows: Mapping[str, RowSparseArray]) -> None:
+        for name, array in rows.items():
+            self.bound[name].sparse = self.bound[name].given = array
+        self.memory.sparse.update(rows)
 
     def _replace_each(self, fresh: Mapping[str, Bound]) -> None:
         anew = [b for name in fresh for b in (self.bound[name], fresh[name]) if _is_read_anew(b)]

@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placed import up
 
 import symopt as so
 from symopt import sym
+from symopt.backends.base import Pointers
 from symopt.errors import SymoptError
 from symopt.executor import Executor
+from symopt.places import Place
+from symopt.replacing import KEPT
 from symopt.sparse import RowSparseArray
 from symopt.together import Together
 
@@ -34,7 +38,7 @@ NUMBERS = ("lr", "t")
 
 
 def bound(engine: str, guard: Any) -> Executor:
-    """Adam of every gradient, with a rate made of numbers; and a row_sparse SGD of each table."""
+    """Adam of every gradient, with a rate made of numbers; and lazy AdaGrad of each table."""
     lr, t = (sym.var(name, shape=()) for name in NUMBERS)
     rate = lr * sym.sqrt(1 - 0.999**t)
     heads, arrays = [], dict[str, Any](lr=0.5, t=3.0)
@@ -45,9 +49,10 @@ def bound(engine: str, guard: Any) -> Executor:
     heads.append(g + 1)  # an output of its own, which no gradient may lie in
     arrays["wd0"] = np.full(20, 0.25)[:4].reshape(4, 1)  # with memory of its owner's behind it
     for name, shape in TABLES.items():
-        w, g = sym.var("w" + name), sym.var("g" + name, stype="row_sparse")
-        heads.append(sym.sgd_update(w, g, lr=lr, out=w, name=f"sgd_{name}"))
-        arrays |= {"w" + name: np.ones(shape, np.float32), "g" + name: rows(shape, [0, 2])}
+        g, w, h = sym.var("g" + name, stype="row_sparse"), sym.var("w" + name), sym.var("h" + name)
+        heads.append(sym.adagrad_update(w, g, h, lr=lr, out=w, name=f"adagrad_{name}"))
+        arrays |= {"w" + name: np.ones(shape, np.float32), "h" + name: np.ones(shape, np.float32)}
+        arrays["g" + name] = rows(shape, [0, 2])
     return sym.Group(heads).bind(so.cpu(), args=arrays, aux_states=arrays, engine=engine, nan_guard=guard)
 
 
@@ -238,7 +243,7 @@ def written(executor: Executor) -> dict[str, bytes]:
 def test_taken_together_as_one_by_one(
     engine: str, guard: Any, steps: list[tuple[dict[str, str], int]]
 ) -> None:
-    together, alone = bound(engine, guard), one_by_one(bound(engine, guard))
+    together, alone = bound(engine, guard), one_by_one(bound("reference", guard))
     for kinds, seed in steps:
         errors = [outcome(e, values(e, kinds, seed)) for e in (together, alone)]
         assert bool(errors[0]) == bool(errors[1])
@@ -248,3 +253,48 @@ def test_taken_together_as_one_by_one(
         together.forward()
         alone.forward()
         assert written(together) == written(alone)
+
+
+def many(place: Place | None, engine: str) -> tuple[Executor, list[dict[str, Any]]]:
+    """Momentum on more tensors than are pointed to one by one, and a norm over all; gradients for two steps."""
+    random, count = np.random.default_rng(3), 2 * Pointers.FEW
+    made = [
+        {f"g{k}": random.normal(size=(k % 3 + 1, 5)).astype("float32") for k in range(count)} for _ in "abc"
+    ]
+    arrays, heads, squares = dict(made[0]), [], []
+    for k in range(count):
+        w, g, m = (sym.var(f"{name}{k}") for name in "wgm")
+        heads.append(sym.sgd_mom_update(w, g, m, lr=0.1, momentum=0.9, out=w, name=f"u{k}"))
+        squares.append(sym.sum(g * g))
+        arrays |= {f"{name}{k}": np.ones_like(made[0][f"g{k}"]) for name in "wm"}
+    symbol = sym.Group([*heads, *squares])
+    if place is None:
+        return symbol.bind(so.cpu(), args=arrays, aux_states=arrays, engine=engine), made[1:]
+    arrays, fresh = up(place, arrays), [up(place, x) for x in made[1:]]
+    return symbol.bind(so.gpu(0), args=arrays, aux_states=arrays, engine=engine), fresh
+
+
+def test_many_gradients_on_a_gpu(gpu: Place, engine: str) -> None:
+    (device, theirs), (host, ours) = many(gpu, engine), many(None, "reference")
+    for on_device, on_host in zip(theirs, ours, strict=True):
+        for names in (slice(None), slice(1, None, 2)):  # all of them, and some
+            device.forward(**dict(list(on_device.items())[names]))
+            host.forward(**dict(list(on_host.items())[names]))
+            device.synchronize()
+            for there, here in zip(device.outputs, host.outputs, strict=True):
+                assert np.array_equal(there.get(), here)
+
+
+@pytest.mark.parametrize("engine", ["native", "reference"])
+def test_sets_of_names_are_forgotten_in_turn(engine: str) -> None:
+    """More sets of names than are kept sorted: each is still taken rightly."""
+    executor, [fresh, _] = many(None, engine)
+    other = one_by_one(many(None, "reference")[0])
+    for k in range(2 * KEPT):
+        names = [name for j, name in enumerate(fresh) if j <= k or j % 2]
+        given = {name: fresh[name] * k for name in names[k % 3 :]}
+        executor.forward(**given)
+        other.forward(**given)
+        for x, y in zip(executor.outputs, other.outputs, strict=True):
+            assert np.array_equal(x, y)
+    assert len(executor._step._replacing._sorted) <= KEPT

@@ -122,7 +122,7 @@ class _Column(NamedTuple):
 class Pointers:
     """Which tables hold the address of which array: looked up when an array is first replaced."""
 
-    FEW = 8  # arrays that are pointed to one by one
+    FEW = 4  # arrays that are pointed to one by one
 
     def __init__(self, launches: Sequence[Pointing], program: Program, but: Collection[Key] = ()) -> None:
         self._launches = launches

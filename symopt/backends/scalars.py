@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -25,51 +26,41 @@ class Scalars:
         self.found: list[Column] = []
         self._leaves: dict[Any, Column] = {}
         self._fixed_at = -1
-        self._shared: dict[int, Source | None] = {}  # by leaf: where its number comes from, if from one place
         self._all = tuple(range(len(self.kernel.scalars)))
         # The leaves that may differ at each step, and the scalars that depend on one of them. The others depend on
         # attributes only, and are what they are until one of those changes.
-        self._varying = [k for k in range(len(self.kernel.leaves)) if any(map(_is_made, self._sources(k)))]
-        self._moving = _depending(self.kernel, {self.kernel.leaves[k] for k in self._varying})
+        sources = {leaf: self._sources(k) for k, leaf in enumerate(self.kernel.leaves)}
+        self._varying = {x: found for x, found in sources.items() if any(isinstance(s, Value) for s in found)}
+        self._moving = _depending(self.kernel, self._varying)
         self._evaluate = _program(self.kernel, self._moving)
 
     def take(self, numbers: Numbers) -> tuple[int, ...]:
         """Evaluate what may have changed since the last call; which of the scalars that is."""
         if self._fixed_at != self.memory.changes:
             self._fixed_at = self.memory.changes
-            self._leaves = {x: self._column(numbers, k) for k, x in enumerate(self.kernel.leaves)}
+            for k, leaf in enumerate(self.kernel.leaves):
+                self._leaves[leaf] = _column(numbers, self._sources(k))
             self.found = _program(self.kernel, self._all)(self._leaves)
             return self._all
         if self._moving:
-            for k in self._varying:
-                self._leaves[self.kernel.leaves[k]] = self._column(numbers, k)
+            for leaf, sources in self._varying.items():
+                self._leaves[leaf] = _column(numbers, sources)
             for k, column in zip(self._moving, self._evaluate(self._leaves), strict=True):
                 self.found[k] = column
         return self._moving
 
-    def _column(self, numbers: Numbers, k: int) -> Column:
-        """The column of a leaf."""
-        if k not in self._shared:
-            sources = self._sources(k)
-            self._shared[k] = sources[0] if all(s is sources[0] for s in sources) else None
-        shared = self._shared[k]
-        return _column(numbers, self._sources(k)) if shared is None else numbers.number(shared)
-
     def _sources(self, k: int) -> list[Source]:
-        return [instance.leaves[k] for instance in self.launch.instances]
+        """Where the numbers of a leaf come from: for each instance, or one for all of them."""
+        found = [instance.leaves[k] for instance in self.launch.instances]
+        return found[:1] if all(source is found[0] for source in found) else found
 
 
-def _is_made(source: Source) -> bool:
-    """Whether a number is one that the host makes, or is given, at each step."""
-    return isinstance(source, Value)
-
-
-def _depending(kernel: Kernel, leaves: set[Any]) -> tuple[int, ...]:
+def _depending(kernel: Kernel, leaves: Collection[Any]) -> tuple[int, ...]:
     """The scalars of a kernel that depend on one of these leaves."""
     if not leaves:
         return ()
     names = [{n.attrs["name"] for n in toposort([x]) if n.op == "scalar"} for x in kernel.scalars]
-    return tuple(k for k, found in enumerate(names) if found & leaves)
+    return tuple(k for k, found in enumerate(names) if not found.isdisjoint(leaves))
 
 
 def _program(kernel: Kernel, scalars: tuple[int, ...]) -> HostProgram:
@@ -82,6 +73,7 @@ def _program(kernel: Kernel, scalars: tuple[int, ...]) -> HostProgram:
 
 
 def _column(numbers: Numbers, sources: list[Source]) -> Column:
-    """One number for each instance; a float when they are all the same."""
-    found = [numbers.number(s) for s in sources]
+    """One number for each source; a float when they are all the same."""
+    values = numbers.values
+    found = [values[id(s)] if isinstance(s, Value) else numbers.number(s) for s in sources]
     return found[0] if found.count(found[0]) == len(found) else np.array(found, np.float64)
