@@ -186,8 +186,9 @@ def values(executor: Executor, kinds: Mapping[str, str], seed: int) -> dict[str,
         if name in NUMBERS:
             found[name] = NUMERIC[kind](executor, float(random.uniform(1, 4)))
         elif key in TABLES:
-            some = sorted(set(random.integers(0, TABLES[key][0], 4).tolist()))
-            found[name] = SPARSE[kind](executor, rows(TABLES[key], some))
+            some = random.integers(0, TABLES[key][0], 4)
+            listed = np.unique(some) if seed % 2 else some  # with repeated rows, in no order
+            found[name] = SPARSE[kind](executor, rows(TABLES[key], listed.tolist()))
         else:
             fresh = random.normal(size=SHAPES[key]).astype(DTYPES[key[0]])
             found[name] = DENSE[kind](executor, fresh)
