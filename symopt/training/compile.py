@@ -51,8 +51,8 @@ def compile(
     `clip_value`, `clip_norm`, `clip_global_norm`: bounds on gradients, in this order. `accumulate`: how many gradients
     make an update, of their mean. `ema`: momentum of an average of the weights, a number or a function, such as
     `so.training.swa()`. `loss_scale`: the factor your loss has, or "dynamic"; a step with a gradient that is not finite
-    is left out, as with `skip_nonfinite`. `multi_precision`: 16-bit weights have float32 copies, which the rule works on. `engine`,
-    `nan_guard`: see `Symbol.bind`.
+    is left out, as with `skip_nonfinite`. `multi_precision`: 16-bit weights have float32 copies, which the rule works
+    on. `engine`, `nan_guard`: see `Symbol.bind`.
 
     Raises what is wrong before anything is written: UnknownOpError, UnknownAttributeError, MissingArgumentError,
     AttributeValueError, ArrayError for arrays that cannot be updated in place.
