@@ -58,7 +58,7 @@ def test_classes_have_the_ops_that_the_page_says(tables: ModuleType) -> None:
         for generation in ("keras", "keras3"):
             op = find_op(f"{generation}_{kind}_update")
             if op is not None:
-                assert find_rule(generation, name, CONFIGS[told], axes, "w").op is op
+                assert find_rule(generation, name, CONFIGS[told], axes).op is op
     named = {f"{c.kind}_update" for c in tables.CLASSES}
     assert {n.removeprefix("keras3_") for n in so.opdef.OPS if re.fullmatch(r"keras3_.*_update", n)} == named
 

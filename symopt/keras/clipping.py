@@ -38,6 +38,7 @@ def clipped_eagerly(grads: Sequence[Any], clips: Clips) -> list[Any]:
             arrays = [_scaled(place.xp, x, _square_sum(place.xp, x), clips.norm) for x in arrays]
         if clips.global_norm is not None:
             total = sum(_square_sum(place.xp, x) for x in arrays)
+            total = total + (total - total)  # NaN, if it is not finite: then all become NaN, as in TensorFlow
             arrays = [_scaled(place.xp, x, total, clips.global_norm) for x in arrays]
     return [_like(g, x) for g, x in zip(grads, arrays, strict=True)]
 

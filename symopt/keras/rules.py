@@ -45,7 +45,6 @@ SLOTS: dict[str, dict[str, tuple[str, str]]] = {
     "muon": MOMENTUM,
     "schedule_free_adamw": {"z": ("", "momentum"), "var": ("", "velocity")},
 }
-WEIGHT_DECAY = {"AdamW": 0.004, "Muon": 0.004}
 SQUARE_ROOT = -0.5  # the learning_rate_power of Ftrl that has an op of its own
 KINDS = {"ScheduleFreeAdamW": "schedule_free_adamw"}
 
@@ -68,27 +67,18 @@ class Rule(NamedTuple):
     lr_factor: float = 1.0
 
 
-def find_rule(
-    generation: str, name: str, config: Mapping[str, Any], ndim: int = 2, variable: str = ""
-) -> Rule:
-    """What the class `name` with this configuration does to a variable of `ndim` axes that is called `variable`.
+def find_rule(generation: str, name: str, config: Mapping[str, Any], ndim: int = 2) -> Rule:
+    """What the class `name` with this configuration does to a variable of `ndim` axes.
 
-    The learning rate is not looked at, nor are clips; `step` and `u_product` are for the caller, if the op has them.
+    The learning rate is not looked at, nor are clips and weight decay; `step` and `u_product`, if the op has them, are
+    for the caller.
     """
-    kind = _kind(name, config, ndim, variable)
+    kind = _kind(name, config, ndim)
     op = get_op(f"{generation}_{kind}_update")
-    if (name, kind) == ("Muon", "adam"):  # has a configuration of its own
-        lr_factor = float(config.get("adam_lr_ratio", 1.0))
-        config = {key.removeprefix("adam_"): config[key] for key in config if key.startswith("adam_")}
-    else:
-        lr_factor = 1.0
     keys = _keys(op, config)
     attrs = {
         attr: -1.0 if config[key] is None else config[key] for attr, key in keys.items()
     }  # negative: off
-    decay = config.get("weight_decay", WEIGHT_DECAY.get(name))
-    if "wd" in op.attrs:
-        attrs["wd"], decay = float(decay or 0.0), None
     first = config.get("initial_accumulator_value")
     slots = SLOTS[kind]
     return Rule(
@@ -99,12 +89,10 @@ def find_rule(
         initial={
             state: first for state, begin in op.initial.items() if first is not None and begin != "weight"
         },
-        weight_decay=decay,
-        lr_factor=lr_factor,
     )
 
 
-def _kind(name: str, config: Mapping[str, Any], ndim: int, variable: str) -> str:
+def _kind(name: str, config: Mapping[str, Any], ndim: int) -> str:
     """The name of the op, without its prefix and _update."""
     momentum = config.get("momentum", 0)
     has_momentum = not isinstance(momentum, (int, float)) or momentum > 0
@@ -118,8 +106,6 @@ def _kind(name: str, config: Mapping[str, Any], ndim: int, variable: str) -> str
         return "ftrl" if config.get("learning_rate_power", SQUARE_ROOT) == SQUARE_ROOT else "ftrl_power"
     if name == "Adafactor" and ndim < 2:
         return "adafactor_vector"
-    if name == "Muon" and (ndim != 2 or "embedding" in variable):
-        return "adam"
     return KINDS.get(name, name.lower())
 
 

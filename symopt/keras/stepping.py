@@ -14,8 +14,7 @@ from ..places import place_of_array
 from ..slices import is_slices, to_row_sparse
 from ..sparse import RowSparseArray
 from ..state import as_view, copy_into
-from ..symbol import Symbol
-from ..training.gradients import clipped_by_global_norm, clipped_by_norm, clipped_by_value
+from ..training.gradients import clipped
 from ..training.graph import Entry, arrays_of, gradients, group, in_place, number, stype_of
 from ..training.runner import Runner, Runners
 from .clipping import Clips, clipped_eagerly
@@ -158,8 +157,8 @@ class Steps:
             decay = rule.weight_decay * symbols["learning_rate"] if rule.weight_decay else None
             # A name with a colon, which no key has: so no variable's name is that of another one's state.
             entries.append(Entry(f"{known.key}:0", update_from(rule, symbols), stype_of(grad), decay))
-        clipped = clipped_symbols(gradients(entries), clips)
-        outputs = [x for entry in entries for x in in_place(entry, clipped[entry.name])]
+        grads_in = clipped(gradients(entries), *clips)
+        outputs = [x for entry in entries for x in in_place(entry, grads_in[entry.name])]
         arrays: dict[str, Any] = {}
         for entry, known in zip(entries, variables, strict=True):
             arrays |= arrays_of(entry.name, {"": known.array, **self._updates.states_of(known)})
@@ -222,15 +221,3 @@ def as_gradient(grad: Any, known: KnownVariable) -> Any:
     if array.dtype != known.dtype:
         raise DTypeError(f"{what}: expected {known.dtype.name}, got {array.dtype.name}: give g.astype(...)")
     return grad
-
-
-def clipped_symbols(grads: Mapping[str, Symbol], clips: Clips) -> dict[str, Symbol]:
-    """Keras's three clips in the graph: by value, then by norm, then together."""
-    found = dict(grads)
-    if clips.value is not None:
-        found = clipped_by_value(found, clips.value)
-    if clips.norm is not None:
-        found = clipped_by_norm(found, clips.norm)
-    if clips.global_norm is not None:
-        found = clipped_by_global_norm(found, clips.global_norm)
-    return found

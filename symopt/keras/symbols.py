@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from .. import sym
 from ..errors import NoAutogradError, PairsError
 from ..symbol import Symbol
+from ..training.gradients import clipped
 from .hypers import is_constant
-from .stepping import clipped_symbols
 from .updates import factor_of, op_of, resolved, update_from
 
 if TYPE_CHECKING:
@@ -37,9 +37,9 @@ def update_symbols(optimizer: Optimizer, params: Sequence[Any], grads: Sequence[
         raise PairsError(f"get_updates: {len(params)} parameters, but {len(grads)} gradients")
     weights, given = ([_symbol(x) for x in xs] for xs in (params, grads))
     names = [str(weight.name) for weight in weights]
-    clipped = clipped_symbols(dict(zip(names, given, strict=True)), optimizer._clips())
+    grads_in = clipped(dict(zip(names, given, strict=True)), *optimizer._clips())
     numbers = _numbers(optimizer)
-    return [_update(optimizer, weight, clipped[str(weight.name)], numbers) for weight in weights]
+    return [_update(optimizer, weight, grads_in[str(weight.name)], numbers) for weight in weights]
 
 
 def _symbol(x: Any) -> Symbol:

@@ -104,7 +104,7 @@ def builtin_rule(optimizer: Optimizer, variable: Any) -> Rule:
     config = {name: hypers[name] for name in hypers if name not in ("learning_rate", "decay")}
     config |= {name: getattr(optimizer, name) for name in optimizer._option_names}
     config |= {"momentum": float(optimizer._with_momentum)} if "momentum" in config else {}
-    return find_rule("keras", optimizer._keras_class, config, variable.ndim, variable.name)
+    return find_rule("keras", optimizer._keras_class, config, variable.ndim)
 
 
 def resolved(rule: Rule) -> Rule:

@@ -16,6 +16,8 @@ from ..training.graph import Entry, accumulated, averaged, if_taken, number, sto
 from ..training.update import Update, count_of
 from .kept import Kept
 
+CLIPS = {"clipvalue": "value", "clipnorm": "norm", "global_clipnorm": "global_norm"}
+
 
 class Phase(NamedTuple):
     """What kind of step it is: one that updates or only accumulates; one after which the averages become the weights;
@@ -55,7 +57,8 @@ class StepGraph:
         self.entries = {k.key: self._entry(k, live.get(k.key, "default"), decaying.get(k.key)) for k in kept}
         self.outputs: list[Symbol] = []
         given = {key: self.entries[key].variable("grad") for key in live}
-        self.taken = of_gradients.all_finite(_checkable(given, self.kept)) if phase.is_scaled else None
+        wide = {key for key in given if self.kept[key].known.view.dtype.itemsize > 4}
+        self.taken = of_gradients.all_finite(given, wide) if phase.is_scaled else None
         if self.taken is not None:
             self.outputs.append(self.taken)
         replacing = {key: g for key, g in given.items() if self.kept[key].overwritten}
@@ -129,16 +132,8 @@ class StepGraph:
         return of_gradients.divided(sums, self.options.accumulation_steps)
 
     def _clipped(self, grads: dict[str, Symbol]) -> dict[str, Symbol]:
-        clip, bound = self.options.clip, self.options.bound
-        if clip == "clipvalue":
-            return of_gradients.clipped_by_value(grads, bound)
-        if clip == "clipnorm":
-            return of_gradients.clipped_by_norm(grads, bound)
-        if clip == "global_clipnorm":
-            norm = of_gradients.global_norm(grads)
-            # The second term is 0, or NaN for a norm that is not finite: then Keras makes all of them NaN.
-            return of_gradients.scaled(grads, bound / sym.maximum(norm, bound) + (norm - norm))
-        return grads
+        bounds = {CLIPS[self.options.clip]: self.options.bound} if self.options.clip else {}
+        return of_gradients.clipped(grads, **bounds)
 
     # ---- weights
 
@@ -198,9 +193,3 @@ class StepGraph:
 
     def _group(self) -> Symbol:
         return sym.Group(self.outputs)
-
-
-def _checkable(grads: Mapping[str, Symbol], kept: Mapping[str, Kept]) -> dict[str, Symbol]:
-    """Gradients as the check for finite numbers takes them: it knows float32's range only, and 0 times a finite number
-    is 0 in any."""
-    return {key: g * 0.0 if kept[key].known.view.dtype.itemsize > 4 else g for key, g in grads.items()}

@@ -5,7 +5,7 @@ Each function takes gradients by name and gives them back by name. Norms are ove
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from .. import sym
@@ -36,9 +36,27 @@ def clipped_by_norm(grads: Mapping[str, Symbol], bound: Number) -> Gradients:
 
 
 def clipped_by_global_norm(grads: Mapping[str, Symbol], bound: Number) -> Gradients:
-    """All gradients times one factor, so that their norm as one vector is at most `bound`."""
-    factor = bound / sym.maximum(global_norm(grads), bound)
-    return scaled(grads, factor)
+    """All gradients times one factor, so that their norm as one vector is at most `bound`; NaN, all of them, where that
+    norm is not finite, as in TensorFlow."""
+    norm = global_norm(grads)
+    return scaled(grads, bound / sym.maximum(norm, bound) + (norm - norm))  # plus 0, or NaN
+
+
+def clipped(
+    grads: Mapping[str, Symbol],
+    value: float | None = None,
+    norm: float | None = None,
+    global_norm: float | None = None,
+) -> Gradients:
+    """Clipped by value, then each by its norm, then all by their norm together; None: not by that."""
+    found = dict(grads)
+    if value is not None:
+        found = clipped_by_value(found, value)
+    if norm is not None:
+        found = clipped_by_norm(found, norm)
+    if global_norm is not None:
+        found = clipped_by_global_norm(found, global_norm)
+    return found
 
 
 def global_norm(grads: Mapping[str, Symbol]) -> Any:
@@ -46,6 +64,7 @@ def global_norm(grads: Mapping[str, Symbol]) -> Any:
     return sym.sqrt(sym.sum(sym.multi_sum_sq(*grads.values())))
 
 
-def all_finite(grads: Mapping[str, Symbol]) -> Any:
-    """1 if no element of any gradient is NaN or infinite, else 0: (1,)."""
-    return sym.multi_all_finite(*grads.values())
+def all_finite(grads: Mapping[str, Symbol], wide: Collection[str] = ()) -> Any:
+    """1 if no element of any gradient is NaN or infinite, else 0: (1,). `wide`: names of those above 32 bits."""
+    # The op takes what float32 cannot hold for infinite, as MXNet's does; 0 times a number is 0 in any dtype.
+    return sym.multi_all_finite(*(g * 0.0 if name in wide else g for name, g in grads.items()))

@@ -5,7 +5,7 @@ unscale -> accumulate -> clip by value -> by norm -> by global norm -> decay -> 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,12 +48,16 @@ class Options:
 
 
 def assemble(
-    kinds: Mapping[str, str | None], groups: Mapping[str, Group], options: Options, is_update: bool
+    kinds: Mapping[str, str | None],
+    groups: Mapping[str, Group],
+    options: Options,
+    is_update: bool,
+    wide: Collection[str] = (),
 ) -> Symbol:
     """The step for parameters by name, with the storage of their gradients; None: no gradient.
 
-    `is_update`: False for a step that only adds gradients up. With `is_skipping`, the first output of an update is 1
-    where it was made.
+    `is_update`: False for a step that only adds gradients up. `wide`: names of parameters above 32 bits. With
+    `is_skipping`, the first output of an update is 1 where it was made.
     """
     updates = {id(x): x.update() for x in groups.values()}  # shared by the parameters of a group
     decays = {id(x): x.decay for x in groups.values()}
@@ -74,9 +78,9 @@ def assemble(
         grads = g.divided(grads, options.accumulate)
     taken = None
     if options.is_skipping:
-        taken = g.all_finite(grads)
+        taken = g.all_finite(grads, wide)
         outputs.insert(0, taken)
-    grads = _clipped(grads, options)
+    grads = g.clipped(grads, options.clip_value, options.clip_norm, options.clip_global_norm)
     for name, entry in entries.items():
         outputs += _updated(entry, grads.get(name), taken, options.ema is not None)
     return group(outputs)
@@ -86,16 +90,6 @@ def _kept(entry: Entry, total: Symbol, is_update: bool) -> Symbol:
     """The sum of gradients written back, or zeros when it is used up."""
     target = entry.variable("accumulator")
     return sym.zeros_like(total, out=target) if is_update else sym.identity(total, out=target)
-
-
-def _clipped(grads: g.Gradients, options: Options) -> g.Gradients:
-    if options.clip_value is not None:
-        grads = g.clipped_by_value(grads, options.clip_value)
-    if options.clip_norm is not None:
-        grads = g.clipped_by_norm(grads, options.clip_norm)
-    if options.clip_global_norm is not None:
-        grads = g.clipped_by_global_norm(grads, options.clip_global_norm)
-    return grads
 
 
 def _updated(entry: Entry, grad: Symbol | None, taken: Any, has_average: bool) -> list[Symbol]:
