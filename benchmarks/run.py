@@ -9,6 +9,7 @@ from pathlib import Path
 
 import classes
 import dense
+import forward
 import guard
 import lamb
 import mixed
@@ -23,6 +24,8 @@ JOBS = {
     "import": startup.imports,
     "bind": startup.bind,
     "latency": dense.latency,
+    "fresh": forward.fresh,
+    "fresh_rows": forward.fresh_rows,
     "many": dense.many,
     "large": dense.large,
     "clip_ema": dense.clip_ema,

@@ -21,17 +21,44 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import keras, lr_scheduler, model, mxnetfiles, nd, optimizer, rules, sparse, training
+    from . import (
+        checkpoint,
+        keras,
+        keras3,
+        lr_scheduler,
+        model,
+        mxnetfiles,
+        nd,
+        optimizer,
+        rules,
+        sparse,
+        training,
+    )
+    from .checkpoint import load, save
     from .keras.variables import Variable
     from .training.compile import compile
 
 ops = load_ops()
 
 # What needs the engine, and is imported when it is first asked for: building and saving graphs does not.
-MODULES = ("keras", "lr_scheduler", "model", "mxnetfiles", "nd", "optimizer", "rules", "sparse", "training")
+MODULES = (
+    "checkpoint",
+    "keras",
+    "keras3",
+    "lr_scheduler",
+    "model",
+    "mxnetfiles",
+    "nd",
+    "optimizer",
+    "rules",
+    "sparse",
+    "training",
+)
 NAMES = {
     "Variable": "keras.variables",
     "compile": "training.compile",
+    "load": "checkpoint",
+    "save": "checkpoint",
 }
 
 
@@ -54,11 +81,14 @@ __all__ = [
     "Symbol",
     "SymoptError",
     "Variable",
+    "checkpoint",
     "compile",
     "cpu",
     "gpu",
     "keras",
+    "keras3",
     "lang",
+    "load",
     "lr_scheduler",
     "model",
     "mxnetfiles",
@@ -68,6 +98,7 @@ __all__ = [
     "ops",
     "optimizer",
     "rules",
+    "save",
     "set_num_threads",
     "sparse",
     "sym",

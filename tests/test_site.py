@@ -18,6 +18,7 @@ import pytest
 
 import symopt as so
 from symopt import (
+    checkpoint,
     emulatedarrays,
     errors,
     lang,
@@ -31,6 +32,9 @@ from symopt import (
     sym,
 )
 from symopt.executor import Executor
+from symopt.keras import optimizers, schedules
+from symopt.keras3 import optimizers as optimizers3
+from symopt.keras3 import schedules as schedules3
 from symopt.opdef import OPS
 from symopt.symbol import Symbol
 
@@ -40,6 +44,7 @@ FETCHED = {
     "embed": "src", "object": "data", "use": "href", "input": "src", "track": "src",
 }  # fmt: skip
 
+ELSEWHERE = ("SymoptError", "load", "save")  # they are with the errors, and in checkpoint
 HIDDEN = {"script", "style", "code", "pre", "svg", "annotation"}
 
 
@@ -179,7 +184,8 @@ def test_formulas_are_mathematics(site: Path) -> None:
 def public_names() -> Iterator[str]:
     """All that users may call."""
     modules: dict[ModuleType, list[str]] = {
-        so: [n for n in so.__all__ if n != "SymoptError" and not isinstance(getattr(so, n), ModuleType)],
+        so: [n for n in so.__all__ if n not in ELSEWHERE and not isinstance(getattr(so, n), ModuleType)],
+        checkpoint: checkpoint.__all__,
         sym: [n for n in sym.__all__ if n not in (*so.__all__, "Variable", "contrib", "sparse")],
         rules: rules.__all__,
         lr_scheduler: lr_scheduler.__all__,
@@ -193,10 +199,13 @@ def public_names() -> Iterator[str]:
             n for n, x in vars(errors).items() if inspect.isclass(x) and issubclass(x, errors.SymoptError)
         ],
     }
+    keras = (optimizers, schedules, optimizers3, schedules3)
+    modules |= {m: [n for n in m.__all__ if n != "schedules"] for m in keras}
     for module, names in modules.items():
         yield from (f"{module.__name__}.{name}" for name in names)
     for owner, label in ((Symbol, "symopt.Symbol"), (Executor, "symopt.executor.Executor")):
         yield from (f"{label}.{name}" for name in own_methods(owner))
+    yield from (f"symopt.checkpoint.Series.{name}" for name in own_methods(checkpoint.Series))
     yield from (f"symopt.sparse.RowSparseArray.{name}" for name in own_methods(sparse.RowSparseArray))
 
 
