@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from device_graphs import GRAPHS, Graph
-from test_engines import STORAGES, UPDATES, random_array, required, sparse_array, state_shape
+from test_engines import STORAGES, UPDATES, other_input, random_array, required, sparse_array, state_shape
 from where import Emulated, put_all
 
 import symopt as so
@@ -76,7 +76,7 @@ def bound(op: Any, storage: str, dtype: str, shape: tuple[int, ...] = (37, 51), 
             states[spec.name] = np.abs(random_array(rng, state_shape(op, spec, shape), "float32"))
             states[spec.name] = states[spec.name].astype(kept[spec.name])
         else:
-            args[spec.name] = np.array([0.5], np.float32)
+            args[spec.name] = other_input(rng, spec, shape, dtype)
     return node.bind(args=args, aux_states=states)
 
 

@@ -14,6 +14,7 @@ from test_engines import (
     UPDATES,
     bits,
     is_inexact,
+    other_input,
     random_array,
     required,
     sparse_array,
@@ -78,7 +79,7 @@ def bound(op: OpDef, storage: str, dtype: str, shape: tuple[int, ...], engine: s
             array = random_array(rng, state_shape(op, spec, shape), to_numpy(kept[spec.name]).name)
             states[spec.name] = array if array.dtype.kind == "c" else np.abs(array)
         else:
-            others[spec.name] = np.array([0.5], np.float32)
+            others[spec.name] = other_input(rng, spec, shape, dtype)
     weight, dense = random_array(rng, shape, dtype, True), random_array(rng, shape, dtype, True)
     grad = dense if storage == "dense" else sparse_array(rng, shape, dtype, storage == "duplicates")
     return node.bind(args={"new": weight, "given": grad, **others}, aux_states=states, engine=engine)

@@ -83,6 +83,11 @@ def state_shape(op: OpDef, spec: Input, shape: tuple[int, ...]) -> tuple[int, ..
     return factor_shape(op.grid(spec.name), shape, None) if op.is_matrix else row_shape(shape)
 
 
+def other_input(rng: np.random.Generator, spec: Input, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """What an op takes beside weight, gradient and states: a further tensor, or one element."""
+    return random_array(rng, shape, dtype) if spec.kind == "tensor" else np.array([0.5], np.float32)
+
+
 def run(
     op: OpDef, storage: str, dtype: str, shape: tuple[int, ...], where: Where, seed: str, edges: bool
 ) -> list[np.ndarray]:
@@ -105,7 +110,7 @@ def run(
             if states[spec.name].dtype.kind != "c":
                 np.abs(states[spec.name], out=states[spec.name])
         else:
-            others[spec.name] = np.array([0.5], np.float32)
+            others[spec.name] = other_input(rng, spec, shape, dtype)
     given: Any = (
         grad if storage == "dense" else sparse_array(rng, shape, dtype, storage == "duplicates", edges)
     )
