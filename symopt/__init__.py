@@ -43,6 +43,7 @@ __all__ = [
     "Prefix",
     "Symbol",
     "SymoptError",
+    "convert",
     "cpu",
     "gpu",
     "lang",
@@ -57,5 +58,6 @@ __all__ = [
     "sparse",
     "sym",
     "symbol",
+    "torch",
     "update_op",
 ]
