@@ -21,17 +21,27 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import lr_scheduler, nd, optimizer, rules, sparse
+    from . import convert, keras, lr_scheduler, nd, rules, sparse, torch, training
+    from .keras.variables import Variable
+    from .training.compile import compile
 
 ops = load_ops()
 
+# What needs the engine, and is imported when it is first asked for: building and saving graphs does not.
+MODULES = ("convert", "keras", "lr_scheduler", "nd", "rules", "sparse", "torch", "training")
+NAMES = {
+    "Variable": "keras.variables",
+    "compile": "training.compile",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """The engine is imported when it is first needed: building and saving graphs does not."""
-    if name in ("lr_scheduler", "nd", "optimizer", "rules", "sparse"):
-        from importlib import import_module
+    from importlib import import_module
 
+    if name in MODULES:
         return import_module(f"symopt.{name}")
+    if name in NAMES:
+        return getattr(import_module(f"symopt.{NAMES[name]}"), name)
     raise AttributeError(f"module 'symopt' has no attribute {name!r}")
 
 
@@ -43,21 +53,27 @@ __all__ = [
     "Prefix",
     "Symbol",
     "SymoptError",
+    "Variable",
+    "compile",
     "convert",
     "cpu",
     "gpu",
+    "keras",
     "lang",
     "lr_scheduler",
     "nd",
     "num_threads",
     "op",
     "ops",
-    "optimizer",
     "rules",
     "set_num_threads",
     "sparse",
     "sym",
     "symbol",
+<<<<<<< HEAD
     "torch",
+=======
+    "training",
+>>>>>>> classes
     "update_op",
 ]

@@ -41,7 +41,9 @@ class LRScheduler:
         self.warmup_steps = _integer(self, "warmup_steps", warmup_steps)
         self.warmup_begin_lr = warmup_begin_lr
         self.warmup_mode = warmup_mode
-        self._check(warmup_begin_lr <= base_lr, "warmup_begin_lr", warmup_begin_lr, f"at most base_lr = {base_lr}")
+        self._check(
+            warmup_begin_lr <= base_lr, "warmup_begin_lr", warmup_begin_lr, f"at most base_lr = {base_lr}"
+        )
         self._check(warmup_steps >= 0, "warmup_steps", warmup_steps, "0 or more")
         self._check(warmup_mode in MODES, "warmup_mode", warmup_mode, "'linear' or 'constant'")
 
@@ -117,7 +119,9 @@ class MultiFactorScheduler(LRScheduler):
     ) -> None:
         super().__init__(base_lr, warmup_steps, warmup_begin_lr, warmup_mode)
         if not isinstance(step, list) or not step:
-            raise AssertedTypeError(f"{type(self).__name__}: step = {step!r} must be a list of one number or more")
+            raise AssertedTypeError(
+                f"{type(self).__name__}: step = {step!r} must be a list of one number or more"
+            )
         self._check(all(a < b for a, b in zip(step, step[1:], strict=False)), "step", step, "increasing")
         self._check(step[0] >= 1, "step", step, "1 or more")
         self._check(factor <= 1, "factor", factor, "at most 1: the rate falls")

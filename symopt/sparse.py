@@ -267,3 +267,12 @@ def _as_shape(shape: Sequence[SupportsIndex]) -> tuple[int, ...]:
             f"the shape of a row_sparse array is a tuple of sizes >= 0, at least one, got {shape!r}"
         )
     return sizes
+
+
+def __getattr__(name: str) -> Any:
+    """IndexedSlices, which are built on these arrays."""
+    if name == "IndexedSlices":
+        from .slices import IndexedSlices
+
+        return IndexedSlices
+    raise AttributeError(f"module 'symopt.sparse' has no attribute {name!r}")

@@ -36,7 +36,7 @@ class Scalars:
         if self._fixed_at != self.memory.changes:
             self._fixed_at = self.memory.changes
             self._fixed = self._fixed_columns(numbers)
-        elif None not in self._fixed:
+        elif all(column is not None for column in self._fixed):  # `in` would compare columns
             return None
         columns: dict[Any, Column] = {}
         for k, leaf in enumerate(self.kernel.leaves):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from .. import sym
@@ -50,8 +51,9 @@ def variable_name(parameter: str, kind: str = "") -> str:
     return f"{parameter}/{kind}" if kind else parameter
 
 
+@cache
 def number(name: str) -> Symbol:
-    """The variable of a number that all parameters share. It is called `@name`, which no parameter may be."""
+    """The one variable of a number that all parameters share. It is called `@name`, which no parameter may be."""
     return sym.var(f"@{name}", shape=())
 
 
@@ -88,7 +90,8 @@ def stored(entry: Entry, weight: Symbol) -> Symbol:
 def averaged(entry: Entry, weight: Symbol, momentum: Any) -> Symbol:
     """The moving average of the weight, `momentum * average + (1 - momentum) * weight`, written into its array."""
     average = entry.variable("average")
-    return sym.elemwise_add(momentum * average, (1 - momentum) * weight, out=average)
+    made: Symbol = sym.monolith_moving_average_update(average, weight, momentum=momentum, out=average)
+    return made
 
 
 def accumulated(entry: Entry, grad: Symbol) -> Symbol:

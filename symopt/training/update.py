@@ -21,7 +21,6 @@ from ..places import place_of_array
 from ..symbol import Symbol
 
 Initial = float | str  # a number, "weight" (a copy of it), or an attribute's name
-COUNTS = ("step", "t")  # what formulas call the number of this step
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +70,8 @@ def find_op(rule: str | Callable[..., Any] | OpDef, prefix: str = "") -> OpDef:
 
 
 def count_of(op: OpDef) -> str:
-    """The attribute that is the number of this step, "" if the formula has none."""
-    return next((n for n in COUNTS if n in op.attrs and op.attrs[n].default is REQUIRED), "")
+    """The attribute that is the number of this step, an integer without a default; "" if the formula has none."""
+    return next((n for n, a in op.attrs.items() if a.kind == "integer" and a.default is REQUIRED), "")
 
 
 def new_states(update: Update, weight: Any) -> dict[str, Array]:

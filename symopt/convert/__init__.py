@@ -1,0 +1,1 @@
+"""State of other systems, to and from here."""

@@ -1,0 +1,1 @@
+"""Keras's optimizer classes, those up to TF 2.10: `so.keras.optimizers`, `so.keras.schedules`."""

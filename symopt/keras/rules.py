@@ -1,0 +1,139 @@
+"""Which update op does the work of a class of Keras's, with which attributes, and what its states are called there.
+
+Two generations: "keras", the classes up to TF 2.10, and "keras3".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from ..forms import get_op
+from ..opdef import OpDef
+
+MOMENTS = {"mean": ("m", "momentum"), "var": ("v", "velocity")}
+MOMENTUM = {"mom": ("momentum", "momentum")}
+RMS = {"var": ("rms", "velocity")}
+CENTER = {"mean": ("mg", "average_gradient")}
+FTRL = {"n": ("accumulator", "accumulator"), "z": ("linear", "linear")}
+# rule: {state: (slot up to TF 2.10, slot in Keras 3)}, in the order in which Keras makes the slots
+SLOTS: dict[str, dict[str, tuple[str, str]]] = {
+    "sgd": {},
+    "momentum": MOMENTUM,
+    "nesterov": MOMENTUM,
+    "adagrad": {"history": ("accumulator", "accumulator")},
+    "adamax": {"mean": ("m", "momentum"), "u": ("v", "norm")},
+    "adam": MOMENTS,
+    "amsgrad": MOMENTS | {"max_var": ("vhat", "velocity_hat")},
+    "adamw": MOMENTS,
+    "nadam": MOMENTS,
+    "lamb": MOMENTS,
+    "rmsprop": RMS,
+    "rmsprop_mom": RMS | MOMENTUM,
+    "centered_rmsprop": RMS | CENTER,
+    "centered_rmsprop_mom": RMS | MOMENTUM | CENTER,
+    "adadelta": {
+        "acc_g": ("accum_grad", "accumulated_grad"),
+        "acc_delta": ("accum_var", "accumulated_delta_var"),
+    },
+    "ftrl": FTRL,
+    "ftrl_power": FTRL,
+    "lion": {"mean": ("", "momentum")},
+    "adafactor": {"row": ("", "row"), "col": ("", "col")},
+    "adafactor_vector": {"var": ("", "v")},
+    "muon": MOMENTUM,
+    "schedule_free_adamw": {"z": ("", "momentum"), "var": ("", "velocity")},
+}
+# Slots that begin with initial_accumulator_value.
+ACCUMULATORS = {"adagrad": "history", "ftrl": "n", "ftrl_power": "n"}
+WEIGHT_DECAY = {"AdamW": 0.004, "Muon": 0.004}
+KINDS = {"ScheduleFreeAdamW": "schedule_free_adamw"}
+
+
+class Rule(NamedTuple):
+    """What is done to one variable.
+
+    `attrs`: of the op, what the configuration says, and `keys`, where it says so: attribute beta1 comes from beta_1.
+    `slots`: the op's states by Keras's names for them, in Keras's order. `initial`: what states begin with, if not 0:
+    a number, or "weight" for a copy of the weight.
+    `weight_decay`: None or a number, decoupled, if the op has no attribute for it. `lr_factor`: on the learning rate.
+    """
+
+    op: OpDef
+    attrs: dict[str, Any]
+    keys: dict[str, str]
+    slots: dict[str, str]
+    initial: dict[str, float | str]
+    weight_decay: float | None = None
+    lr_factor: float = 1.0
+
+
+def find_rule(
+    generation: str, name: str, config: Mapping[str, Any], ndim: int = 2, variable: str = ""
+) -> Rule:
+    """What the class `name` with this configuration does to a variable of `ndim` axes that is called `variable`.
+
+    The learning rate is not looked at, nor are clips; `step` and `u_product` are for the caller, if the op has them.
+    """
+    kind = _kind(name, config, ndim, variable)
+    op = get_op(f"{generation}_{kind}_update")
+    if (name, kind) == ("Muon", "adam"):  # has a configuration of its own
+        lr_factor = float(config.get("adam_lr_ratio", 1.0))
+        config = {key.removeprefix("adam_"): config[key] for key in config if key.startswith("adam_")}
+    else:
+        lr_factor = 1.0
+    keys = _keys(op, config)
+    attrs = {
+        attr: -1.0 if config[key] is None else config[key] for attr, key in keys.items()
+    }  # negative: off
+    decay = config.get("weight_decay", WEIGHT_DECAY.get(name))
+    if "wd" in op.attrs:
+        attrs["wd"], decay = float(decay or 0.0), None
+    first = config.get("initial_accumulator_value")
+    slots = SLOTS[kind]
+    return Rule(
+        op=op,
+        attrs=attrs,
+        keys=keys,
+        slots={names[generation == "keras3"]: state for state, names in slots.items()},
+        initial=_initial(kind, 0.1 if first is None else first),
+        weight_decay=decay,
+        lr_factor=lr_factor,
+    )
+
+
+def _kind(name: str, config: Mapping[str, Any], ndim: int, variable: str) -> str:
+    """The name of the op, without its prefix and _update."""
+    momentum = config.get("momentum", 0)
+    has_momentum = not isinstance(momentum, (int, float)) or momentum > 0
+    if name == "SGD":
+        return "sgd" if not has_momentum else "nesterov" if config.get("nesterov") else "momentum"
+    if name == "RMSprop":
+        return "centered_" * bool(config.get("centered")) + "rmsprop" + "_mom" * has_momentum
+    if name == "Adam" and config.get("amsgrad"):
+        return "amsgrad"
+    if name == "Ftrl":
+        return "ftrl" if config.get("learning_rate_power", -0.5) == -0.5 else "ftrl_power"
+    if name == "Adafactor" and ndim < 2:
+        return "adafactor_vector"
+    if name == "Muon" and (ndim != 2 or "embedding" in variable):
+        return "adam"
+    return KINDS.get(name, name.lower())
+
+
+def _initial(kind: str, accumulator: float) -> dict[str, float | str]:
+    if kind == "schedule_free_adamw":
+        return {"z": "weight"}  # the sequence that is averaged starts at the weight
+    return {ACCUMULATORS[kind]: accumulator} if kind in ACCUMULATORS else {}
+
+
+def _keys(op: OpDef, config: Mapping[str, Any]) -> dict[str, str]:
+    """By attribute of the op the key of the configuration: beta1 is Keras's beta_1, and so on."""
+    given = {key.replace("_", ""): key for key in config}
+    squeezed = {attr: attr.replace("_", "") for attr in op.attrs if attr != "name"}
+    return {attr: given[word] for attr, word in squeezed.items() if word in given}
+
+
+def nadam_factor(beta1: float, step: int, decay: float = 1.0, base: float = 0.96) -> float:
+    """Nadam's momentum at a step: u(step). `decay` is 1 in Keras 3, schedule_decay before."""
+    return beta1 * (1 - 0.5 * base ** (decay * step))

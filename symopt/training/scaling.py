@@ -1,0 +1,70 @@
+"""Loss scaling: gradients of a loss that was multiplied, so that small ones survive 16 bits."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import AttributeValueError
+
+
+@dataclass
+class LossScale:
+    """The factor on the loss: halved when a gradient is not finite, doubled after enough steps where all were.
+
+    Multiply the loss by `scale`; the step divides the gradients by it, and leaves everything as it is when one of them
+    is not finite. `growth_steps`: steps in a row before it grows by `factor`; 0: it never changes. It stays between
+    `minimum` and `maximum`.
+    """
+
+    scale: float = 2.0**15
+    growth_steps: int = 2000
+    factor: float = 2.0
+    minimum: float = 1.0
+    maximum: float = 2.0**24
+    good_steps: int = 0
+
+    def __post_init__(self) -> None:
+        checks = {
+            "scale": self.scale > 0,
+            "growth_steps": self.growth_steps >= 0,
+            "factor": self.factor > 1,
+            "minimum": 0 < self.minimum <= self.scale,
+            "maximum": self.maximum >= self.scale,
+        }
+        for name, is_right in checks.items():
+            if not is_right:
+                raise AttributeValueError(f"LossScale: {name} = {getattr(self, name)} does not fit: {self}")
+
+    def update(self, is_finite: bool) -> None:
+        """Take in whether the gradients of a step were all finite."""
+        if not self.growth_steps:
+            return
+        if not is_finite:
+            self.scale, self.good_steps = max(self.scale / self.factor, self.minimum), 0
+        elif self.good_steps + 1 >= self.growth_steps:
+            self.scale, self.good_steps = min(self.scale * self.factor, self.maximum), 0
+        else:
+            self.good_steps += 1
+
+    def state(self) -> dict[str, Any]:
+        """What changes from step to step."""
+        return {"scale": self.scale, "good_steps": self.good_steps}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state` gave."""
+        self.scale, self.good_steps = float(state["scale"]), int(state["good_steps"])
+
+
+def as_loss_scale(given: Any) -> LossScale | None:
+    """None, a number that stays, "dynamic", or a LossScale."""
+    if given is None or isinstance(given, LossScale):
+        return given
+    if given == "dynamic":
+        return LossScale()
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not given > 0:
+        raise AttributeValueError(
+            f'loss_scale must be a positive number, "dynamic" or a LossScale, got {given!r}'
+        )
+    return LossScale(float(given), growth_steps=0, minimum=min(1.0, given), maximum=max(2.0**24, given))
