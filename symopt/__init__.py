@@ -70,10 +70,7 @@ __all__ = [
     "sparse",
     "sym",
     "symbol",
-<<<<<<< HEAD
     "torch",
-=======
     "training",
->>>>>>> classes
     "update_op",
 ]

@@ -12,6 +12,7 @@ from torch.optim import Optimizer
 from ..opdef import OpDef
 from ..training.runner import Runners
 from ..training.update import find_op
+from .gradients import Stale
 from .groups import name_of, options_of, rule_called
 from .loading import fitted
 from .planning import Plan, Planner
@@ -82,13 +83,23 @@ class Optim(Optimizer):  # type: ignore[misc]
             with torch.enable_grad():
                 loss = closure()
         groups = self.param_groups
-        tensors = [p for group in groups for p in group["params"]]
+        tensors: list[torch.Tensor] = []
+        for group in groups:
+            tensors += group["params"]
         grads = list(map(_gradient, tensors))
-        if self._plan is None or not self._plan.fits(tensors, grads, groups, self.state):
-            names = [self._names(position) for position in range(len(groups))]
-            self._plan = self._planner().plan(groups, names, self.state)
-        self._plan.run(grads, groups)
+        plan = self._plan
+        if plan is None or not plan.fits(tensors, grads, groups, self.state):
+            plan = self._planned()
+        try:
+            plan.run(grads, groups)
+        except Stale:
+            self._planned().run(grads, groups)
         return loss
+
+    def _planned(self) -> Plan:
+        names = [self._names(position) for position in range(len(self.param_groups))]
+        self._plan = self._planner().plan(self.param_groups, names, self.state)
+        return self._plan
 
     def _planner(self) -> Planner:
         return Planner(self._runners, self._engine, self._multi_precision, self._initial)

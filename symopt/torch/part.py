@@ -17,7 +17,8 @@ from ..training.runner import Runner, Runners
 from ..training.update import Update
 from .counters import Counter
 from .groups import Rule, attributes, numbers
-from .tensors import addresses, bound_type, memory, rows_of
+from .gradients import Gradients
+from .tensors import bound_type, memory
 
 Group = Mapping[str, Any]
 
@@ -69,60 +70,35 @@ class Part:
     ) -> None:  # fmt: skip
         self._place, self.parameters, self._counters = place, parameters, counters
         self._rules = sorted({p.position: p.rule for p in parameters}.items())
-        self._is_rows = [p.tensor.grad.is_sparse for p in parameters]  # type: ignore[union-attr]
-        self._has_rows = any(self._is_rows)
-        self._addresses: list[int] = []
-        self._grads: list[Any] = []
-        self._held: Sequence[torch.Tensor] = ()
-        self._read([p.tensor.grad for p in parameters])
+        self._read = Gradients(place, parameters)
+        self._read.see([p.tensor.grad for p in parameters])
         fixed = tuple((position, rule.fixed(groups[position])) for position, rule in self._rules)
         key = (place, engine, fixed, tuple(p.key() for p in parameters))
         self._runner = runners.get(key, lambda: self._made(groups, engine))
 
-    def run(self, grads: Sequence[Any], groups: Sequence[Group]) -> None:
-        """One step with these gradients, one for each parameter; errors leave everything as it was."""
-        self._read(grads)
-        with on_stream(self._place):
-            self._runner.run(self._grads, self._numbers(groups))
+    def see(self, grads: Sequence[Any]) -> None:
+        """Look at the gradients of the next step, one for each parameter. Stale if they are of other kinds."""
+        self._read.see(grads)
 
-    def advance(self) -> None:
-        """Count the step that was taken."""
+    def run(self, groups: Sequence[Group]) -> None:
+        """One step with the gradients seen; errors leave everything as it was."""
+        with on_stream(self._place):
+            self._runner.run(self._read.arrays, self._numbers(groups))
         for counter, _ in self._counters:
             counter.advance()
 
     def _numbers(self, groups: Sequence[Group]) -> dict[str, float]:
         """The numbers of this step by variable."""
         found: dict[str, float] = {}
-        by_group = {position: numbers(rule, groups[position]) for position, rule in self._rules}
-        for position, values in by_group.items():
-            found.update({f"@{name}.{position}": value for name, value in values.items()})
+        by_group = {}
+        for position, rule in self._rules:
+            by_group[position] = values = numbers(rule, groups[position])
+            for name, value in values.items():
+                found[f"@{name}.{position}"] = value
         for cohort, (counter, position) in enumerate(self._counters):
-            values = counter.numbers(by_group[position])
-            found.update({f"@{_counted(name, cohort)}": value for name, value in values.items()})
+            for name, value in counter.numbers(by_group[position]).items():
+                found[f"@{_counted(name, cohort)}"] = value
         return found
-
-    def _read(self, grads: Sequence[Any]) -> None:
-        """Make `_grads` arrays on the memory of these gradients; those that lie where the last ones lay stay."""
-        dense = [g for g, is_rows in zip(grads, self._is_rows) if not is_rows] if self._has_rows else grads
-        found = addresses(dense)
-        if not all(map(torch.Tensor.is_contiguous, dense)):
-            self._held = dense = [g.contiguous() for g in dense]
-            found = addresses(dense)
-        if found != self._addresses or self._has_rows:
-            self._rebind(grads, dense, found)
-
-    def _rebind(self, grads: Sequence[Any], dense: Sequence[Any], found: list[int]) -> None:
-        old = iter(self._addresses or [-1] * len(found))
-        new = iter(zip(found, dense))
-        bound: list[Any] = []
-        for k, (p, grad) in enumerate(zip(self.parameters, grads)):
-            if self._is_rows[k]:
-                bound.append(rows_of(grad, self._place, p.name))
-                continue
-            address, tensor = next(new)
-            kind = bound_type(tensor, p.pairs, f"the gradient of {p.name}")
-            bound.append(self._grads[k] if next(old) == address else memory(self._place, address, *kind))
-        self._grads, self._addresses = bound, found
 
     def _made(self, groups: Sequence[Group], engine: str) -> Runner:
         arrays: dict[str, Any] = {}
@@ -132,7 +108,7 @@ class Part:
             entry = p.entry(groups[p.position], self._counters[p.cohort][0], variable)
             outputs += in_place(entry, entry.variable("grad"))
             arrays.update(p.arrays(self._place))
-        grads = {variable_name(p.name, "grad"): g for p, g in zip(self.parameters, self._grads)}
+        grads = {variable_name(p.name, "grad"): g for p, g in zip(self.parameters, self._read.arrays)}
         with on_stream(self._place):
             context = self._place.context
             return Runner(group(outputs), arrays, grads, self._numbers(groups), context, engine)

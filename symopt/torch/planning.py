@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain, compress
+from itertools import chain
 from operator import is_
 from typing import Any
 
@@ -14,6 +14,7 @@ from ..training.runner import Runners
 from ..training.update import Update, new_states
 from .classes import class_of
 from .counters import Counter, history
+from .gradients import picker
 from .groups import Rule, form_of, numbers, rule_called
 from .part import Group, Parameter, Part
 from .tensors import addresses, bound_type, check_updatable, memory, place_of_device, tensor_like
@@ -29,12 +30,9 @@ class Plan:
         parts: Sequence[Part], state: State,
     ) -> None:  # fmt: skip
         self._tensors = tensors
-        self._has = [g is not None for g in grads]
         self._lacks = [g is None for g in grads]
-        self._is_rows = [g is not None and g.is_sparse for g in grads]
-        self._parts = parts
-        self._chosen = [_chosen(tensors, part.parameters) for part in parts]
-        self._moved = list(compress(tensors, self._has))
+        self._moved = [p for p, g in zip(tensors, grads) if g is not None]
+        self._parts = [(part, _chosen(tensors, part.parameters)) for part in parts]
         self._addresses = addresses(self._moved)
         self._rules = [rule_called(group["rule"]) for group in groups]
         self._fixed = [rule.fixed(group) for rule, group in zip(self._rules, groups)]
@@ -44,13 +42,12 @@ class Plan:
     def fits(
         self, tensors: Sequence[torch.Tensor], grads: Sequence[Any], groups: Sequence[Group], state: State
     ) -> bool:
-        """Whether the plan is one for these: the same parameters where they were, the same of them with gradients of
-        the same kind, the same state, and groups that differ in numbers only."""
+        """Whether the plan is one for these: the same parameters where they were, the same of them with gradients, the
+        same state, and groups that differ in numbers only."""
         return (
             len(tensors) == len(self._tensors)
             and all(map(is_, tensors, self._tensors))
             and [g is None for g in grads] == self._lacks
-            and all(g.is_sparse == rows for g, rows in zip(compress(grads, self._has), compress(self._is_rows, self._has)))
             and len(groups) == len(self._fixed)
             and [rule.fixed(group) for rule, group in zip(self._rules, groups)] == self._fixed
             and addresses(self._moved) == self._addresses
@@ -60,16 +57,18 @@ class Plan:
         )
 
     def run(self, grads: Sequence[Any], groups: Sequence[Group]) -> None:
-        """One step. What raises leaves the parameters of its device as they were."""
-        for part, chosen in zip(self._parts, self._chosen):
-            part.run([grads[k] for k in chosen], groups)
-            part.advance()
+        """One step. What raises leaves the parameters of its device as they were; Stale comes before anything else."""
+        for part, pick in self._parts:
+            part.see(pick(grads))
+        for part, _ in self._parts:
+            part.run(groups)
         torch.autograd.graph.increment_version(self._moved)
 
 
-def _chosen(tensors: Sequence[torch.Tensor], parameters: Sequence[Parameter]) -> list[int]:
+def _chosen(tensors: Sequence[torch.Tensor], parameters: Sequence[Parameter]) -> Any:
+    """A function that gives what belongs to these parameters, of a list for all tensors."""
     where = {id(tensor): k for k, tensor in enumerate(tensors)}
-    return [where[id(p.tensor)] for p in parameters]
+    return picker([where[id(p.tensor)] for p in parameters], len(tensors))
 
 
 class Planner:
