@@ -14,6 +14,9 @@ from ..training.update import count_of, find_op
 from .classes import SMALLEST, class_of, option_of
 
 
+_STORAGE = {attr.name for attr in STORAGE_ATTRS}
+
+
 class Field(NamedTuple):
     """An attribute of a rule, or an input of it that is one number, and where a group keeps it.
 
@@ -53,6 +56,12 @@ class Rule(NamedTuple):
         """What of a group shapes the graph; it is compared at every step."""
         return (self.name, *(f.read(group) for f in self.fields if f.is_fixed), *self.absent(group))
 
+    def words(self) -> set[str]:
+        """All that may be given for it: attributes, and options of torch's class."""
+        known = class_of(self.op.name)
+        beside = {*known.options, *known.defaults} if known else set()
+        return beside | {word for f in self.fields for word in (f.option, f.attr)}
+
     def absent(self, group: Mapping[str, Any]) -> tuple[str, ...]:
         """Attributes whose value in the group is None: torch then takes a default of its own."""
         return tuple(f.attr for f in self.fields if not f.is_fixed and f.read(group) is None)
@@ -88,7 +97,7 @@ def _fields(op: OpDef) -> list[Field]:
         if attr.name not in counted:
             option, place = option_of(op.name, attr.name)
             is_fixed = attr.switch or not attr.is_numeric
-            found.append(Field(attr.name, option, place, is_fixed, attr in STORAGE_ATTRS))
+            found.append(Field(attr.name, option, place, is_fixed, attr.name in _STORAGE))
     return found + [Field(i.name, i.name, None, False) for i in op.inputs if i.kind == "scalar"]
 
 

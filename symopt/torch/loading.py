@@ -35,10 +35,12 @@ def fitted(
         loaded.append(fitted_group)
         for name, tensor, key in zip(names[position], own["params"], other["params"]):
             kept = given["state"].get(key)
-            if kept and not found:
+            if kept:
                 p = planner.parameter(name, tensor, position, fitted_group)
                 state[tensor] = _state(p, kept, fitted_group, found, f"state/{name}")
-    found.check("the optimizer", strict=True)
+    found.different += [f"{line}: missing in the state" for line in found.missing]
+    found.different += [f"{line}: only in the state" for line in found.unexpected]
+    found.check("the optimizer", strict=False)
     for key, kept in given["state"].items():
         if not any(key in group["params"] for group in given["param_groups"]):
             state[key] = kept  # what torch keeps too: state of no parameter
@@ -104,14 +106,14 @@ def _state(p: Parameter, kept: Mapping[str, Any], group: Group, found: Differenc
     kept = {n: x for n, x in kept.items() if x is not None}
     wanted = state_types(update_for_states(p, group, {}), *p.type())
     keys = {state_key(p.rule, name): name for name in wanted}
-    found.names(path, {STEP: 0, **dict.fromkeys(op.running), **keys}, {n: x for n, x in kept.items() if not _is_made(known, n)})
-    if found:
-        return {}
+    own = {STEP: 0, **dict.fromkeys(op.running), **keys}
+    both = found.names(path, own, {n: x for n, x in kept.items() if not _is_made(known, n)})
     step, *products = history(op, kept)
     made: dict[str, Any] = dict(Counter(op, step, dict(zip(op.running, products))).kept)
     for key, name in keys.items():
-        shape, dtype = wanted[name]
-        tensor = kept[key]
+        if key not in both:
+            continue
+        (shape, dtype), tensor = wanted[name], kept[key]
         if found.compare(f"{path}/{key}", "shape", _shape(p, name, shape), tuple(tensor.shape)):
             is_complex = p.tensor.is_complex() and p.pairs and len(shape) > tensor.ndim
             kind = p.tensor.dtype if is_complex else getattr(torch, dtype)

@@ -58,7 +58,7 @@ class Optim(Optimizer):  # type: ignore[misc]
     def _completed(self, group: dict[str, Any]) -> dict[str, Any]:
         """A group with all options of its rule, in the words that groups have."""
         rule = rule_called(name_of(find_op(group.get("rule", self.defaults["rule"]))))
-        words = {word for f in rule.fields for word in (f.option, f.attr)}
+        words = rule.words()
         shared = self._hyper
         if rule.name != self.defaults["rule"]:
             shared = {name: value for name, value in shared.items() if name in words}
