@@ -45,10 +45,11 @@ class Optim(Optimizer):  # type: ignore[misc]
         """Add a group, with its own `rule` and attributes if it names them."""
         if isinstance(param_group, dict):
             param_group = self._completed(param_group)
+        own = set(param_group)
         super().add_param_group(param_group)
         group = self.param_groups[-1]
         if group["rule"] != self.defaults["rule"]:
-            for name in self.defaults.keys() - param_group.keys():
+            for name in self.defaults.keys() - own:
                 del group[name]
         for tensor, name in zip(group["params"], self._names(len(self.param_groups) - 1)):
             if tensor.device.type != "meta":
