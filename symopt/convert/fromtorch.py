@@ -12,9 +12,10 @@ from ..torch.groups import Rule
 from ..training.compiled import FORMAT
 from ..training.names import Tree, flatten
 from ..training.update import Update, count_of, new_states
-from .torchgroups import attributes_of, rule_of
+from .torchgroups import attributes_of, refuse, rule_of
 
 COUNT = "step"
+UNCOUNTED = ("SGD", "Muon")  # torch keeps no count for them
 
 
 def from_torch(state_dict: Mapping[str, Any], params: Tree | Sequence[str], rule: str | None = None) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def from_torch(state_dict: Mapping[str, Any], params: Tree | Sequence[str], rule
         parameters[name] = _parameter(chosen, groups[position], kept, given.get(name), found, f"state/{name}")
         counts[name] = _count(chosen, kept)
     updates = _common(parameters, counts, found)
-    found.check("so.convert", strict=True)
+    refuse(found, "from_torch")
     return {"format": FORMAT, "updates": updates, "micro_steps": 0, "parameters": parameters}
 
 
@@ -121,8 +122,8 @@ def _count(rule: Rule, kept: Mapping[str, Any]) -> int | None:
     """Steps done; None if nothing depends on it and torch did not count."""
     if COUNT in kept:
         return int(kept[COUNT])
-    if CLASSES[rule.name].name == "SGD" and rule.op.states:
-        return 1 if kept else 0  # torch does not count: what matters is whether there was a first step
+    if rule.op.states and CLASSES[rule.name].name in UNCOUNTED:
+        return 1 if kept else 0  # what matters is whether there was a first step
     return 0 if count_of(rule.op) else None
 
 

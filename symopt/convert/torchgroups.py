@@ -22,7 +22,7 @@ def rule_of(group: Mapping[str, Any], wanted: str | None, ndim: int, found: Diff
 
     `wanted`: the rule it must be, or None: what the options say.
     """
-    name = group.get("rule") or _named(group, found, path)
+    name = group.get("rule") or _named(group, wanted, found, path)
     if name is None:
         return None
     if wanted is not None and not found.compare(path, "rule", wanted.removesuffix("_update"), name):
@@ -38,13 +38,15 @@ def rule_of(group: Mapping[str, Any], wanted: str | None, ndim: int, found: Diff
     return rule
 
 
-def _named(group: Mapping[str, Any], found: Differences, path: str) -> str | None:
+def _named(group: Mapping[str, Any], wanted: str | None, found: Differences, path: str) -> str | None:
     cls = _class(group)
     if cls is None:
         options = ", ".join(sorted(str(name) for name in group if name != "params"))
         found.different.append(f"{path}: no class of torch.optim that has a rule here has these options: {options}")
         return None
     if cls == "Adam" and "decoupled_weight_decay" not in group:
+        if wanted is not None:
+            return wanted.removesuffix("_update")
         found.different.append(f"{path}: Adam and AdamW of older torch save the same options: give rule=")
         return None
     return next(n for n, known in CLASSES.items() if known.name == cls and _agrees(n, group))
@@ -70,6 +72,14 @@ def _agrees(name: str, group: Mapping[str, Any]) -> bool:
     """Whether the options of a group make its class this rule. Of several, the first in the table counts."""
     options = CLASSES[name].options
     return all(group.get(o, False) == v for o, v in options.items() if o not in ("dampening", "nesterov"))
+
+
+def refuse(found: Differences, what: str) -> None:
+    """StateError that lists everything, if there is anything."""
+    lines = [*found.different, *(f"{line}: missing in the state" for line in found.missing),
+             *(f"{line}: only in the state" for line in found.unexpected)]  # fmt: skip
+    if lines:
+        raise StateError(f"{what}: this state cannot be taken over:\n    " + "\n    ".join(lines))
 
 
 def attributes_of(rule: Rule, group: Mapping[str, Any], dtype: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from ..places import place_of_array
 from ..state import Differences, as_view
 from ..torch.classes import CLASSES, class_of
 from ..torch.groups import Rule, rule_called
-from .fromtorch import COUNT
+from .fromtorch import COUNT, UNCOUNTED
 from .torchgroups import attributes_of, group_of
 
 
@@ -97,7 +97,7 @@ def _made(rule: Rule, kept: Mapping[str, Any], group: Mapping[str, Any]) -> dict
     known = class_of(rule.op.name)
     found = dict(kept)
     step = float(found[COUNT])
-    if known is not None and known.name in ("SGD", "Muon"):
+    if known is not None and known.name in UNCOUNTED:
         del found[COUNT]
     else:
         found[COUNT] = step

@@ -99,7 +99,7 @@ def _is_neutral(value: Any) -> bool:
 def _state(p: Parameter, kept: Mapping[str, Any], group: Group, found: Differences, path: str) -> dict[str, Any]:
     """The state of one parameter, copied, in the dtypes that it has here."""
     op, known = p.rule.op, class_of(p.rule.op.name)
-    if known is not None and known.name == "SGD" and STEP not in kept:
+    if known is not None and known.name in ("SGD", "Muon") and STEP not in kept:
         if kept.get("momentum_buffer") is None:
             return {}
         kept = {**kept, STEP: 1}  # torch does not count: all that matters is that there was a first step
