@@ -21,14 +21,14 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import convert, keras, lr_scheduler, nd, rules, sparse, torch, training
+    from . import convert, keras, keras3, lr_scheduler, nd, rules, sparse, torch, training
     from .keras.variables import Variable
     from .training.compile import compile
 
 ops = load_ops()
 
 # What needs the engine, and is imported when it is first asked for: building and saving graphs does not.
-MODULES = ("convert", "keras", "lr_scheduler", "nd", "rules", "sparse", "torch", "training")
+MODULES = ("convert", "keras", "keras3", "lr_scheduler", "nd", "rules", "sparse", "torch", "training")
 NAMES = {
     "Variable": "keras.variables",
     "compile": "training.compile",
@@ -59,6 +59,7 @@ __all__ = [
     "cpu",
     "gpu",
     "keras",
+    "keras3",
     "lang",
     "lr_scheduler",
     "nd",

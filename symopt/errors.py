@@ -9,6 +9,10 @@
     ├── GraphError                                            a cycle, one state written twice
     ├── FormatError                                           a file that does not hold what it should
     ├── StateError                                            a state that does not fit what it is loaded into
+    ├── PairsError                                            gradients and variables that are not given in pairs
+    ├── UnknownSlotError, UnknownMemberError                  a slot, an attribute that an optimizer does not have
+    ├── TooLateError                                          what cannot be changed any more
+    ├── NoAutogradError                                       a loss where gradients are needed
     ├── AssertedTypeError, AssertedValueError                 arguments that MXNet's classes assert about
     ├── UnknownOptimizerError, RuleError, ScheduledRateError  a name, a rule, a rate that an optimizer does not have or take
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
@@ -95,6 +99,28 @@ class FormatError(SymoptError, ValueError):
 
 class StateError(SymoptError, ValueError):
     """A state to load that is not of the same parameters, rules, shapes or dtypes; lists all differences."""
+
+
+class PairsError(SymoptError, TypeError, ValueError):
+    """Gradients and variables that are not (gradient, variable) pairs."""
+
+
+class UnknownSlotError(SymoptError, KeyError):
+    """A variable or slot that an optimizer does not have."""
+
+    __str__ = Exception.__str__  # KeyError's would quote the message
+
+
+class UnknownMemberError(SymoptError, AttributeError):
+    """An attribute that an optimizer does not have."""
+
+
+class TooLateError(SymoptError, RuntimeError):
+    """Something that cannot be changed any more, or is not possible as things are."""
+
+
+class NoAutogradError(SymoptError, NotImplementedError, ValueError):
+    """A loss where gradients are needed: symopt does not differentiate."""
 
 
 class AssertedTypeError(SymoptError, TypeError, AssertionError):

@@ -55,12 +55,7 @@ class IndexedSlices:
 
 def is_slices(x: Any) -> bool:
     """Whether x is an IndexedSlices, ours or TensorFlow's."""
-    return (
-        isinstance(x, IndexedSlices)
-        or hasattr(x, "values")
-        and hasattr(x, "indices")
-        and hasattr(x, "dense_shape")
-    )
+    return isinstance(x, IndexedSlices) or all(hasattr(x, n) for n in ("values", "indices", "dense_shape"))
 
 
 def to_row_sparse(

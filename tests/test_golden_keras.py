@@ -1,90 +1,48 @@
-"""Vectors made by running tf.keras (up to TF 2.10) and Keras 3: every optimizer composed of update ops."""
+"""Vectors made by running tf.keras.optimizers.legacy: `so.keras.optimizers` does the same, slot by slot."""
 
 import json
-from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
-from keras_driver import Driver
-from keras_schedules import rate
+from keras_goldens import params, read, recorded
 
-from symopt.sparse import RowSparseArray
-
-FOLDER = Path(__file__).parent / "golden"
-CASES: list[dict[str, Any]] = json.loads((FOLDER / "keras.json").read_text())["cases"]
-VECTORS = np.load(FOLDER / "keras.npz")
-KEYS: dict[str, list[str]] = {case["case"]: [] for case in CASES}
-for _key in VECTORS.files:
-    KEYS[_key.split("/")[0]].append(_key.split("/")[1])
-DTYPES: dict[str, Any] = {"bfloat16": ml_dtypes.bfloat16}  # stored as float32
+import symopt as so
+from symopt.keras import optimizers
 
 
-def params(kind: str) -> list[Any]:
-    """The cases of a kind; those that record a defect of the library are listed with what it is, and skipped."""
-    return [
-        pytest.param(
-            case,
-            id=case["case"],
-            marks=[pytest.mark.skip(reason=case["advisory"])] if "advisory" in case else [],
-        )
-        for case in CASES
-        if case["kind"] == kind
-    ]
-
-
-def read(case: dict[str, Any], k: int, name: str) -> Any:
-    """An array of variable k, row_sparse where Keras had it so; None if there is none."""
-    prefix = f"{case['case']}/v{k}." if case["n_vars"] > 1 else f"{case['case']}/"
-    dtype = DTYPES.get(case["dtype"], case["dtype"])
-    if prefix + name in VECTORS:
-        return VECTORS[prefix + name].astype(dtype)
-    if f"{prefix}{name}.values" not in VECTORS:
-        return None
-    values = VECTORS[f"{prefix}{name}.values"].astype(dtype)
-    shape = VECTORS[f"{prefix}in.weight"].shape
-    return RowSparseArray(values, VECTORS[f"{prefix}{name}.indices"], shape)
-
-
-def results(driver: Driver, case: dict[str, Any], step: int) -> dict[str, Any]:
-    """What the file has of a step, by key, as the driver has it."""
-    found: dict[str, Any] = {}
-    for key in KEYS[case["case"]]:
-        variable, _, name = key.partition(".") if case["n_vars"] > 1 and key[0] == "v" else ("v0", "", key)
-        kind, _, rest = name.partition(".")
-        slot, _, at = rest.rpartition(".")
-        if kind == "in" or at != str(step):
-            continue
-        if slot == "v" and slot not in driver.rule(0).slots:
-            continue  # Keras keeps what Adafactor makes of row and col; the op does not
-        if kind == "slot" and slot in driver.shared():
-            found[key] = driver.shared()[slot]
-        else:
-            found[key] = driver.value(int(variable[1:]), "w" if kind == "out" else slot)
-    return found
+def make(case: dict[str, Any]) -> Any:
+    """The optimizer of a case."""
+    config = dict(case["config"])
+    return getattr(optimizers, case["class"]).from_config(config)
 
 
 @pytest.mark.parametrize("engine", ["reference", "native"])
-@pytest.mark.parametrize("case", params("optimizer"))
-def test_equals_keras(case: dict[str, Any], engine: str) -> None:
-    driver = Driver(case, [read(case, k, "in.weight") for k in range(case["n_vars"])], engine)
+@pytest.mark.parametrize("case", params("optimizer", "legacy"))
+@pytest.mark.filterwarnings("ignore:The `lr` argument", "ignore:Gradients do not exist")
+def test_equals_keras(case: dict[str, Any], engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optimizers.Nadam, "_schedule_base", float(np.float32(0.96)))  # Keras rounds it so
+    optimizer = make(case)
+    optimizer.engine = "auto" if engine == "native" else engine
+    weights = [so.Variable(read(case, k, "in.weight"), name=f"v{k}:0") for k in range(case["n_vars"])]
     for step in range(1, case["steps"] + 1):
         for event in case.get("events", []):
             if event["before_step"] == step:
-                driver.config |= event["set"]
-        driver.step([read(case, k, f"in.grad.{step}") for k in range(case["n_vars"])])
-        found = results(driver, case, step)
-        assert f"{'v0.' if case['n_vars'] > 1 else ''}out.weight.{step}" in found
-        for key, value in found.items():
-            expected = VECTORS[f"{case['case']}/{key}"].astype(float)
+                for name, value in event["set"].items():
+                    setattr(optimizer, name, value)
+        grads = [read(case, k, f"in.grad.{step}") for k in range(case["n_vars"])]
+        count = optimizer.apply_gradients(zip(grads, weights))
+        assert count == step
+        for key, (k, slot, expected) in recorded(case, step).items():
+            value = weights[k or 0] if slot == "w" else find(optimizer, weights, k, slot)
             got = np.asarray(value).astype(float).reshape(expected.shape)
             np.testing.assert_allclose(got, expected, **case["tolerance"], err_msg=key)
+    restored = type(optimizer).from_config(json.loads(json.dumps(optimizer.get_config())))
+    assert restored.get_config() == optimizer.get_config()
 
 
-@pytest.mark.parametrize("case", params("schedule"))
-def test_schedules(case: dict[str, Any]) -> None:
-    """The rates that the driver feeds to the ops."""
-    steps, values = (VECTORS[f"{case['case']}/{name}"] for name in ("step", "value"))
-    schedule = {"class_name": case["class"], "config": case["config"]}
-    np.testing.assert_allclose([rate(schedule, int(s)) for s in steps], values, **case["tolerance"])
+def find(optimizer: Any, weights: list[Any], k: int | None, slot: str) -> Any:
+    """A slot of variable k, or what the optimizer itself keeps."""
+    if k is not None and slot in optimizer.get_slot_names():
+        return optimizer.get_slot(weights[k], slot)
+    return next(w for w in optimizer.weights if w.name == f"{optimizer.name}/{slot}:0")

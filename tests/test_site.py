@@ -19,6 +19,9 @@ import pytest
 import symopt as so
 from symopt import emulatedarrays, errors, lang, looking, matrices, rules, sparse, sym
 from symopt.executor import Executor
+from symopt.keras import optimizers, schedules
+from symopt.keras3 import optimizers as optimizers3
+from symopt.keras3 import schedules as schedules3
 from symopt.opdef import OPS
 from symopt.symbol import Symbol
 
@@ -178,6 +181,8 @@ def public_names() -> Iterator[str]:
             n for n, x in vars(errors).items() if inspect.isclass(x) and issubclass(x, errors.SymoptError)
         ],
     }
+    keras = (optimizers, schedules, optimizers3, schedules3)
+    modules |= {m: [n for n in m.__all__ if n != "schedules"] for m in keras}
     for module, names in modules.items():
         yield from (f"{module.__name__}.{name}" for name in names)
     for owner, label in ((Symbol, "symopt.Symbol"), (Executor, "symopt.executor.Executor")):

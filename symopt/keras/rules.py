@@ -6,6 +6,7 @@ Two generations: "keras", the classes up to TF 2.10, and "keras3".
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ..forms import get_op
@@ -44,8 +45,6 @@ SLOTS: dict[str, dict[str, tuple[str, str]]] = {
     "muon": MOMENTUM,
     "schedule_free_adamw": {"z": ("", "momentum"), "var": ("", "velocity")},
 }
-# Slots that begin with initial_accumulator_value.
-ACCUMULATORS = {"adagrad": "history", "ftrl": "n", "ftrl_power": "n"}
 WEIGHT_DECAY = {"AdamW": 0.004, "Muon": 0.004}
 KINDS = {"ScheduleFreeAdamW": "schedule_free_adamw"}
 
@@ -53,17 +52,17 @@ KINDS = {"ScheduleFreeAdamW": "schedule_free_adamw"}
 class Rule(NamedTuple):
     """What is done to one variable.
 
-    `attrs`: of the op, what the configuration says, and `keys`, where it says so: attribute beta1 comes from beta_1.
-    `slots`: the op's states by Keras's names for them, in Keras's order. `initial`: what states begin with, if not 0:
-    a number, or "weight" for a copy of the weight.
+    `op`: of the catalogue. `attrs`: numbers and flags for it; `keys`: hyperparameters for it, so that attribute beta1
+    is beta_1 (those of find_rule are in `attrs` too, as configured). `slots`: the op's states by the names that
+    get_slot has for them, in order; None: their own names. `initial`: what states begin with, if not as the op says.
     `weight_decay`: None or a number, decoupled, if the op has no attribute for it. `lr_factor`: on the learning rate.
     """
 
-    op: OpDef
-    attrs: dict[str, Any]
-    keys: dict[str, str]
-    slots: dict[str, str]
-    initial: dict[str, float | str]
+    op: OpDef | str
+    attrs: Mapping[str, Any] = MappingProxyType({})
+    keys: Mapping[str, str] = MappingProxyType({})
+    slots: Mapping[str, str] | None = None
+    initial: Mapping[str, float] = MappingProxyType({})
     weight_decay: float | None = None
     lr_factor: float = 1.0
 
@@ -96,7 +95,9 @@ def find_rule(
         attrs=attrs,
         keys=keys,
         slots={names[generation == "keras3"]: state for state, names in slots.items()},
-        initial=_initial(kind, 0.1 if first is None else first),
+        initial={
+            state: first for state, begin in op.initial.items() if first is not None and begin != "weight"
+        },
         weight_decay=decay,
         lr_factor=lr_factor,
     )
@@ -121,19 +122,8 @@ def _kind(name: str, config: Mapping[str, Any], ndim: int, variable: str) -> str
     return KINDS.get(name, name.lower())
 
 
-def _initial(kind: str, accumulator: float) -> dict[str, float | str]:
-    if kind == "schedule_free_adamw":
-        return {"z": "weight"}  # the sequence that is averaged starts at the weight
-    return {ACCUMULATORS[kind]: accumulator} if kind in ACCUMULATORS else {}
-
-
 def _keys(op: OpDef, config: Mapping[str, Any]) -> dict[str, str]:
     """By attribute of the op the key of the configuration: beta1 is Keras's beta_1, and so on."""
     given = {key.replace("_", ""): key for key in config}
     squeezed = {attr: attr.replace("_", "") for attr in op.attrs if attr != "name"}
     return {attr: given[word] for attr, word in squeezed.items() if word in given}
-
-
-def nadam_factor(beta1: float, step: int, decay: float = 1.0, base: float = 0.96) -> float:
-    """Nadam's momentum at a step: u(step). `decay` is 1 in Keras 3, schedule_decay before."""
-    return beta1 * (1 - 0.5 * base ** (decay * step))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,7 +32,10 @@ def from_description(
         raise AttributeValueError(f"a {what} is described by class_name and config, got {description!r}")
     cls = find_class(str(description["class_name"]), known, custom_objects, what)
     config = dict(description.get("config") or {})
-    return cls.from_config(config) if hasattr(cls, "from_config") else cls(**config)
+    if not hasattr(cls, "from_config"):
+        return cls(**config)
+    takes_custom = "custom_objects" in inspect.signature(cls.from_config).parameters
+    return cls.from_config(config, **({"custom_objects": custom_objects} if takes_custom else {}))
 
 
 def find_class(

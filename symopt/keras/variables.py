@@ -62,7 +62,8 @@ class Variable:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return self._array.shape
+        shape: tuple[int, ...] = self._array.shape
+        return shape
 
     @property
     def ndim(self) -> int:
@@ -113,6 +114,9 @@ class Variable:
     def __getitem__(self, index: Any) -> Any:
         return self._array[index]
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self._array[index] = value
+
     def __repr__(self) -> str:
         return f"<Variable {self.name!r} shape={self.shape} dtype={self.dtype.name}>"
 
@@ -126,6 +130,7 @@ class KnownVariables:
 
     def __init__(self) -> None:
         self._by_id: dict[int, KnownVariable] = {}
+        self._wrapped: dict[int, KnownVariable] = {}
         self._keys: set[str] = set()
 
     def __iter__(self) -> Any:
@@ -136,16 +141,25 @@ class KnownVariables:
 
     def find(self, variable: Any) -> KnownVariable | None:
         """What is known of a variable, if it was met before."""
-        return self._by_id.get(id(variable))
+        return self._by_id.get(id(variable)) or self._wrapped.get(id(variable))
 
     def meet(self, variable: Any) -> KnownVariable:
         """What is known of a variable, known from now on."""
-        known = self._by_id.get(id(variable))
+        known = self.find(variable)
         if known is None:
             known = self.look_at(variable)
             self._keys.add(known.key)
             self._by_id[id(variable)] = known
         return known
+
+    def wrapped(self, known: KnownVariable) -> Variable:
+        """The so.Variable that was given, or one on the array that was, by which it is known too."""
+        if isinstance(known.variable, Variable):
+            return known.variable
+        if known.wrapper is None:
+            known.wrapper = Variable(known.array, known.name)
+            self._wrapped[id(known.wrapper)] = known
+        return known.wrapper
 
     def look_at(self, variable: Any) -> KnownVariable:
         """What would be known of a new variable. Errors if it cannot be updated in place."""
@@ -166,7 +180,7 @@ class KnownVariable:
     """A variable as an optimizer sees it: the object given, the array to bind, how it is called, and the key of its
     state, which no other has."""
 
-    __slots__ = ("array", "constraint", "key", "name", "variable", "view")
+    __slots__ = ("array", "constraint", "key", "name", "variable", "view", "wrapper")
 
     def __init__(self, variable: Any, array: Any, view: Array, name: str, key: str) -> None:
         self.variable = variable
@@ -175,6 +189,20 @@ class KnownVariable:
         self.name = name
         self.key = key
         self.constraint = getattr(variable, "constraint", None)
+        self.wrapper: Variable | None = None  # a Variable on a bare array, for those who need one
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        shape: tuple[int, ...] = self.view.shape
+        return shape
+
+    @property
+    def ndim(self) -> int:
+        return self.view.ndim
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.view.dtype
 
 
 def given_name(variable: Any) -> str | None:

@@ -1,0 +1,211 @@
+"""One step for all variables: gradients looked at, the graph built when it is a new one, and run."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from operator import is_
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..errors import DTypeError, MissingArgumentError, PairsError, ShapeError, SymoptError, TooLateError
+from ..places import place_of_array
+from ..slices import is_slices, to_row_sparse
+from ..sparse import RowSparseArray
+from ..state import as_view, copy_into
+from ..symbol import Symbol
+from ..training.gradients import clipped_by_global_norm, clipped_by_norm, clipped_by_value
+from ..training.graph import Entry, arrays_of, gradients, group, in_place, number, stype_of
+from ..training.runner import Runner, Runners
+from .clipping import Clips, clipped_eagerly
+from .slots import Slots
+from .updates import Updates, update_from
+from .variables import KnownVariable
+
+if TYPE_CHECKING:
+    from .optimizer import Optimizer
+
+Pair = tuple[Any, KnownVariable]
+
+
+class Step(NamedTuple):
+    """A step that was prepared. `flat`: the objects given, if the same objects make the same step again."""
+
+    version: int
+    flat: list[Any] | None
+    grads: list[Any]
+    variables: list[KnownVariable]
+    runner: Runner
+    constrained: list[KnownVariable]
+
+
+class Steps:
+    """The bound graphs of an optimizer, one for each set of variables and storage of their gradients."""
+
+    def __init__(self, optimizer: Optimizer, updates: Updates, slots: Slots) -> None:
+        self._optimizer = optimizer
+        self._updates = updates
+        self._slots = slots
+        self._runners = Runners()
+        self._last: Step | None = None
+        self._warned: set[tuple[str, ...]] = set()
+
+    def prepare(self, pairs: Sequence[Any], aggregate: bool) -> Step:
+        """The step for these pairs, everything about it checked, no variable written. It costs little where all
+        objects are those of the last step."""
+        flat = flattened(pairs)
+        last = self._last
+        if last is not None and last.flat is not None and last.version == self._optimizer._version:
+            if len(flat) == len(last.flat) and all(map(is_, flat, last.flat)):
+                return last
+            if _is_alike(flat, last.flat):
+                return last._replace(flat=flat, grads=[grad for grad in flat[::2] if grad is not None])
+        return self._prepared(pairs, flat, aggregate)
+
+    def run(self, step: Step, numbers: Mapping[str, float]) -> None:
+        """Take a step that was prepared."""
+        try:
+            step.runner.run(step.grads, numbers)
+        except SymoptError:
+            for grad, known in zip(step.grads, step.variables, strict=True):
+                as_gradient(grad, known)  # says it better, if a gradient does not fit
+            raise
+        self._last = step
+
+    def gradients(self, pairs: Sequence[Any], aggregate: bool) -> tuple[list[Any], list[KnownVariable], bool]:
+        """Gradients and their variables, checked; and whether functions of the user's changed them."""
+        given = self._with_gradients(pairs)
+        variables = [known for _, known in given]
+        grads, has_hooks = self._optimizer._through_hooks([grad for grad, _ in given], variables, aggregate)
+        grads = [as_gradient(grad, known) for grad, known in zip(grads, variables, strict=True)]
+        return grads, variables, has_hooks
+
+    def _prepared(self, pairs: Sequence[Any], flat: list[Any], aggregate: bool) -> Step:
+        grads, variables, has_hooks = self.gradients(pairs, aggregate)
+        self._updates.create(variables)
+        grads, clips = self._clipped(grads, variables)
+        version = self._optimizer._version
+        key = (version, tuple(known.key for known in variables), tuple(map(stype_of, grads)), clips)
+        runner = self._runners.get(key, lambda: self._build(variables, grads, clips))
+        is_same_again = not has_hooks and not any(isinstance(g, RowSparseArray) for g in grads)
+        constrained = [known for known in variables if known.constraint is not None]
+        return Step(version, flat if is_same_again else None, grads, variables, runner, constrained)
+
+    def _with_gradients(self, pairs: Sequence[Any]) -> list[Pair]:
+        """The pairs that have a gradient, each variable known from now on. Warns of the others, once for the same."""
+        check_pairs(pairs)
+        met = [(grad, self._slots.known.meet(variable)) for grad, variable in pairs]
+        given = [(grad, known) for grad, known in met if grad is not None]
+        names = tuple(known.name for grad, known in met if grad is None)
+        if not given:
+            raise MissingArgumentError(
+                f"No gradients provided for any variable: {list(names)}. Give a gradient for one of them."
+            )
+        if names and names not in self._warned:
+            self._warned.add(names)
+            warnings.warn(
+                f"Gradients do not exist for variables {list(names)}: they stay as they are.", stacklevel=5
+            )
+        counts = Counter(known.key for _, known in given)
+        if len(counts) < len(given):
+            twice = [key for key, count in counts.items() if count > 1]
+            raise PairsError(f"variables {twice} are given more than once: add up their gradients")
+        return given
+
+    def _clipped(self, grads: list[Any], variables: Sequence[KnownVariable]) -> tuple[list[Any], Clips]:
+        """Gradients as they enter the graph, and the clips that are left to it: none if there are sparse gradients and
+        clips act on their rows as stored."""
+        rows = [
+            (g, known) for g, known in zip(grads, variables, strict=True) if isinstance(g, RowSparseArray)
+        ]
+        clips = self._optimizer._clips()
+        for grad, known in rows:
+            if known.constraint is not None:
+                raise TooLateError(
+                    f"Cannot use a constraint function on a sparse variable. ({known.name} has a constraint and a "
+                    "sparse gradient: give the gradient dense, or take the constraint away)"
+                )
+            if clips:
+                grad.check_indices(f"the gradient of {known.name}")
+        if rows and clips and self._optimizer.clip_before_sum:
+            return clipped_eagerly(grads, clips), Clips()
+        return grads, clips
+
+    def _build(self, variables: Sequence[KnownVariable], grads: Sequence[Any], clips: Clips) -> Runner:
+        names = self._updates.number_names()
+        symbols = {name: number(name) for name in names}
+        entries = []
+        for known, grad in zip(variables, grads, strict=True):
+            rule = self._updates.rule(known)
+            decay = rule.weight_decay * symbols["learning_rate"] if rule.weight_decay else None
+            # A name with a colon, which no key has: so no variable's name is that of another one's state.
+            entries.append(Entry(f"{known.key}:0", update_from(rule, symbols), stype_of(grad), decay))
+        clipped = clipped_symbols(gradients(entries), clips)
+        outputs = [x for entry in entries for x in in_place(entry, clipped[entry.name])]
+        arrays: dict[str, Any] = {}
+        for entry, known in zip(entries, variables, strict=True):
+            arrays |= arrays_of(entry.name, {"": known.array, **self._updates.states_of(known)})
+        given = {f"{entry.name}/grad": grad for entry, grad in zip(entries, grads, strict=True)}
+        numbers = {f"@{name}": 1.0 for name in names}  # run() has the real ones
+        context = place_of_array(variables[0].view).context
+        return Runner(group(outputs), arrays, given, numbers, context, self._optimizer.engine)
+
+
+def constrain(variables: Sequence[KnownVariable]) -> None:
+    """Put each variable's constraint on its array: all of them made before the first is written."""
+    made = [(k, k.constraint(k.array)) for k in variables if k.constraint is not None]
+    for known, array in made:
+        copy_into(known.view, as_view(array, f"what the constraint of {known.name} gave"))
+
+
+def flattened(pairs: Sequence[Any]) -> list[Any]:
+    """Gradient, variable, gradient, variable, ... PairsError if these are no pairs."""
+    try:
+        return list(chain.from_iterable(pairs))
+    except TypeError:
+        check_pairs(pairs)
+        raise
+
+
+def _is_alike(flat: list[Any], last: list[Any]) -> bool:
+    """Whether variables are the same objects, and gradients of the same types, None too."""
+    return all(map(is_, flat[1::2], last[1::2])) and list(map(type, flat[::2])) == list(map(type, last[::2]))
+
+
+def check_pairs(pairs: Sequence[Any]) -> None:
+    """PairsError, a TypeError and a ValueError, unless these are pairs."""
+    for k, pair in enumerate(pairs):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+            size = f" of {len(pair)}" if isinstance(pair, (tuple, list)) else ""
+            raise PairsError(
+                f"grads_and_vars must be (gradient, variable) pairs: number {k} is a {type(pair).__name__}{size}; "
+                "give zip(gradients, variables)"
+            )
+
+
+def as_gradient(grad: Any, known: KnownVariable) -> Any:
+    """A gradient as it is bound: slices as a RowSparseArray of the variable's shape. ShapeError, DTypeError or
+    DeviceError if it does not fit."""
+    what = f"the gradient of {known.name}"
+    if is_slices(grad):
+        grad = to_row_sparse(grad, known.shape, what, check=False)
+    is_rows = isinstance(grad, RowSparseArray)
+    array = grad if is_rows else place_of_array(known.view).as_array(grad, what, mutable=False)
+    if array.shape != known.shape:
+        raise ShapeError(f"{what}: expected shape {known.shape}, got {array.shape}")
+    if array.dtype != known.dtype:
+        raise DTypeError(f"{what}: expected {known.dtype.name}, got {array.dtype.name}: give g.astype(...)")
+    return grad
+
+
+def clipped_symbols(grads: Mapping[str, Symbol], clips: Clips) -> dict[str, Symbol]:
+    """Keras's three clips in the graph: by value, then by norm, then together."""
+    found = dict(grads)
+    if clips.value is not None:
+        found = clipped_by_value(found, clips.value)
+    if clips.norm is not None:
+        found = clipped_by_norm(found, clips.norm)
+    if clips.global_norm is not None:
+        found = clipped_by_global_norm(found, clips.global_norm)
+    return found

@@ -1,0 +1,42 @@
+"""Averages of weights in the place of the weights: for good, or to evaluate with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import AttributeValueError
+from .kept import Kept
+from .steps import Steps
+
+
+def overwrite(steps: Steps, use_ema: bool, variables: Sequence[Any]) -> None:
+    """Copy the averages of variables into them, if there are any."""
+    if not use_ema:
+        return
+    steps.check_not_swapped("finalize_variable_values")
+    kept = [steps.find(variable) for variable in variables]
+    for one in kept:
+        if "average" in one.bound:
+            with one.place.current():
+                _weight(one)[...] = one.bound["average"]
+
+
+def swap(steps: Steps, use_ema: bool) -> bool:
+    """Exchange all weights and averages; whether averages are in the weights now."""
+    if not use_ema:
+        raise AttributeValueError("swap: there are no averages of the weights: give use_ema=True")
+    for one in steps.kept:
+        if "average" in one.bound:
+            with one.place.current():
+                weight, average = _weight(one), one.bound["average"]
+                before = weight.copy()
+                weight[...] = average
+                average[...] = before
+    steps.is_swapped = not steps.is_swapped
+    return steps.is_swapped
+
+
+def _weight(one: Kept) -> Any:
+    view = one.known.view
+    return view.reshape((1,)) if one.is_scalar else view

@@ -1,0 +1,168 @@
+"""The state of an optimizer: as lists in Keras's order, and by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError, StateError
+from ..keras.scalars import Scalar
+from ..state import Commit, Differences, load_state, plan_arrays
+from .steps import Steps
+
+FORMAT = 1  # of state_dict
+
+
+class KeepsState:
+    """The methods of `Optimizer` that give its state out and take it back."""
+
+    name: str
+    built: bool
+    _steps: Steps
+    _iterations: Scalar
+
+    @property
+    def variables(self) -> list[Any]:
+        raise NotImplementedError
+
+    def get_weights(self) -> list[Any]:
+        """Copies of `variables`, on the host."""
+        return [variable.numpy() for variable in self.variables]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Copy values into `variables`, all or none. ValueError before `build`, and if number or shapes do not fit."""
+        if not self.built:
+            raise StateError(
+                "You are calling `set_weights()` on an optimizer that has not yet been built. Please call "
+                "`optimizer.build(trainable_variables)` to create the optimizer weights before"
+            )
+        _set_all(self.variables, weights)
+        self._after_loading()
+
+    def save_own_variables(self, store: Any) -> None:
+        """Put copies of `variables` into a dict, as "0", "1" and so on. `state_dict` has names."""
+        for k, variable in enumerate(self.variables):
+            store[str(k)] = variable.numpy()
+
+    def load_own_variables(self, store: Mapping[str, Any]) -> None:
+        """Take over what `save_own_variables` stored. StateError, and nothing taken over, if it does not fit."""
+        _load(self.variables, store, self.name)
+        self._after_loading()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state by the variables' names: counters, and what is kept for each; not weights, nor configuration, which
+        the learning rate is. The arrays are those in use."""
+        return _state_of(self)
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Differences:
+        """Take over a state, whole or not at all: StateError lists everything that does not fit. strict=False leaves
+        what only one side has; the result lists it."""
+        return load_state(self, state, strict, f"optimizer {self.name!r}")
+
+    def plan_load(self, state: Mapping[str, Any], found: Differences, path: str = "") -> Commit:
+        """See symopt.state."""
+        return _plan(self, state, found, path)
+
+    def _after_loading(self) -> None:
+        """Values were given to `variables`."""
+        self._steps.look_at_sums()
+
+    def _counters(self) -> dict[str, Scalar]:
+        """Numbers that change from step to step, by name."""
+        return {"iterations": self._iterations, **self._steps.products}
+
+
+def _set_all(variables: Sequence[Any], given: Sequence[Any]) -> None:
+    """Copy values into variables after looking at all of them."""
+    if len(given) != len(variables):
+        raise StateError(
+            f"set_weights: the optimizer has {len(variables)} variables, the list given {len(given)}"
+        )
+    arrays = [np.asarray(value) for value in given]
+    for variable, array in zip(variables, arrays, strict=True):
+        if tuple(variable.shape) != array.shape:
+            raise ShapeError(
+                f"Optimizer variable {variable.name!r} has shape {tuple(variable.shape)} not compatible with provided "
+                f"weight shape {array.shape}."
+            )
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def _load(variables: Sequence[Any], store: Mapping[str, Any], name: str) -> None:
+    wanted = [str(k) for k in range(len(variables))]
+    if set(store) != set(wanted):
+        raise StateError(
+            f"optimizer {name!r} has {len(wanted)} variables, the store has {len(store)}: nothing was loaded. "
+            "A learning rate is a variable only if it is a number, and others exist after build"
+        )
+    _set_all(variables, [store[key] for key in wanted])
+
+
+def _state_of(optimizer: KeepsState) -> dict[str, Any]:
+    steps = optimizer._steps
+    steps.check_not_swapped("state_dict")
+    parameters = {}
+    for kept in steps.kept:
+        parameters[kept.key] = {
+            "rule": kept.rule.op.name if kept.rule is not None else "",
+            "shape": list(kept.known.view.shape),
+            "has_sum": kept.has_sum,
+            "states": {slot: variable.value for slot, variable in kept.slots.items()},
+        }
+    return {
+        "format": FORMAT,
+        "class": type(optimizer).__name__,
+        **{name: scalar.value for name, scalar in optimizer._counters().items()},
+        "parameters": parameters,
+        "variables": {name: variable.value for name, variable in steps.added.items()},
+    }
+
+
+def _plan(optimizer: KeepsState, state: Mapping[str, Any], found: Differences, path: str) -> Commit:
+    own, steps, prefix = _state_of(optimizer), optimizer._steps, f"{path}/" if path else ""
+    known = found.names(path or "state", own, state)
+    for name in {"format", "class"} & set(known):
+        found.compare(f"{prefix}{name}", name, own[name], state[name])
+    counters = optimizer._counters()
+    for name in counters:
+        value = state.get(name, own[name])
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        if not is_count and (name == "iterations" or not isinstance(value, float)):
+            found.different.append(f"{prefix}{name}: expected a number, the state has {value!r}")
+    commits = [
+        plan_arrays(
+            own["variables"], _mapping(state, "variables", found, prefix), found, f"{prefix}variables"
+        )
+    ]
+    parameters = _mapping(state, "parameters", found, prefix)
+    sums = {}
+    for key in found.names(f"{prefix}parameters", own["parameters"], parameters):
+        where, mine = f"{prefix}parameters/{key}", own["parameters"][key]
+        theirs = _mapping(parameters, key, found, f"{prefix}parameters/")
+        found.names(where, mine, theirs)
+        found.compare(f"{where}/rule", "rule", mine["rule"], theirs.get("rule", mine["rule"]))
+        found.compare(f"{where}/shape", "shape", mine["shape"], list(theirs.get("shape", mine["shape"])))
+        states = _mapping(theirs, "states", found, f"{where}/")
+        commits.append(plan_arrays(mine["states"], states, found, f"{where}/states"))
+        sums[key] = bool(theirs.get("has_sum", False))
+
+    def commit() -> None:
+        for write in commits:
+            write()
+        for name, scalar in counters.items():
+            scalar.assign(state.get(name, own[name]))
+        for kept in steps.kept:
+            kept.has_sum = sums.get(kept.key, kept.has_sum)
+
+    return commit
+
+
+def _mapping(state: Mapping[str, Any], name: str, found: Differences, prefix: str) -> Mapping[str, Any]:
+    part = state.get(name, {})
+    if isinstance(part, Mapping):
+        return part
+    found.different.append(f"{prefix}{name}: expected a dict, the state has {type(part).__name__}")
+    return {}
