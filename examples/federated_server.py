@@ -1,8 +1,8 @@
 """A federated server without a framework: FedAvg, FedAdam, FedYogi and FedAdagrad on lists of NumPy arrays.
 
-Twenty clients hold scikit-learn's digits, each mostly a few of the ten. In a round five of them train the server's network
-on what they have, and the server takes one step along the mean of what they changed. Halfway through, the server is saved,
-thrown away and resumed; that changes no bit.
+Twenty clients hold scikit-learn's digits, each mostly a few of the ten. In a round five of them train the server's
+network on what they have, and the server takes one step along the mean of what they changed. Halfway through, the
+server is saved, thrown away and resumed; that changes no bit.
 
     python examples/federated_server.py
 """
@@ -84,7 +84,9 @@ def gradients(p: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> Arrays:
     return [x.T @ back, back.sum(axis=0), hidden.T @ delta, delta.sum(axis=0)]
 
 
-def train_client(weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> tuple[Arrays, int]:
+def train_client(
+    weights: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray, rng: np.random.Generator
+) -> tuple[Arrays, int]:
     """What one client sends back: two epochs of gradient descent on its own digits, and how many it has."""
     own = [w.copy() for w in weights]
     for _ in range(2):

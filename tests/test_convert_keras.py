@@ -34,7 +34,10 @@ LR = 0.0625  # the same in float32, which Keras keeps it in
 
 def drawn(seed: int) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
-    return {"fc": rng.standard_normal((4, 3)).astype(np.float32), "bias": rng.standard_normal(3).astype(np.float32)}
+    return {
+        "fc": rng.standard_normal((4, 3)).astype(np.float32),
+        "bias": rng.standard_normal(3).astype(np.float32),
+    }
 
 
 def optimizer_of(layout: str, cls: str, config: dict[str, Any]) -> Any:
@@ -46,7 +49,9 @@ def apply(optimizer: Any, variables: list[Any], seed: int) -> None:
 
 
 @pytest.mark.parametrize(("layout", "cls", "config", "rule", "attrs"), CASES)
-def test_a_run_goes_on(layout: str, cls: str, config: dict[str, Any], rule: str, attrs: dict[str, Any]) -> None:
+def test_a_run_goes_on(
+    layout: str, cls: str, config: dict[str, Any], rule: str, attrs: dict[str, Any]
+) -> None:
     weights = drawn(0)
     variables = [so.Variable(x, name=n) for n, x in weights.items()]
     optimizer = optimizer_of(layout, cls, config)
@@ -84,8 +89,8 @@ def test_layouts_are_not_mistaken() -> None:
         so.convert.from_keras_weights(grouped[:-1], arrays, "Adam", layout="keras")
     with pytest.raises(UnknownOpError, match="did you mean"):
         so.convert.from_keras_weights(grouped, arrays, "Adma", layout="keras")
-    with pytest.raises(StateError, match="use_ema|averages"):
+    with pytest.raises(StateError, match="averages and accumulated"):
         so.convert.from_keras_weights(grouped, arrays, "Adam", {"use_ema": True})
     step = so.compile("sgd", arrays, lr=0.1)
-    with pytest.raises(StateError, match="fc is updated by sgd_update, and Adam of keras3 is"):
+    with pytest.raises(StateError, match="is updated by sgd_update, and Adam of keras3 is"):
         so.convert.to_keras_weights(step.state_dict(), "Adam")

@@ -16,7 +16,9 @@ RULES = ("fedadam", "fedyogi", "fedadagrad")
 Arrays = list[np.ndarray]
 
 
-def algorithm_2(name: str, x: Arrays, rounds: list[Arrays], eta: float, beta1: float, beta2: float, tau: float) -> Arrays:
+def algorithm_2(
+    name: str, x: Arrays, rounds: list[Arrays], eta: float, beta1: float, beta2: float, tau: float
+) -> Arrays:
     """[Reddi et al. 2021, arXiv:2003.00295, Algorithm 2] in its own words, in float64. `rounds`: Delta_t of each."""
     x = [np.array(w, np.float64) for w in x]
     m = [np.zeros_like(w) for w in x]

@@ -211,18 +211,28 @@ def test_weights_states_and_gradients_may_be_other_tensors() -> None:
         return optimizer.state[p]
 
     both(lambda p, o: None)
-    both(lambda p, o: setattr(p[0], "data", torch.full((3, 4), 2.0)))
-    both(lambda p, o: setattr(p[1], "grad", torch.full((4, 3), 0.5).t()))
+    both(lambda p, o: p[0].__setattr__("data", torch.full((3, 4), 2.0)))
+    both(lambda p, o: p[1].__setattr__("grad", torch.full((4, 3), 0.5).t()))
     both(lambda p, o: state(o, p[0]).update(exp_avg=torch.ones(3, 4)))
     both(lambda p, o: o.state.pop(p[1]))
     both(lambda p, o: o.state.clear())
     both(lambda p, o: o.param_groups[0].update(betas=(0.5, 0.9), maximize=True))
-    both(lambda p, o: (o.zero_grad(), setattr(p[0], "grad", torch.ones(3, 4))))
+    both(one_gradient)
     both(lambda p, o: o.zero_grad())
-    both(lambda p, o: [setattr(q, "grad", torch.rand(3, 4, generator=torch.Generator().manual_seed(1))) for q in p])
+    both(new_gradients)
     new = torch.randn(3, 4)
     both(lambda p, o: o.add_param_group({"params": [_with_grad(new)], "lr": 1.0}))
     assert torch.equal(first.param_groups[1]["params"][0], theirs.param_groups[1]["params"][0])
+
+
+def one_gradient(parameters: list[Any], optimizer: Any) -> None:
+    optimizer.zero_grad()
+    parameters[0].grad = torch.ones(3, 4)
+
+
+def new_gradients(parameters: list[Any], optimizer: Any) -> None:
+    for k, p in enumerate(parameters):
+        p.grad = torch.rand(3, 4, generator=torch.Generator().manual_seed(k))
 
 
 def _with_grad(values: Any) -> Any:

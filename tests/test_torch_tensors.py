@@ -1,4 +1,4 @@
-"""What torch's parameters can be: sparse gradients, 16 bits, complex, scalars; and torch's machinery around a step."""
+"""What torch's parameters can be: sparse gradients, 16 bits, complex, scalars; rules of any kind; what is refused."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -53,7 +53,9 @@ def test_sparse_gradients_move_the_rows_they_list(rule: str, cls: str, coalesced
     rng = np.random.default_rng(0)
     for count in (5, 0, 20, 5):
         rows = torch.from_numpy(rng.integers(0, 11, count))
-        grad = torch.sparse_coo_tensor(rows[None], torch.from_numpy(rng.standard_normal((count, 3))), (11, 3), check_invariants=True)
+        grad = torch.sparse_coo_tensor(
+            rows[None], torch.from_numpy(rng.standard_normal((count, 3))), (11, 3), check_invariants=True
+        )
         a.grad = grad.coalesce() if coalesced else grad
         dense_a.grad = grad.clone()
         with_grad(dense_b), with_grad(b)
@@ -99,7 +101,9 @@ def test_16_bit_parameters_have_a_float32_copy_if_asked(dtype: str) -> None:
         exact.grad = p.grad.float()
         ours.step()
         theirs.step()
-    assert ours.state[p]["weight32"].dtype == torch.float32 and ours.state[p]["exp_avg"].dtype == torch.float32
+    assert (
+        ours.state[p]["weight32"].dtype == torch.float32 and ours.state[p]["exp_avg"].dtype == torch.float32
+    )
     close(ours.state[p]["weight32"], exact, 1e-6)
     assert torch.equal(p, ours.state[p]["weight32"].to(kind))
     again = so.torch.optim([p], "torch_adam", lr=1e-4, multi_precision=True)
@@ -119,7 +123,11 @@ def test_16_bit_parameters_by_themselves() -> None:
 def test_complex_parameters_are_pairs_as_in_torch(rule: str) -> None:
     p, q = twins(4, 3, dtype=torch.complex128)
     ours = so.torch.optim([p], rule, lr=0.1)
-    theirs = {"torch_adam": torch.optim.Adam, "torch_adagrad": torch.optim.Adagrad, "torch_rmsprop": torch.optim.RMSprop}
+    theirs = {
+        "torch_adam": torch.optim.Adam,
+        "torch_adagrad": torch.optim.Adagrad,
+        "torch_rmsprop": torch.optim.RMSprop,
+    }
     other = theirs[rule]([q], lr=0.1)
     for seed in range(4):
         with_grad(p, seed), with_grad(q, seed)
@@ -138,7 +146,11 @@ def test_complex_parameters_are_pairs_as_in_torch(rule: str) -> None:
 
 
 def test_scalars_and_empty_tensors() -> None:
-    p, q, empty = torch.nn.Parameter(torch.tensor(2.0)), torch.nn.Parameter(torch.tensor(2.0)), torch.nn.Parameter(torch.ones(0, 3))
+    p, q, empty = (
+        torch.nn.Parameter(torch.tensor(2.0)),
+        torch.nn.Parameter(torch.tensor(2.0)),
+        torch.nn.Parameter(torch.ones(0, 3)),
+    )
     for x in (p, q, empty):
         x.grad = torch.ones_like(x)
     so.torch.optim([p, empty], "torch_adam", lr=0.1).step()
@@ -146,120 +158,14 @@ def test_scalars_and_empty_tensors() -> None:
     close(p, q, 1e-6)
 
 
-# ---- torch's machinery
-
-
-def mlp() -> Any:
-    torch.manual_seed(0)
-    return torch.nn.Sequential(torch.nn.Linear(6, 32), torch.nn.Tanh(), torch.nn.LayerNorm(32), torch.nn.Linear(32, 1)).double()
-
-
-def train(net: Any, optimizer: Any, schedule: Any = None, steps: int = 30, each: Callable[..., None] | None = None) -> float:
-    rng = torch.Generator().manual_seed(1)
-    loss = torch.zeros(())
-    for _ in range(steps):
-        x = torch.randn(16, 6, generator=rng, dtype=torch.float64)
-        optimizer.zero_grad()
-        loss = ((net(x)[:, 0] - x.sum(dim=1)) ** 2).mean()
-        loss.backward()
-        if each:
-            each(net)
-        optimizer.step()
-        if schedule:
-            schedule.step()
-    return float(loss.detach())
-
-
-def same(a: Any, b: Any, tolerance: float = 1e-9) -> None:
-    for p, q in zip(a.parameters(), b.parameters()):
-        close(p, q, tolerance)
-
-
-@pytest.mark.parametrize("name", ["OneCycleLR", "CyclicLR", "CosineAnnealingWarmRestarts", "ReduceLROnPlateau"])
-def test_schedulers_of_torch_that_cycle_betas(name: str) -> None:
-    nets = mlp(), mlp()
-    optimizers = so.torch.optim(nets[0].parameters(), "torch_adam", lr=0.01), torch.optim.Adam(nets[1].parameters(), lr=0.01)
-    arguments: Any = {"OneCycleLR": {"max_lr": 0.05, "total_steps": 40}, "CyclicLR": {"base_lr": 1e-3, "max_lr": 0.05,
-                      "step_size_up": 7}, "CosineAnnealingWarmRestarts": {"T_0": 5}, "ReduceLROnPlateau": {}}  # fmt: skip
-    for net, optimizer in zip(nets, optimizers):
-        schedule = getattr(torch.optim.lr_scheduler, name)(optimizer, **arguments[name])
-        train(net, optimizer, None if name == "ReduceLROnPlateau" else schedule)
-        if name == "ReduceLROnPlateau":
-            schedule.step(1.0)
-    same(*nets)
-
-
-def test_clipping_between_backward_and_step() -> None:
-    nets = mlp(), mlp()
-    clip: Any = lambda net: torch.nn.utils.clip_grad_norm_(net.parameters(), 0.5)  # noqa: E731
-    train(nets[0], so.torch.optim(nets[0].parameters(), "torch_adamw", lr=0.01), each=clip)
-    train(nets[1], torch.optim.AdamW(nets[1].parameters(), lr=0.01), each=clip)
-    same(*nets)
-
-
-def test_closures_hooks_and_the_loss() -> None:
-    p = parameter(3)
-    optimizer = so.torch.optim([p], "torch_sgd", lr=0.1)
-    seen: list[str] = []
-    optimizer.register_step_pre_hook(lambda *_: seen.append("before"))
-    optimizer.register_step_post_hook(lambda *_: seen.append("after"))
-
-    def closure() -> Any:
-        optimizer.zero_grad()
-        loss = (p**2).sum()
-        loss.backward()
-        return loss
-
-    first = float(optimizer.step(closure).detach())
-    assert float(optimizer.step(closure).detach()) < first
-    assert seen == ["before", "after"] * 2
-
-
-def test_grad_scaler_leaves_bad_steps_out() -> None:
-    p = torch.nn.Parameter(torch.ones(3))
-    optimizer = so.torch.optim([p], "torch_adam", lr=0.1)
-    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
-    for factor, moved in ((1.0, True), (float("inf"), False), (1.0, True)):
-        before = p.detach().clone()
-        optimizer.zero_grad()
-        scaler.scale((p * factor).sum()).backward()
-        scaler.step(optimizer)
-        scaler.update()
-        assert (not torch.equal(before, p.detach())) is moved
-    assert optimizer.state[p]["step"] == 2
-
-
-def test_torch_notices_that_weights_were_changed() -> None:
-    p = with_grad(parameter(3))
-    loss = (p * p).sum()
-    so.torch.optim([p], "torch_sgd", lr=0.1).step()
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
-
-
-def test_the_same_parameters_with_gradient_in_turns() -> None:
-    """Plans that come back find everything as it is now."""
-    a, b = [parameter(3, seed=k) for k in range(4)], [parameter(3, seed=k) for k in range(4)]
-    ours, theirs = so.torch.optim(a, "torch_nadam", lr=0.1), torch.optim.NAdam(b, lr=0.1)
-    for turn in range(24):
-        for k, (p, q) in enumerate(zip(a, b)):
-            has = (turn >> (k % 3)) & 1 or k == 3
-            p.grad = q.grad = None
-            if has:
-                with_grad(p, turn), with_grad(q, turn)
-        ours.step()
-        theirs.step()
-    for p, q in zip(a, b):
-        close(p, q, 1e-6)  # torch keeps mu_product in float32
-        assert ours.state[p]["step"] == theirs.state[q]["step"]
-
-
 # ---- rules of one's own, groups, and what is refused
 
 
 @pytest.fixture
 def signum() -> Iterator[str]:
-    def own_signum_update(weight: Tensor, grad: Tensor, mom: State, *, lr: float, decay: float = 0.9) -> Updated:
+    def own_signum_update(
+        weight: Tensor, grad: Tensor, mom: State, *, lr: float, decay: float = 0.9
+    ) -> Updated:
         """The sign of a running mean."""
         mom = decay * mom + (1 - decay) * grad
         return updated(weight - lr * sign(mom), mom=mom)
@@ -285,7 +191,10 @@ def test_groups_with_rules_of_their_own() -> None:
     ours = so.torch.optim(groups, "torch_adamw", lr=0.1, weight_decay=0.5)
     assert ours.param_groups[1]["weight_decay"] == 0.5  # a word of both rules
     assert "betas" not in ours.param_groups[1]
-    theirs = [torch.optim.AdamW([c], lr=0.1, weight_decay=0.5), torch.optim.SGD([d], lr=0.3, momentum=0.9, weight_decay=0.5)]
+    theirs = [
+        torch.optim.AdamW([c], lr=0.1, weight_decay=0.5),
+        torch.optim.SGD([d], lr=0.3, momentum=0.9, weight_decay=0.5),
+    ]
     for _ in range(3):
         ours.step()
         for optimizer in theirs:
@@ -320,13 +229,22 @@ def test_refused(make: Callable[[], Any], kind: type[Exception], message: str) -
         make()
 
 
+def test_layouts_of_gradients_that_have_no_rows() -> None:
+    p = parameter(4, 2)
+    p.grad = torch.ones(4, 2).double().to_sparse_csr()
+    with pytest.raises(StorageError, match=r"give grad\.to_dense"):
+        so.torch.optim([p], "torch_sgd", lr=0.1).step()
+
+
 def test_a_refused_step_changes_nothing() -> None:
     p = parameter(4, 2)
     optimizer = so.torch.optim([p], "torch_adagrad", lr=0.1)
     with_grad(p)
     optimizer.step()
     before, kept = p.detach().clone(), optimizer.state[p]["sum"].clone()
-    p.grad = torch.sparse_coo_tensor(torch.tensor([[1], [1]]), torch.ones(1).double(), (4, 2), check_invariants=True)
+    p.grad = torch.sparse_coo_tensor(
+        torch.tensor([[1], [1]]), torch.ones(1).double(), (4, 2), check_invariants=True
+    )
     with pytest.raises(StorageError, match="sparse"):
         optimizer.step()
     assert torch.equal(p, before) and torch.equal(optimizer.state[p]["sum"], kept)

@@ -1,5 +1,7 @@
 """Every rule of torch with the class and arguments that it is, for tests of so.torch and so.convert."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -9,7 +11,7 @@ class TorchCase(NamedTuple):
     rule: str
     cls: str
     both: dict[str, Any]  # in torch's words
-    fixed: dict[str, Any] = {}  # what only the class is told
+    fixed: Mapping[str, Any] = MappingProxyType({})  # what only the class is told
 
     def __str__(self) -> str:
         return "-".join([self.rule, *(f"{k}={v}" for k, v in self.both.items())])
@@ -20,7 +22,7 @@ CASES = [
     TorchCase("torch_sgd_mom", "SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.2}),
     TorchCase("torch_sgd_mom", "SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
     TorchCase("torch_adam", "Adam", {"lr": 0.01, "betas": (0.8, 0.99), "weight_decay": 0.1}),
-    TorchCase("torch_adam", "Adam", {"lr": 0.01, "maximize": True, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    TorchCase("torch_adam", "Adam", {"maximize": True, "weight_decay": 0.1, "decoupled_weight_decay": True}),
     TorchCase("torch_amsgrad", "Adam", {"lr": 0.01, "eps": 1e-3}, {"amsgrad": True}),
     TorchCase("torch_adamw", "AdamW", {"lr": 0.01, "weight_decay": 0.2}),
     TorchCase("torch_adamw_amsgrad", "AdamW", {"lr": 0.01}, {"amsgrad": True}),

@@ -18,7 +18,9 @@ COUNT = "step"
 UNCOUNTED = ("SGD", "Muon")  # torch keeps no count for them
 
 
-def from_torch(state_dict: Mapping[str, Any], params: Tree | Sequence[str], rule: str | None = None) -> dict[str, Any]:
+def from_torch(
+    state_dict: Mapping[str, Any], params: Tree | Sequence[str], rule: str | None = None
+) -> dict[str, Any]:
     """The state of `so.compile(rule, params, ...)` that goes on where an optimizer of torch was.
 
     `state_dict`: of any optimizer of torch.optim that has a `torch_` rule, or of `so.torch.optim`; its arrays may be
@@ -54,7 +56,9 @@ def _named(params: Any) -> tuple[list[str], dict[str, Any]]:
     """Names, and the arrays where there are any."""
     if isinstance(params, Sequence) and all(isinstance(name, str) for name in params):
         return list(params), {}
-    arrays = {name: x.detach() if hasattr(x, "detach") else x for name, x in flatten(params, "params").items()}
+    arrays = {
+        name: x.detach() if hasattr(x, "detach") else x for name, x in flatten(params, "params").items()
+    }
     return list(arrays), arrays
 
 
@@ -62,7 +66,7 @@ def _groups(state_dict: Mapping[str, Any], names: Sequence[str]) -> tuple[list[A
     try:
         groups = list(state_dict["param_groups"])
         keys = [(position, key) for position, group in enumerate(groups) for key in group["params"]]
-        state_dict["state"].get
+        _ = state_dict["state"].get
     except (AttributeError, KeyError, TypeError):
         raise StateError("from_torch: a state_dict of torch.optim has 'state' and 'param_groups'") from None
     if len(keys) != len(names):
@@ -91,7 +95,9 @@ def _parameter(
             continue
         array = as_view(kept[key].detach() if hasattr(kept[key], "detach") else kept[key], f"{path}/{key}")
         if array.dtype.kind == "c":
-            found.different.append(f"{path}/{key}: is complex, which torch takes as pairs of reals: so.torch.optim does")
+            found.different.append(
+                f"{path}/{key}: is complex, which torch takes as pairs of reals: so.torch.optim does"
+            )
         axis = known.axes.get(name)
         states[name] = array if axis is None else array.squeeze(axis)
     if given is None and not states:
@@ -127,9 +133,7 @@ def _count(rule: Rule, kept: Mapping[str, Any]) -> int | None:
     return 0 if count_of(rule.op) else None
 
 
-def _common(
-    parameters: Mapping[str, Any], counts: Mapping[str, int | None], found: Differences
-) -> int:
+def _common(parameters: Mapping[str, Any], counts: Mapping[str, int | None], found: Differences) -> int:
     """The count of all parameters; lines in `found` if rules count and parameters differ."""
     known = {name: count for name, count in counts.items() if count is not None}
     if len(set(known.values())) > 1:
@@ -141,5 +145,3 @@ def _common(
                     "count: so.torch.optim counts for each"
                 )
     return max(known.values(), default=0)
-
-

@@ -17,7 +17,9 @@ SIGNS = {
 }  # fmt: skip
 
 
-def rule_of(group: Mapping[str, Any], wanted: str | None, ndim: int, found: Differences, path: str) -> Rule | None:
+def rule_of(
+    group: Mapping[str, Any], wanted: str | None, ndim: int, found: Differences, path: str
+) -> Rule | None:
     """The rule of a group for a parameter of so many axes; None, and lines in `found`, if there is none here.
 
     `wanted`: the rule it must be, or None: what the options say.
@@ -31,7 +33,9 @@ def rule_of(group: Mapping[str, Any], wanted: str | None, ndim: int, found: Diff
     if rule.op.is_matrix and ndim < 2:
         rule = rule_called(f"{name}_vector")
     known = CLASSES[name]
-    words = {f.option for f in rule.fields} | known.options.keys() | known.defaults.keys() | IGNORED | {"rule"}
+    words = (
+        {f.option for f in rule.fields} | known.options.keys() | known.defaults.keys() | IGNORED | {"rule"}
+    )
     for option in group:
         if option not in words and group[option] not in (None, False, 0):
             found.unexpected.append(f"{path}/{option}")
@@ -42,7 +46,9 @@ def _named(group: Mapping[str, Any], wanted: str | None, found: Differences, pat
     cls = _class(group)
     if cls is None:
         options = ", ".join(sorted(str(name) for name in group if name != "params"))
-        found.different.append(f"{path}: no class of torch.optim that has a rule here has these options: {options}")
+        found.different.append(
+            f"{path}: no class of torch.optim that has a rule here has these options: {options}"
+        )
         return None
     if cls == "Adam" and "decoupled_weight_decay" not in group:
         if wanted is not None:
@@ -113,7 +119,9 @@ def group_of(rule: Rule, attrs: Mapping[str, Any], given: Mapping[str, Any]) -> 
         if value is None and field.attr in rule.op.attrs and not field.is_optional:
             value = rule.op.attrs[field.attr].default
         if isinstance(value, str) and not field.is_fixed and field.option not in given:
-            raise StateError(f"{field.attr} is a schedule here ({value}), and a number in torch: give {field.option}=")
+            raise StateError(
+                f"{field.attr} is a schedule here ({value}), and a number in torch: give {field.option}="
+            )
         if field.place is not None:
             parts.setdefault(field.option, {})[field.place] = value
         elif not field.is_optional:

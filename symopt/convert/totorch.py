@@ -15,7 +15,10 @@ from .torchgroups import attributes_of, group_of
 
 
 def to_torch(
-    state: Mapping[str, Any], groups: Sequence[Sequence[str]] | None = None, tensors: bool = True, **options: Any
+    state: Mapping[str, Any],
+    groups: Sequence[Sequence[str]] | None = None,
+    tensors: bool = True,
+    **options: Any,
 ) -> dict[str, Any]:
     """A state_dict that the class of torch.optim loads whose rule this is: it goes on where we were.
 
@@ -25,7 +28,9 @@ def to_torch(
     StateError for rules that torch does not have, DependencyError without torch.
     """
     found = _of_optim(state, options) if "param_groups" in state else _of_step(state, groups, options)
-    return {**found, "state": {k: _as_tensors(kept) for k, kept in found["state"].items()}} if tensors else found
+    return (
+        {**found, "state": {k: _as_tensors(kept) for k, kept in found["state"].items()}} if tensors else found
+    )
 
 
 def _of_optim(state: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +72,9 @@ def _of_step(
 
 def _torch_rule(name: str) -> Rule:
     if name not in CLASSES:
-        raise StateError(f"to_torch: torch.optim has no class for the rule {name!r}; it has some for {', '.join(CLASSES)}")
+        raise StateError(
+            f"to_torch: torch.optim has no class for the rule {name!r}; it has some for {', '.join(CLASSES)}"
+        )
     return rule_called(name)
 
 
@@ -77,7 +84,9 @@ def _check_alike(names: Sequence[str], wholes: Sequence[Mapping[str, Any]]) -> N
         for option in wholes[0]:
             found.compare(f"{name}/{option}", option, wholes[0][option], whole.get(option))
     if found:
-        raise StateError(f"to_torch: parameters of one group differ: give groups=\n    " + "\n    ".join(found.different))
+        raise StateError(
+            "to_torch: parameters of one group differ: give groups=\n    " + "\n    ".join(found.different)
+        )
 
 
 def _states(rule: Rule, states: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,7 +121,9 @@ def _as_tensors(kept: Mapping[str, Any]) -> dict[str, Any]:
     try:
         import torch
     except ImportError as error:
-        raise DependencyError("to_torch makes tensors, with PyTorch: pip install symopt[torch]; or give tensors=False") from error
+        raise DependencyError(
+            "to_torch makes tensors, with PyTorch: pip install symopt[torch]; or give tensors=False"
+        ) from error
     made = {}
     for name, value in kept.items():
         if isinstance(value, torch.Tensor):

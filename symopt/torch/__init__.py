@@ -22,8 +22,8 @@ def optim(
 ) -> Any:
     """A `torch.optim.Optimizer` that updates `params` by any rule, in place, all groups in one call.
 
-    `params`: tensors, (name, tensor) pairs, or groups of them, as any optimizer of torch takes; a group may have its own
-    `rule` and attributes. `rule`: the name of an update op (with or without `_update`), or a formula registered by
+    `params`: tensors, (name, tensor) pairs, or groups of them, as any optimizer of torch takes; a group may have its
+    own `rule` and attributes. `rule`: the name of an update op (with or without `_update`), or a formula registered by
     `@so.update_op`. `hyper`: its attributes; those of `torch_` rules may be given in torch's words (`betas`, `eps`,
     `weight_decay`), and are so kept in `param_groups`. What formulas count (`step`, `t`) is counted here, for each
     parameter by itself. `multi_precision`: float16 and bfloat16 parameters have a float32 copy in the state.

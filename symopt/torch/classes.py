@@ -6,6 +6,7 @@ Nothing here needs torch: it is also what `so.convert` reads.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 # Attributes of `torch_` rules and where torch keeps them: an option, or one of the numbers in an option.
@@ -18,8 +19,11 @@ OPTIONS: Mapping[str, tuple[str, int | None]] = {
 }  # fmt: skip
 
 # Options of torch's classes that choose how torch computes, not what; and what its schedulers leave in groups.
-IGNORED = frozenset("foreach fused capturable differentiable initial_lr max_lr min_lr base_momentum max_momentum "
-                    "swa_lr param_names name params initial_accumulator_value".split())  # fmt: skip
+IGNORED = frozenset({
+    "foreach", "fused", "capturable", "differentiable", "initial_lr", "max_lr", "min_lr", "base_momentum",
+    "max_momentum", "swa_lr", "param_names", "name", "params", "initial_accumulator_value",
+})  # fmt: skip
+_NONE: Mapping[str, Any] = MappingProxyType({})
 
 
 class TorchClass(NamedTuple):
@@ -27,17 +31,17 @@ class TorchClass(NamedTuple):
 
     `options`: those that make it this rule. `states`: what it calls the rule's states. `first`: states that begin as
     one of the options. `axes`: states that have one axis more in torch, and which. `made`: further entries of a
-    parameter's state, which torch needs and the rule does not. `defaults`: options whose default is torch's, as the rule
-    has none or another.
+    parameter's state, which torch needs and the rule does not. `defaults`: options whose default is torch's, as the
+    rule has none or another.
     """
 
     name: str
-    options: Mapping[str, Any] = {}
-    states: Mapping[str, str] = {}
-    first: Mapping[str, str] = {}
-    axes: Mapping[str, int] = {}
+    options: Mapping[str, Any] = _NONE
+    states: Mapping[str, str] = _NONE
+    first: Mapping[str, str] = _NONE
+    axes: Mapping[str, int] = _NONE
     made: tuple[str, ...] = ()
-    defaults: Mapping[str, Any] = {}
+    defaults: Mapping[str, Any] = _NONE
 
 
 _ADAM = {"mean": "exp_avg", "var": "exp_avg_sq"}

@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 SMALL = 1 << 16  # bytes: a gradient up to this size is copied sooner than the executor told where it lies now
 
 
-class Stale(Exception):  # noqa: N818
+class Stale(Exception):
     """Gradients are not of the kinds that they were: never seen by users."""
 
 
 class Gradients:
     """Arrays on the gradients of some parameters. `arrays`: in the order of the parameters.
 
-    Backward passes make new gradients, most often where the last ones were: then nothing needs be done. A large one that
-    lies elsewhere is bound there; a small one, or one with strides, gets a buffer of its own and is copied from then on.
+    Backward passes make new gradients, most often where the last ones were: then nothing needs be done. A large one
+    that lies elsewhere is bound there; a small one, or one with strides, gets a buffer and is copied from then on.
     """
 
     def __init__(self, place: Place, parameters: Sequence[Parameter]) -> None:
         self._place, self._parameters = place, parameters
-        kinds = [p.tensor.grad.is_sparse for p in parameters]  # type: ignore[union-attr]
+        kinds = [p.tensor.grad.is_sparse for p in parameters]
         self._rows = [k for k, is_rows in enumerate(kinds) if is_rows]
         self._dense = [k for k, is_rows in enumerate(kinds) if not is_rows]
         self._pick_dense = picker(self._dense, len(parameters))

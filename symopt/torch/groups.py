@@ -13,7 +13,6 @@ from ..symbol import Symbol
 from ..training.update import count_of, find_op
 from .classes import SMALLEST, class_of, option_of
 
-
 _STORAGE = {attr.name for attr in STORAGE_ATTRS}
 
 
@@ -138,7 +137,9 @@ def checked(rule: Rule, given: Mapping[str, Any]) -> dict[str, Any]:
             options = {f.option for f in rule.fields} | set(by_attr)
             raise UnknownAttributeError(f"{rule.name} has no attribute {name!r}{near(name, options)}")
     if found.get("kahan"):
-        raise AttributeValueError(f"{rule.name}: kahan is not kept here: multi_precision=True keeps what rounding loses")
+        raise AttributeValueError(
+            f"{rule.name}: kahan is not kept here: multi_precision=True keeps what rounding loses"
+        )
     for field in rule.fields:
         if field.option in found:
             _check_value(rule, field, found)
@@ -160,7 +161,9 @@ def _check_value(rule: Rule, field: Field, options: Mapping[str, Any]) -> None:
         if not (value is None and class_of(rule.op.name)):
             attr.parse(float(value) if attr.is_numeric else value)
     except (TypeError, ValueError, IndexError) as error:
-        raise AttributeValueError(f"{rule.name}: {field.option} = {options[field.option]!r}: {error}") from None
+        raise AttributeValueError(
+            f"{rule.name}: {field.option} = {options[field.option]!r}: {error}"
+        ) from None
 
 
 def _default(rule: Rule, field: Field) -> Any:

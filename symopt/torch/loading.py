@@ -50,13 +50,15 @@ def fitted(
 def _check_sizes(given: Mapping[str, Any], groups: Sequence[Group]) -> None:
     try:
         sizes = [len(group["params"]) for group in given["param_groups"]]
-        given["state"].get
+        _ = given["state"].get
     except (AttributeError, KeyError, TypeError):
-        raise StateError("an optimizer's state_dict has 'state' and 'param_groups', as torch makes them") from None
+        raise StateError(
+            "an optimizer's state_dict has 'state' and 'param_groups', as torch makes them"
+        ) from None
     own = [len(group["params"]) for group in groups]
     if sizes != own:
         raise StateError(
-            f"the state is of groups with {sizes} parameters, and the optimizer has groups with {own}; nothing was changed"
+            f"the state is of groups with {sizes} parameters, the optimizer has groups with {own}; nothing was changed"
         )
 
 
@@ -78,13 +80,17 @@ def _compare_class(rule: Rule, other: Group, found: Differences, path: str) -> N
     """Notes what a group saved by torch has otherwise than the class whose rule this is."""
     known = class_of(rule.op.name)
     if known is None:
-        found.different.append(f"{path}: the state is of an optimizer of torch, and the rule here is {rule.name!r}")
+        found.different.append(
+            f"{path}: the state is of an optimizer of torch, and the rule here is {rule.name!r}"
+        )
         return
     for name, value in known.options.items():
         if name in other:
             found.compare(path, name, value, other[name])
     words = {f.option for f in rule.fields} | known.options.keys() | known.defaults.keys() | IGNORED
-    found.unexpected += [f"{path}/{name}" for name in other if name not in words and not _is_neutral(other[name])]
+    found.unexpected += [
+        f"{path}/{name}" for name in other if name not in words and not _is_neutral(other[name])
+    ]
     options = {f.option for f in rule.fields if not f.is_optional}
     found.missing += [f"{path}/{name}" for name in options if name not in other and name not in LATE]
 
@@ -96,7 +102,9 @@ def _is_neutral(value: Any) -> bool:
     return value is None or value is False or value == 0
 
 
-def _state(p: Parameter, kept: Mapping[str, Any], group: Group, found: Differences, path: str) -> dict[str, Any]:
+def _state(
+    p: Parameter, kept: Mapping[str, Any], group: Group, found: Differences, path: str
+) -> dict[str, Any]:
     """The state of one parameter, copied, in the dtypes that it has here."""
     op, known = p.rule.op, class_of(p.rule.op.name)
     if known is not None and known.name in ("SGD", "Muon") and STEP not in kept:

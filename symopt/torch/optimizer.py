@@ -108,10 +108,12 @@ class Optim(Optimizer):  # type: ignore[misc]
     # ---- state
 
     def state_dict(self) -> dict[str, Any]:
-        """torch's: `state` by number of the parameter, and `param_groups`. Arrays are those in use; counts are copies."""
+        """torch's: `state` by number of the parameter, and `param_groups`. Tensors are those in use, counts copies."""
         found: dict[str, Any] = super().state_dict()
         found["state"] = {
-            key: {n: x.clone() if _is_counted(x) else x for n, x in kept.items()} if isinstance(kept, dict) else kept
+            key: {n: x.clone() if _is_counted(x) else x for n, x in kept.items()}
+            if isinstance(kept, dict)
+            else kept
             for key, kept in found["state"].items()
         }
         return found

@@ -16,8 +16,8 @@ from ..training.graph import Entry, group, in_place, number, variable_name
 from ..training.runner import Runner, Runners
 from ..training.update import Update
 from .counters import Counter
-from .groups import Rule, attributes, numbers
 from .gradients import Gradients
+from .groups import Rule, attributes, numbers
 from .tensors import bound_type, memory
 
 Group = Mapping[str, Any]
@@ -42,7 +42,16 @@ class Parameter:
         """All that decides how the parameter is bound: where it and its states lie, and its gradient's kind."""
         grad: Any = self.tensor.grad
         kept = tuple((t.data_ptr(), t.dtype, tuple(t.shape)) for t in self.states.values())
-        return (self.name, self.position, self.cohort, self.tensor.data_ptr(), self.type(), grad.is_sparse, grad.dtype, kept)
+        return (
+            self.name,
+            self.position,
+            self.cohort,
+            self.tensor.data_ptr(),
+            self.type(),
+            grad.is_sparse,
+            grad.dtype,
+            kept,
+        )
 
     def arrays(self, place: Place) -> dict[str, Array]:
         """Weight and states by variable."""
@@ -57,7 +66,7 @@ class Parameter:
         attrs = attributes(self.rule, settings, self.position, self.type()[1], variable)
         attrs.update({name: variable(_counted(name, self.cohort)) for name in counter.names})
         scalars = {i.name: attrs.pop(i.name) for i in self.rule.op.inputs if i.kind == "scalar"}
-        stype = "row_sparse" if self.tensor.grad.is_sparse else "default"  # type: ignore[union-attr]
+        stype = "row_sparse" if self.tensor.grad.is_sparse else "default"
         return Entry(self.name, Update(self.rule.op, attrs, scalars=scalars), stype)
 
 

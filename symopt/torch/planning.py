@@ -17,7 +17,15 @@ from .counters import Counter, history
 from .gradients import picker
 from .groups import Rule, form_of, numbers, rule_called
 from .part import Group, Parameter, Part
-from .tensors import addresses, bound_type, check_updatable, memory, place_of_device, tensor_like
+from .tensors import (
+    addresses,
+    bound_type,
+    check_gradient,
+    check_updatable,
+    memory,
+    place_of_device,
+    tensor_like,
+)
 
 State = Mapping[torch.Tensor, dict[str, Any]]
 
@@ -84,7 +92,10 @@ class Planner:
         self._multi_precision, self._initial = multi_precision, initial
 
     def plan(
-        self, groups: Sequence[Group], names: Sequence[Sequence[str]], state: dict[torch.Tensor, dict[str, Any]]
+        self,
+        groups: Sequence[Group],
+        names: Sequence[Sequence[str]],
+        state: dict[torch.Tensor, dict[str, Any]],
     ) -> Plan:
         """The plan of a step with the gradients that there are now."""
         tensors = [p for group in groups for p in group["params"]]
@@ -107,6 +118,8 @@ class Planner:
     def parameter(self, name: str, tensor: torch.Tensor, position: int, group: Group) -> Parameter:
         """A parameter with the form of its group's rule that it takes; its states are not looked up yet."""
         check_updatable(tensor, name)
+        if tensor.grad is not None:
+            check_gradient(tensor.grad, name)
         base = rule_called(group["rule"])
         pairs = class_of(base.op.name) is not None
         shape, dtype = bound_type(tensor, pairs, name)
@@ -122,11 +135,17 @@ class Planner:
         made: dict[str, Any] = dict(Counter(p.rule.op, 0, dict.fromkeys(p.rule.op.running, 1.0)).kept)
         for name, array in new_states(update, weight).items():
             is_pair = len(shape) > p.tensor.ndim and tuple(array.shape) == shape
-            made[state_key(p.rule, name)] = tensor_like(array, p.tensor.device, is_pair, axis_of(p.rule, name))
+            made[state_key(p.rule, name)] = tensor_like(
+                array, p.tensor.device, is_pair, axis_of(p.rule, name)
+            )
         return made
 
     def _part(
-        self, place: Place, parameters: Sequence[Parameter], groups: Sequence[Group], state: dict[torch.Tensor, Any]
+        self,
+        place: Place,
+        parameters: Sequence[Parameter],
+        groups: Sequence[Group],
+        state: dict[torch.Tensor, Any],
     ) -> Part:
         """A part with new counters: parameters with equal counts share one from now on."""
         cohorts: dict[Any, tuple[int, Counter, int]] = {}
@@ -176,4 +195,3 @@ def states_of(rule: Rule, state: Mapping[str, Any], name: str) -> dict[str, torc
         found[own] = tensor if axis is None else tensor.squeeze(axis)
         check_updatable(found[own], f"state {state_key(rule, own)!r} of {name}")
     return found
-

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from ..arrays import Array
+from ..context import gpu
 from ..dtypes import to_numpy
 from ..errors import ArrayError, DeviceError, DTypeError, StorageError
 from ..places import HOST, Place, place_of
 from ..sparse import RowSparseArray
-from ..context import gpu
 
 NAMES = {
     torch.float16: "float16", torch.bfloat16: "bfloat16", torch.float32: "float32", torch.float64: "float64",
@@ -68,7 +67,15 @@ def check_updatable(tensor: torch.Tensor, what: str) -> None:
             "contiguous memory: give p.data = p.data.contiguous() before the first step"
         )
     if tensor.is_conj() or tensor.is_neg():
-        raise ArrayError(f"{what} is a lazy conjugate or negative: give p.data = p.data.resolve_conj().resolve_neg()")
+        raise ArrayError(
+            f"{what} is a lazy conjugate or negative: give p.data = p.data.resolve_conj().resolve_neg()"
+        )
+
+
+def check_gradient(grad: torch.Tensor, what: str) -> None:
+    """StorageError for a gradient that is neither dense nor has rows."""
+    if grad.layout not in (torch.strided, torch.sparse_coo):
+        raise StorageError(f"the gradient of {what} has the layout {grad.layout}: give grad.to_dense()")
 
 
 def is_pair(tensor: torch.Tensor, pairs: bool) -> bool:
@@ -97,7 +104,7 @@ def rows_of(grad: torch.Tensor, place: Place, what: str) -> RowSparseArray:
 
 
 def tensor_like(array: Array, device: torch.device, pair: bool, axis: int | None) -> torch.Tensor:
-    """A new tensor of an array's values; complex if its last axis is `pair`s, with one axis more if `axis` says where."""
+    """A new tensor of an array's values; complex if its last axis is `pair`s, with one axis more where `axis` says."""
     name = array.dtype.name
     tensor = torch.empty(tuple(array.shape), dtype=getattr(torch, name), device=device)
     place = place_of_device(tensor.device)

@@ -148,9 +148,7 @@ def copy_beside(weight: Any) -> Array:
     return copy
 
 
-def state_types(
-    update: Update, shape: tuple[int, ...], dtype: str
-) -> dict[str, tuple[tuple[int, ...], str]]:
+def state_types(update: Update, shape: tuple[int, ...], dtype: str) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and dtype of each state of a weight of this shape and dtype."""
     op = update.op
     flags = tuple((n, update.attrs[n]) for n in op.structural if n in update.attrs)
