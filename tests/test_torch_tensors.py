@@ -229,13 +229,6 @@ def test_refused(make: Callable[[], Any], kind: type[Exception], message: str) -
         make()
 
 
-def test_layouts_of_gradients_that_have_no_rows() -> None:
-    p = parameter(4, 2)
-    p.grad = torch.ones(4, 2).double().to_sparse_csr()
-    with pytest.raises(StorageError, match=r"give grad\.to_dense"):
-        so.torch.optim([p], "torch_sgd", lr=0.1).step()
-
-
 def test_a_refused_step_changes_nothing() -> None:
     p = parameter(4, 2)
     optimizer = so.torch.optim([p], "torch_adagrad", lr=0.1)

@@ -72,12 +72,6 @@ def check_updatable(tensor: torch.Tensor, what: str) -> None:
         )
 
 
-def check_gradient(grad: torch.Tensor, what: str) -> None:
-    """StorageError for a gradient that is neither dense nor has rows."""
-    if grad.layout not in (torch.strided, torch.sparse_coo):
-        raise StorageError(f"the gradient of {what} has the layout {grad.layout}: give grad.to_dense()")
-
-
 def is_pair(tensor: torch.Tensor, pairs: bool) -> bool:
     """Whether a tensor is bound as an array of two reals per element."""
     return pairs and tensor.is_complex()
