@@ -11,6 +11,7 @@ from symopt.errors import (
     ArrayError,
     AttributeValueError,
     MissingArgumentError,
+    StateError,
     StorageError,
     UnknownAttributeError,
     UnknownOpError,
@@ -201,6 +202,33 @@ def test_groups_with_rules_of_their_own() -> None:
             optimizer.step()
     close(a, c)
     close(b, d)
+
+
+def test_a_group_may_change_its_rule() -> None:
+    p, q = (with_grad(x) for x in twins(3))
+    optimizer = so.torch.optim([p], "torch_adam", lr=0.1)
+    optimizer.step()
+    optimizer.param_groups[0].update(rule="torch_sgd_mom", momentum=0.9, dampening=0.0, nesterov=False)
+    before = p.detach().clone()
+    with pytest.raises(StateError, match="no 'momentum_buffer', which torch_sgd_mom needs"):
+        optimizer.step()
+    assert torch.equal(before, p.detach())
+    optimizer.state.clear()
+    optimizer.step()
+    close(p, before - 0.1 * q.grad)
+
+
+def test_rates_may_be_tensors() -> None:
+    p, q = (with_grad(x) for x in twins(3))
+    rates = torch.tensor(0.1, dtype=torch.float64), torch.tensor(0.1, dtype=torch.float64)
+    ours, theirs = so.torch.optim([p], "torch_adam", lr=0.1), torch.optim.Adam([q], lr=rates[1])
+    ours.param_groups[0]["lr"] = rates[0]
+    for _ in range(3):
+        ours.step()
+        theirs.step()
+        for rate in rates:
+            rate.mul_(0.5)
+    close(p, q, 1e-9)
 
 
 def test_rules_with_numbers_among_their_inputs() -> None:

@@ -53,7 +53,7 @@ class Rule(NamedTuple):
 
     def fixed(self, group: Mapping[str, Any]) -> tuple[Any, ...]:
         """What of a group shapes the graph; it is compared at every step."""
-        return (self.name, *(f.read(group) for f in self.fields if f.is_fixed), *self.absent(group))
+        return (group.get("rule"), *(f.read(group) for f in self.fields if f.is_fixed), *self.absent(group))
 
     def words(self) -> set[str]:
         """All that may be given for it: attributes, and options of torch's class."""

@@ -92,9 +92,9 @@ class Optim(Optimizer):  # type: ignore[misc]
         if plan is None or not plan.fits(tensors, grads, groups, self.state):
             plan = self._planned()
         try:
-            plan.run(grads, groups)
+            plan.run(grads)
         except Stale:
-            self._planned().run(grads, groups)
+            self._planned().run(grads)
         return loss
 
     def _planned(self) -> Plan:

@@ -79,33 +79,40 @@ class Part:
     ) -> None:  # fmt: skip
         self._place, self.parameters, self._counters = place, parameters, counters
         self._rules = sorted({p.position: p.rule for p in parameters}.items())
-        self._read = Gradients(place, parameters)
-        self._read.see([p.tensor.grad for p in parameters])
+        self._gradients = Gradients(place, parameters)
+        self._gradients.see([p.tensor.grad for p in parameters])
         fixed = tuple((position, rule.fixed(groups[position])) for position, rule in self._rules)
         key = (place, engine, fixed, tuple(p.key() for p in parameters))
+        self._settings: dict[int, dict[str, float]] = {}
+        self._shared: dict[str, float] = {}
+        self.read(groups)
         self._runner = runners.get(key, lambda: self._made(groups, engine))
+
+    def read(self, groups: Sequence[Group]) -> None:
+        """Take the numbers of the groups as they are now."""
+        self._settings = {position: numbers(rule, groups[position]) for position, rule in self._rules}
+        self._shared = {
+            f"@{name}.{position}": value
+            for position, own in self._settings.items()
+            for name, value in own.items()
+        }
 
     def see(self, grads: Sequence[Any]) -> None:
         """Look at the gradients of the next step, one for each parameter. Stale if they are of other kinds."""
-        self._read.see(grads)
+        self._gradients.see(grads)
 
-    def run(self, groups: Sequence[Group]) -> None:
-        """One step with the gradients seen; errors leave everything as it was."""
+    def run(self) -> None:
+        """One step with the gradients seen and the numbers read; errors leave everything as it was."""
         with on_stream(self._place):
-            self._runner.run(self._read.arrays, self._numbers(groups))
+            self._runner.run(self._gradients.arrays, self._numbers())
         for counter, _ in self._counters:
             counter.advance()
 
-    def _numbers(self, groups: Sequence[Group]) -> dict[str, float]:
+    def _numbers(self) -> dict[str, float]:
         """The numbers of this step by variable."""
-        found: dict[str, float] = {}
-        by_group = {}
-        for position, rule in self._rules:
-            by_group[position] = values = numbers(rule, groups[position])
-            for name, value in values.items():
-                found[f"@{name}.{position}"] = value
+        found = dict(self._shared)
         for cohort, (counter, position) in enumerate(self._counters):
-            for name, value in counter.numbers(by_group[position]).items():
+            for name, value in counter.numbers(self._settings[position]).items():
                 found[f"@{_counted(name, cohort)}"] = value
         return found
 
@@ -117,10 +124,10 @@ class Part:
             entry = p.entry(groups[p.position], self._counters[p.cohort][0], variable)
             outputs += in_place(entry, entry.variable("grad"))
             arrays.update(p.arrays(self._place))
-        grads = {variable_name(p.name, "grad"): g for p, g in zip(self.parameters, self._read.arrays)}
+        grads = {variable_name(p.name, "grad"): g for p, g in zip(self.parameters, self._gradients.arrays)}
         with on_stream(self._place):
             context = self._place.context
-            return Runner(group(outputs), arrays, grads, self._numbers(groups), context, engine)
+            return Runner(group(outputs), arrays, grads, self._numbers(), context, engine)
 
 
 def _counted(name: str, cohort: int) -> str:

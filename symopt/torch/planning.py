@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from ..errors import StateError
 from ..places import Place
 from ..training.runner import Runners
 from ..training.update import Update, new_states
@@ -20,7 +21,6 @@ from .part import Group, Parameter, Part
 from .tensors import (
     addresses,
     bound_type,
-    check_gradient,
     check_updatable,
     memory,
     place_of_device,
@@ -44,6 +44,7 @@ class Plan:
         self._addresses = addresses(self._moved)
         self._rules = [rule_called(group["rule"]) for group in groups]
         self._fixed = [rule.fixed(group) for rule, group in zip(self._rules, groups)]
+        self._values: list[Any] = []  # of all groups; empty if they must be read at each step
         self._states = list(state.values())
         self._kept = list(chain.from_iterable(map(dict.values, self._states)))
 
@@ -57,20 +58,39 @@ class Plan:
             and all(map(is_, tensors, self._tensors))
             and [g is None for g in grads] == self._lacks
             and len(groups) == len(self._fixed)
-            and [rule.fixed(group) for rule, group in zip(self._rules, groups)] == self._fixed
+            and self._settings_fit(groups)
             and addresses(self._moved) == self._addresses
             and len(state) == len(self._states)
             and all(map(is_, state.values(), self._states))
             and all(map(is_, chain.from_iterable(map(dict.values, self._states)), self._kept))
         )
 
-    def run(self, grads: Sequence[Any], groups: Sequence[Group]) -> None:
+    def _settings_fit(self, groups: Sequence[Group]) -> bool:
+        """Whether what shapes the graph is as it was. Numbers are read again if any value is another object."""
+        now = _values(groups)
+        if self._values and len(now) == len(self._values) and all(map(is_, now, self._values)):
+            return True
+        if [rule.fixed(group) for rule, group in zip(self._rules, groups)] != self._fixed:
+            return False
+        for part, _ in self._parts:
+            part.read(groups)
+        self._values = [] if any(isinstance(value, (torch.Tensor, list)) for value in now) else now
+        return True
+
+    def run(self, grads: Sequence[Any]) -> None:
         """One step. What raises leaves the parameters of its device as they were; Stale comes before anything else."""
         for part, pick in self._parts:
             part.see(pick(grads))
         for part, _ in self._parts:
-            part.run(groups)
+            part.run()
         torch.autograd.graph.increment_version(self._moved)
+
+
+def _values(groups: Sequence[Group]) -> list[Any]:
+    """All values of all groups, but for the lists of parameters, which come first in each."""
+    return [
+        value for group in groups for name, value in group.items() if name not in ("params", "param_names")
+    ]
 
 
 def _chosen(tensors: Sequence[torch.Tensor], parameters: Sequence[Parameter]) -> Any:
@@ -118,8 +138,6 @@ class Planner:
     def parameter(self, name: str, tensor: torch.Tensor, position: int, group: Group) -> Parameter:
         """A parameter with the form of its group's rule that it takes; its states are not looked up yet."""
         check_updatable(tensor, name)
-        if tensor.grad is not None:
-            check_gradient(tensor.grad, name)
         base = rule_called(group["rule"])
         pairs = class_of(base.op.name) is not None
         shape, dtype = bound_type(tensor, pairs, name)
@@ -190,6 +208,12 @@ def axis_of(rule: Rule, name: str) -> int | None:
 def states_of(rule: Rule, state: Mapping[str, Any], name: str) -> dict[str, torch.Tensor]:
     """The tensors of a parameter's state by the rule's names, shaped as the rule has them."""
     found = {}
+    missing = [state_key(rule, own) for own in rule.op.states if state_key(rule, own) not in state]
+    if missing:
+        raise StateError(
+            f"the state of {name} has no {missing[0]!r}, which {rule.name} needs; it has {list(state)}: clear it, "
+            "optimizer.state.pop(p), if the rule is another one now"
+        )
     for own in rule.op.states:
         tensor, axis = state[state_key(rule, own)], axis_of(rule, own)
         found[own] = tensor if axis is None else tensor.squeeze(axis)
