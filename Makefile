@@ -1,17 +1,24 @@
-# make demo | test | browser | test-cuda | torch | gpu | check | docs | pictures | site | bench | bench-gpu | conformance | clean.
+# make demo | test | test-faults | browser | test-cuda | torch | gpu | check | docs | pictures | site | bench | bench-gpu | conformance | clean.
 # PYTHON is the interpreter that .venv is made with (3.11 or newer).
 PYTHON ?= python3
 PYTEST_ARGS ?= -n 2
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test browser test-cuda torch gpu check docs pictures site bench bench-gpu conformance clean
+.PHONY: demo test test-faults browser test-cuda torch gpu check docs pictures site bench bench-gpu conformance clean
 
 demo: .venv/.demo
 	$(BIN)/python examples/digits.py
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Every fault of checkpoints that `make test` tries a tenth of: losses of power, damage, full disks, killed processes. Minutes.
+FAULT_SEED ?= $(shell date +%s)
+test-faults: .venv/.dev
+	@echo "FAULT_SEED=$(FAULT_SEED)"
+	$(BIN)/python -m pytest $(PYTEST_ARGS) --all-faults --fault-seed=$(FAULT_SEED) tests/test_checkpoint_power.py \
+	  tests/test_checkpoint_damage.py tests/test_checkpoint_failures.py
 
 # What the tests of the page need: a browser, and the packages that drive it. Without them `make test` skips those tests.
 browser: tests/browser/node_modules/.installed

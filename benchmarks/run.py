@@ -7,7 +7,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import classes
 import dense
+import forward
 import guard
 import lamb
 import mixed
@@ -23,6 +25,8 @@ JOBS = {
     "import": startup.imports,
     "bind": startup.bind,
     "latency": dense.latency,
+    "fresh": forward.fresh,
+    "fresh_rows": forward.fresh_rows,
     "many": dense.many,
     "large": dense.large,
     "clip_ema": dense.clip_ema,
@@ -33,6 +37,7 @@ JOBS = {
     "lazy": sparse.lazy,
     "group_adagrad": rows.group_adagrad,
     "lazy_group_adagrad": rows.lazy_group_adagrad,
+    "classes": classes.classes,
     "guard_adam": guard.guard_adam,
     "guard_many": guard.guard_many,
     "guard_lazy": guard.guard_lazy,

@@ -8,25 +8,25 @@ from symopt.opdef import Running, update_op
 from .adam import torch_moments
 
 
-def _momentum(step: Any, beta1: float, decay: float, base: float = 0.96) -> Any:
-    """Nadam's momentum, which nears beta1 as the steps go on."""
-    return beta1 * (1 - 0.5 * base ** (step * decay))
+def _share(step: Any, decay: float, base: float = 0.96) -> Any:
+    """What share of beta1 Nadam's momentum is, which nears 1 as the steps go on."""
+    return 1 - 0.5 * base ** (decay * step)
 
 
 def _torch_factor(step: float, beta1: float, momentum_decay: float) -> Any:
-    return _momentum(step, beta1, momentum_decay)
+    return beta1 * _share(step, momentum_decay)
 
 
 def _mxnet_factor(t: float, beta1: float, schedule_decay: float) -> Any:
-    return _momentum(t, beta1, schedule_decay)
+    return beta1 * _share(t, schedule_decay)
 
 
 def _keras_factor(step: float, beta1: float, schedule_decay: float, schedule_base: float) -> Any:
-    return _momentum(step, beta1, schedule_decay, schedule_base)
+    return beta1 * _share(step, schedule_decay, schedule_base)
 
 
 def _keras3_factor(step: float, beta1: float, schedule_base: float) -> Any:
-    return _momentum(step, beta1, 1.0, schedule_base)
+    return beta1 * _share(step, 1.0, schedule_base)
 
 
 @update_op(running={"m_schedule": Running(_mxnet_factor, inclusive=True)})
@@ -39,8 +39,8 @@ def nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
     With mu(t) = beta1 * (1 - 0.96**(schedule_decay * t) / 2), m_schedule is mu(1) * ... * mu(t).
     """
     g = clip(rescale_grad * grad, clip_gradient) + wd * weight
-    mu = _momentum(t, beta1, schedule_decay)
-    mu_next = _momentum(t + 1, beta1, schedule_decay)
+    mu = beta1 * _share(t, schedule_decay)
+    mu_next = beta1 * _share(t + 1, schedule_decay)
     mean = beta1 * mean + (1 - beta1) * g
     var = beta2 * var + (1 - beta2) * abs2(g)
     ahead = mu_next / (1 - m_schedule * mu_next) * mean + (1 - mu) / (1 - m_schedule) * g
@@ -58,8 +58,8 @@ def torch_nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
     """
     weight, g, mean, var = torch_moments(
         weight, grad, mean, var, lr, beta1, beta2, wd, decoupled_weight_decay, maximize)
-    mu = _momentum(step, beta1, momentum_decay)
-    mu_next = _momentum(step + 1, beta1, momentum_decay)
+    mu = beta1 * _share(step, momentum_decay)
+    mu_next = beta1 * _share(step + 1, momentum_decay)
     product = mu_product * mu
     root = sqrt(var / (1 - beta2**step)) + epsilon
     weight = weight - lr * (1 - mu) / (1 - product) * g / root
@@ -91,8 +91,8 @@ def keras_nadam_update(weight: Tensor, grad: Tensor, mean: State, var: State, *,
 
     With u(t) = beta1 * (1 - schedule_base**(schedule_decay * t) / 2), u_product is u(1) * ... * u(step).
     """
-    u = _momentum(step, beta1, schedule_decay, schedule_base)
-    u_next = _momentum(step + 1, beta1, schedule_decay, schedule_base)
+    u = beta1 * _share(step, schedule_decay, schedule_base)
+    u_next = beta1 * _share(step + 1, schedule_decay, schedule_base)
     mean = mean + (grad - mean) * (1 - beta1)
     var = var + (abs2(grad) - var) * (1 - beta2)
     ahead = u_next / (1 - u_product * u_next) * mean + (1 - u) / (1 - u_product) * grad

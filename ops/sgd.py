@@ -43,7 +43,7 @@ def dcasgd_update(weight: Tensor, grad: Tensor, mom: State, previous: State, *,
     return updated(weight + mom, mom=mom, previous=weight)
 
 
-@update_op
+@update_op(initial={"previous": "weight"})
 def dcasgd_plain_update(weight: Tensor, grad: Tensor, previous: State, *,
                         lr: float, lambda_: float = 0.04, wd: float = 0.0, rescale_grad: float = 1.0,
                         clip_gradient: float = -1.0) -> Updated:

@@ -21,17 +21,48 @@ from .opdef import op, update_op
 from .symbol import Symbol
 
 if TYPE_CHECKING:
-    from . import convert, keras, keras3, lr_scheduler, nd, rules, sparse, torch, training
+    from . import (
+        checkpoint,
+        convert,
+        keras,
+        keras3,
+        lr_scheduler,
+        model,
+        mxnetfiles,
+        nd,
+        optimizer,
+        rules,
+        sparse,
+        torch,
+        training,
+    )
+    from .checkpoint import load, save
     from .keras.variables import Variable
     from .training.compile import compile
 
 ops = load_ops()
 
 # What needs the engine, and is imported when it is first asked for: building and saving graphs does not.
-MODULES = ("convert", "keras", "keras3", "lr_scheduler", "nd", "rules", "sparse", "torch", "training")
+MODULES = (
+    "checkpoint",
+    "convert",
+    "keras",
+    "keras3",
+    "lr_scheduler",
+    "model",
+    "mxnetfiles",
+    "nd",
+    "optimizer",
+    "rules",
+    "sparse",
+    "torch",
+    "training",
+)
 NAMES = {
     "Variable": "keras.variables",
     "compile": "training.compile",
+    "load": "checkpoint",
+    "save": "checkpoint",
 }
 
 
@@ -54,6 +85,7 @@ __all__ = [
     "Symbol",
     "SymoptError",
     "Variable",
+    "checkpoint",
     "compile",
     "convert",
     "cpu",
@@ -61,12 +93,17 @@ __all__ = [
     "keras",
     "keras3",
     "lang",
+    "load",
     "lr_scheduler",
+    "model",
+    "mxnetfiles",
     "nd",
     "num_threads",
     "op",
     "ops",
+    "optimizer",
     "rules",
+    "save",
     "set_num_threads",
     "sparse",
     "sym",

@@ -128,6 +128,8 @@ class Ranges:
         found = sorted(span(array) for array in (*arrays, *buffers))
         self.low = [low for low, _ in found]
         self.high = [high for _, high in found]
+        self._low = np.array([*self.low, np.iinfo(np.int64).max])  # the last one is above every array
+        self._high = np.array(self.high, np.int64)
 
     def is_apart(self, fresh: Mapping[str, Bound]) -> bool:
         """Whether replacements are only read, and surely share nothing with what is written."""
@@ -144,6 +146,11 @@ class Ranges:
                         return False
         return True
 
+    def are_apart(self, low: Array, n_bytes: Array) -> bool:
+        """Whether so many bytes at these addresses, which are only read, surely share nothing with what is written."""
+        next_one = self._high.searchsorted(low, "right")
+        return not (self._low[next_one] < low + n_bytes).any()
+
 
 def check_known(what: str, names: Iterable[str], known: Collection[str]) -> None:
     """UnknownArgumentError for a name that the graph does not have."""
@@ -152,7 +159,7 @@ def check_known(what: str, names: Iterable[str], known: Collection[str]) -> None
             raise UnknownArgumentError(f"{what}: the graph has no argument {name!r}{near(name, known)}")
 
 
-def check_names(given: Mapping[str, Given], known: Mapping[str, Any]) -> None:
+def check_names(given: Iterable[str], known: Mapping[str, Any]) -> None:
     for name in given:
         if name not in known:
             raise UnknownArgumentError(

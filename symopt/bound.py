@@ -18,7 +18,9 @@ Given = Any  # a number, a RowSparseArray, or anything that becomes an array of 
 
 def is_number(x: Given) -> bool:
     """Whether x is a Python or NumPy number, which binds to a scalar of the host."""
-    return isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
+    return type(x) is float or (
+        isinstance(x, (int, float, np.integer, np.floating)) and not isinstance(x, bool)
+    )
 
 
 @cache
@@ -57,7 +59,7 @@ class Bound:
         self.shape: tuple[int, ...] = ()
         self.dtype, self.stype, self.is_number = "float64", "default", False
         if type(given) is not np.ndarray and is_number(given):
-            self.number = _float(name, given)
+            self.number = as_float(name, given)
             self.is_number = True
             self.place = HOST
         elif isinstance(given, RowSparseArray):
@@ -140,11 +142,18 @@ def _is_host_number(x: Given) -> bool:
     return getattr(x, "shape", None) == () and place_of_array(x) is HOST
 
 
-def _float(name: str, given: Given) -> float:
+def as_float(name: str, given: Given) -> float:
+    """A number that is given, as a step computes with it."""
     try:
         return float(given)
     except OverflowError:
         raise AttributeValueError(f"{name!r}: the integer given is too large for a float64") from None
+
+
+def as_argument(name: str, given: Given, mutable: bool, place: Place) -> Bound:
+    """What is given for a name of a graph that is bound in `place`. `mutable`: the step writes it."""
+    b = Bound(name, given, mutable=mutable, place=place)
+    return as_dense(name, b) if b.sparse is not None and mutable else b
 
 
 def as_dense(name: str, bound: Bound) -> Bound:

@@ -8,13 +8,15 @@
     ├── UnknownOpError, UnknownAttributeError, AttributeValueError
     ├── GraphError                                            a cycle, one state written twice
     ├── FormatError                                           a file that does not hold what it should
+    │   └── DamagedError                                      a checkpoint that is not as it was written
     ├── StateError                                            a state that does not fit what it is loaded into
     ├── PairsError                                            gradients and variables that are not given in pairs
     ├── UnknownSlotError, UnknownMemberError                  a slot, an attribute that an optimizer does not have
     ├── TooLateError                                          what cannot be changed any more
     ├── NoAutogradError                                       a loss where gradients are needed
     ├── AssertedTypeError, AssertedValueError                 arguments that MXNet's classes assert about
-    ├── UnknownOptimizerError, RuleError, ScheduledRateError  a name, a rule, a rate that an optimizer does not have or take
+    ├── RenamedArgumentError                                  an argument by its former name
+    ├── UnknownOptimizerError, RuleError, ScheduledRateError  what an optimizer does not have, or does not take
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code
@@ -97,6 +99,10 @@ class FormatError(SymoptError, ValueError):
     """Text that is not a symbol in MXNet's JSON format, or a file that does not hold the arrays it should."""
 
 
+class DamagedError(FormatError):
+    """A checkpoint of which something is missing, or not as it was written."""
+
+
 class StateError(SymoptError, ValueError):
     """A state to load that is not of the same parameters, rules, shapes or dtypes; lists all differences."""
 
@@ -129,6 +135,10 @@ class AssertedTypeError(SymoptError, TypeError, AssertionError):
 
 class AssertedValueError(SymoptError, ValueError, AssertionError):
     """An argument, or two together, with values that MXNet's class asserts against."""
+
+
+class RenamedArgumentError(SymoptError, TypeError, DeprecationWarning):
+    """An argument by its former name; MXNet raises a DeprecationWarning."""
 
 
 class UnknownOptimizerError(SymoptError, ValueError):

@@ -59,7 +59,7 @@ class HostProgram:
 
     def __init__(self, roots: Sequence[Node]) -> None:
         self.leaves: list[tuple[int, Any]] = []
-        self.steps: list[tuple[Callable[..., Any], str, tuple[int, ...], int]] = []
+        self.steps: list[tuple[Callable[..., Any], str, Callable[[list[Any]], Sequence[Any]], int]] = []
         slots: dict[int, int] = {}
         self.initial: list[Any] = []
         for node in toposort(roots):
@@ -72,7 +72,7 @@ class HostProgram:
                 self.leaves.append((slot, node.attrs["name"]))
             elif node.op != "const":
                 scalar = PRIMS[node.op].host or _SCALAR[node.op]
-                self.steps.append((scalar, node.op, tuple(slots[id(x)] for x in node.inputs), slot))
+                self.steps.append((scalar, node.op, _taker([slots[id(x)] for x in node.inputs]), slot))
         self.roots = [slots[id(root)] for root in roots]
 
     def __call__(self, values: Mapping[Any, Column]) -> list[Any]:
@@ -81,13 +81,18 @@ class HostProgram:
         for slot, name in self.leaves:
             value = memory[slot] = values[name]
             has_columns = has_columns or type(value) is np.ndarray
-        for scalar, op, operands, slot in self.steps:
-            inputs = [memory[k] for k in operands]
-            if has_columns and any(type(x) is np.ndarray for x in inputs):
-                memory[slot] = _apply_columns(op, inputs)
-            else:
-                memory[slot] = scalar(*inputs)
+        for scalar, op, take, slot in self.steps:
+            inputs = take(memory)
+            is_column = has_columns and any(type(x) is np.ndarray for x in inputs)
+            memory[slot] = _apply_columns(op, inputs) if is_column else scalar(*inputs)
         return [memory[slot] for slot in self.roots]
+
+
+def _taker(slots: list[int]) -> Callable[[list[Any]], Sequence[Any]]:
+    """What takes the values of these slots out of a list."""
+    return (
+        operator.itemgetter(*slots) if len(slots) > 1 else operator.itemgetter(slice(slots[0], slots[0] + 1))
+    )
 
 
 def constant_value(node: Node) -> float | None:

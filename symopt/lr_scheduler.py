@@ -11,6 +11,7 @@ depends on `num_update` and the attributes only, so any order of questions, and 
 from __future__ import annotations
 
 from bisect import bisect_left
+from itertools import pairwise
 from math import ceil, cos, pi
 from typing import Any
 
@@ -122,7 +123,7 @@ class MultiFactorScheduler(LRScheduler):
             raise AssertedTypeError(
                 f"{type(self).__name__}: step = {step!r} must be a list of one number or more"
             )
-        self._check(all(a < b for a, b in zip(step, step[1:], strict=False)), "step", step, "increasing")
+        self._check(all(a < b for a, b in pairwise(step)), "step", step, "increasing")
         self._check(step[0] >= 1, "step", step, "1 or more")
         self._check(factor <= 1, "factor", factor, "at most 1: the rate falls")
         self.step, self.factor = step, factor

@@ -21,6 +21,9 @@ from .dtypes import to_numpy
 from .errors import ArrayError, DTypeError, MissingArgumentError, ShapeError, UnknownArgumentError, near
 from .expr import children, origin, toposort
 from .forms import get_op
+from .mxnetfiles import load as load
+from .mxnetfiles import load_frombuffer as load_frombuffer
+from .mxnetfiles import save as save
 from .opdef import OPS, OpDef
 from .overlap import check_overlap
 from .passes.ir import Value
@@ -28,6 +31,7 @@ from .places import HOST, Place, place_of_array
 from .sparse import RowSparseArray
 from .step import Step
 
+FILES = ("load", "load_frombuffer", "save")
 KEPT = 512  # signatures; the one used longest ago goes first
 
 _steps: OrderedDict[tuple[Any, ...], _Eager] = OrderedDict()
@@ -235,4 +239,4 @@ def __getattr__(name: str) -> Callable[..., Any]:
 
 
 def __dir__() -> list[str]:
-    return sorted(OPS)
+    return sorted([*OPS, *FILES])

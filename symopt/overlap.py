@@ -5,7 +5,9 @@ Knows arrays of any place by what NumPy's and CuPy's have in common; looks at wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import ctypes
+from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +15,12 @@ from .arrays import Array
 from .errors import ArrayError
 
 Entry = tuple[str, Array, bool]
+# NumPy's array interface for C (`__array_struct__`) is a struct in a capsule; its sixth word is the address.
+_STRUCT = ctypes.PYFUNCTYPE(ctypes.POINTER(ctypes.c_int64), ctypes.py_object, ctypes.c_void_p)(
+    ("PyCapsule_GetPointer", ctypes.pythonapi)
+)
+_DATA = 5
+_first_byte: Callable[[Any], ctypes.c_char] = ctypes.c_char.from_buffer
 
 
 def check_overlap(entries: Sequence[Entry]) -> None:
@@ -63,13 +71,19 @@ def _check_pair(a: Entry, b: Entry) -> None:
 def address(array: Array) -> int:
     """Where the first element of an array lies in its device's memory."""
     if isinstance(array, np.ndarray):
-        return int(array.__array_interface__["data"][0])
+        capsule: Any = (
+            array.__array_struct__
+        )  # `__array_interface__` takes three times as long: it makes texts
+        return int(_STRUCT(capsule, None)[_DATA])
     return int(array.data.ptr)  # cupy.ndarray
 
 
-def addresses(arrays: Sequence[Array]) -> Array:
+def addresses(arrays: Collection[Array]) -> Array:
     """Where the first element of each array lies, as int64."""
-    return np.array([address(a) for a in arrays], np.int64)
+    try:  # the fastest way, for those that have a contiguous buffer which may be written to
+        return np.fromiter(map(ctypes.addressof, map(_first_byte, arrays)), np.int64, len(arrays))
+    except (BufferError, TypeError, ValueError):
+        return np.fromiter(map(address, arrays), np.int64, len(arrays))
 
 
 def span(array: Array) -> tuple[int, int]:

@@ -21,6 +21,20 @@ def check_indices(indices: Array, n_rows: int, what: str) -> None:
         raise RowIndexError(f"{what}: indices[{position}] = {found} is not a row of {n_rows}")
 
 
+def disordered(indices: Array, counts: Array) -> list[int]:
+    """Of several lists of indices, one after the other, `counts` of each: those that do not ascend strictly."""
+    above = indices[1:] > indices[:-1]
+    if above.all():
+        return []
+    rises = np.ones(len(indices), np.bool_)
+    rises[1:] = above
+    some = np.flatnonzero(counts)
+    starts = (np.cumsum(counts) - counts)[some]
+    rises[starts] = True
+    found: list[int] = some[~np.logical_and.reduceat(rises, starts)].tolist()
+    return found
+
+
 def segments(indices: Array, n_rows: int, xp: Any = np) -> tuple[Array, Array, Array]:
     """Group equal indices: (rows, starts, order), all int64.
 

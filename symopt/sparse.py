@@ -163,6 +163,24 @@ class RowSparseArray:
         return RowSparseArray(data, indices, self.shape, self.canonical)
 
 
+def check_all(names: Sequence[str], arrays: Sequence[RowSparseArray]) -> tuple[Array, Array]:
+    """What `check_indices` does, for arguments on the host, at a fraction of the time if they are many. Gives all their
+    indices, those of one array after those of the other, and how many each has."""
+    if len(arrays) == 1:
+        arrays[0].check_indices(f"argument {names[0]!r}")
+        return arrays[0].indices, np.array([arrays[0].nnr])
+    indices = [array.indices for array in arrays]
+    counts = np.fromiter(map(len, indices), np.int64, len(indices))
+    n_data = np.fromiter((len(array.data) for array in arrays), np.int64, len(arrays))
+    n_rows = np.fromiter((array.shape[0] for array in arrays), np.uint64, len(arrays))
+    every = np.concatenate(indices)
+    is_beyond = every.view(np.uint64) >= np.repeat(n_rows, counts)  # a negative one is huge then
+    if is_beyond.any() or (counts != n_data).any():
+        for name, array in zip(names, arrays, strict=True):
+            array.check_indices(f"argument {name!r}")
+    return every, counts
+
+
 def row_sparse_array(
     source: Any, shape: Sequence[SupportsIndex] | None = None, dtype: Any = None, canonical: bool = False
 ) -> RowSparseArray:

@@ -13,16 +13,18 @@ from .arrays import Array
 from .backends.base import Engine, Memory, Monitor
 from .backends.choose import make_engine
 from .backends.watched import NanGuard
-from .binding import Ranges, check_complete, check_kinds, check_memory, check_names, written
-from .bound import Bound, Given, as_dense, check_same
+from .binding import check_complete, check_kinds, check_memory, written
+from .bound import Bound, Given, as_argument
 from .dtypes import to_numpy
 from .errors import RowIndexError
 from .expr import Node
 from .infer import Types, infer
 from .nonfinite import FiniteReport, StepFacts, Uses, error_of, report_of, uses
+from .overlap import addresses
 from .passes import compile_graph
 from .passes.ir import Value
 from .places import HOST, Place
+from .replacing import Replacing
 from .sparse import RowSparseArray
 
 
@@ -54,13 +56,11 @@ class Step:
         self._uses: dict[str, Uses] | None = None  # made when a guard first finds something
         with without_collection():
             self.mutable = written(order)
-            self.bound = {name: self._bind(name, value) for name, value in given.items()}
+            self.bound = {n: as_argument(n, value, n in self.mutable, place) for n, value in given.items()}
             self.types = self._infer(order)
             check_complete(self.types)
             check_kinds(self.types, self.bound, place)
             check_memory(self.bound, self.mutable)
-            self.own: list[Array] = []
-            self.written: Ranges | None = None  # made when an array is first replaced
             for name, b in self.bound.items():
                 if b.sparse is not None:
                     b.sparse.check_indices(f"argument {name!r}")
@@ -70,10 +70,6 @@ class Step:
             self.start(None)
 
     # ---- made once
-
-    def _bind(self, name: str, value: Given) -> Bound:
-        b = Bound(name, value, mutable=name in self.mutable, place=self.place)
-        return as_dense(name, b) if b.sparse is not None and name in self.mutable else b
 
     def _infer(self, order: list[Node]) -> Types:
         return infer(
@@ -109,6 +105,8 @@ class Step:
             if isinstance(key, str):
                 self.heads_in.setdefault(key, []).append(k)
         self.outputs: list[Any] = [self._output(value) for value in lowered.heads]
+        host = {name for name, value in lowered.variables.items() if value.host}
+        self._replacing = Replacing(self.bound, self.mutable, self.place, host, self.heads_in)
         self._watch()
 
     def _watch(self) -> None:
@@ -201,30 +199,43 @@ class Step:
 
     def take(self, given: Mapping[str, Given]) -> None:
         """Bind other arrays or numbers: all are checked before any is taken."""
-        check_names(given, self.bound)
-        fresh = {name: self._bind(name, value) for name, value in given.items()}
-        for name, b in fresh.items():
-            check_same(name, self.bound[name], b)
-            if b.sparse is not None:
-                self._check_rows(name, b.sparse)
-        if self.written is None:
-            self.written = Ranges(self.bound, self.mutable, self.own)
-        if not self.written.is_apart(fresh):
-            check_memory({**self.bound, **fresh}, self.mutable, self.own)
-            if any(name in self.mutable for name in fresh):
-                self.written = None
-        for name, b in fresh.items():
-            self._replace(name, b)
-        self.engine.rebound(set(fresh))
-        if self.strided or self.held or any(_is_read_anew(b) for b in fresh.values()):
+        found = self._replacing.checked(given)
+        for name, number in found.numbers.items():
+            self.bound[name].number = self.bound[name].given = number
+            self._set_number(name, number)
+        if found.rows:
+            self._replace_rows(found.rows)
+        if found.arrays:
+            self._replace_arrays(found.arrays, found.lie_at)
+        if found.others:
+            self._replace_each(found.others)
+
+    def _replace_arrays(self, arrays: Mapping[str, Array], lie_at: Array) -> None:
+        """Let plain arrays be others, which lie at these addresses."""
+        bound, was_strided = self.bound, False
+        for name, array in arrays.items():
+            b = bound[name]
+            was_strided = was_strided or b.source is not None
+            b.given, b.array, b.source = array, array, None
+        self.memory.arrays.update(arrays)
+        self.engine.rebound(tuple(arrays), lie_at)
+        if was_strided:
             self._watch()
 
-    def _check_rows(self, name: str, array: RowSparseArray) -> None:
-        """What can be told of a row_sparse array without waiting: on a GPU, the engine checks the indices there."""
-        if self.place is HOST:
-            array.check_indices(f"argument {name!r}")
-        else:
-            array.check_lengths(f"argument {name!r}")
+    def _replace_rows(self, rows: Mapping[str, RowSparseArray]) -> None:
+        for name, array in rows.items():
+            self.bound[name].sparse = self.bound[name].given = array
+        self.memory.sparse.update(rows)
+
+    def _replace_each(self, fresh: Mapping[str, Bound]) -> None:
+        anew = [b for name in fresh for b in (self.bound[name], fresh[name]) if _is_read_anew(b)]
+        for name, b in fresh.items():
+            self._replace(name, b)
+        keys = tuple(name for name in fresh if name in self.memory.arrays)
+        if keys:
+            self.engine.rebound(keys, addresses([self.memory.arrays[key] for key in keys]))
+        if anew:
+            self._watch()
 
     def _replace(self, name: str, b: Bound) -> None:
         self.bound[name] = b
@@ -257,7 +268,7 @@ class Step:
         if isinstance(key, int):
             self.memory.arrays[key] = array if array is not None else self._new(value)
             self.outputs[k] = self.memory.arrays[key]
-            self.engine.rebound({key})
+            self.engine.rebound((key,), addresses([self.memory.arrays[key]]))
         elif value.host:
             self.outputs[k] = np.zeros((), np.float64)
 
@@ -282,8 +293,7 @@ class Step:
     def guard_outputs(self) -> None:
         """Refuse arguments that lie in an output which the step writes, from now on. Not for steps whose outputs are
         handed out and replaced at every run."""
-        self.own = [a for key, a in self.memory.arrays.items() if isinstance(key, int)]
-        self.written = None
+        self._replacing.guard([a for key, a in self.memory.arrays.items() if isinstance(key, int)])
 
     def release(self) -> None:
         """Let go of the bound arrays; `take` binds others before the next run."""

@@ -3,10 +3,12 @@
 import functools
 import hashlib
 import os
+import random
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from fault_counts import Faults
 from where import Emulated, OnGpu, Where
 
 import symopt as so
@@ -31,6 +33,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-kernels", action="store_true", help="compile and emulate every CUDA kernel, not a sample"
     )
+    parser.addoption(
+        "--all-faults", action="store_true", help="every fault of checkpoints, not a tenth of them"
+    )
+    parser.addoption("--fault-seed", type=int, default=0, help="which tenth, and which random faults")
     parser.addoption(
         "--on-emulator", action="store_true", help="run CUDA text, emulated, where LLVM's code would run"
     )
@@ -199,3 +205,12 @@ def engine(request: pytest.FixtureRequest) -> str:
     if request.param == "auto":
         request.getfixturevalue("cxx")
     return str(request.param)
+
+
+@pytest.fixture
+def faults(request: pytest.FixtureRequest) -> Faults:
+    """How many faults a test tries. What it prints is shown when it fails."""
+    option = request.config.getoption
+    seed = option("--fault-seed")
+    print(f"--fault-seed={seed}")
+    return Faults(option("--all-faults"), random.Random(f"{seed} {request.node.name}"))

@@ -46,7 +46,7 @@ def read(case: dict[str, Any], k: int, name: str) -> Any:
 
 
 def recorded(case: dict[str, Any], step: int) -> dict[str, tuple[int | None, str, np.ndarray]]:
-    """What was recorded after a step, by key: of which variable (None: of the optimizer), "w" or the slot, the value."""
+    """What was recorded after a step, by key: of which variable (None: of the optimizer), "w" or slot, the value."""
     found = {}
     for key in KEYS[case["case"]]:
         has_variable = case["n_vars"] > 1 and key[0] == "v"

@@ -109,7 +109,7 @@ def test_class_with_all_options_on_the_reference_engine(name: str) -> None:
 
 
 @pytest.mark.parametrize("option", ["plain", "decay", "global_clipnorm", "ema", "loss_scale", "accumulate"])
-@pytest.mark.parametrize("name", [n for n in RULES if n not in ("Adafactor", "Muon")])
+@pytest.mark.parametrize("name", RULES)
 def test_sparse_gradients_are_dense_ones_with_zero_rows(name: str, option: str) -> None:
     """Rows that come twice count as their sum, for every class, whatever happens to the gradient."""
     results = []
@@ -125,3 +125,26 @@ def test_sparse_gradients_are_dense_ones_with_zero_rows(name: str, option: str) 
         results.append([table.numpy(), bias.numpy(), *(v.numpy() for v in optimizer.variables)])
     for sparse, dense in zip(*results, strict=True):
         np.testing.assert_allclose(sparse, dense, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adagrad", "Adam", "Muon"])
+def test_loss_scaling_of_sparse_gradients(name: str) -> None:
+    results = []
+    for is_sparse in (True, False):
+        table = so.Variable(random(1, (6, 3)), name="table")
+        optimizer = optimizers.LossScaleOptimizer(getattr(optimizers, name)(LR), 8.0)
+        for step in range(4):
+            values = random(step, (3, 3))
+            values[1, 1] = np.inf if step == 1 else 1.0
+            slices = IndexedSlices(values, [4, 1, 4], (6, 3))
+            optimizer.apply([slices if is_sparse else slices.to_row_sparse().todense()], [table])
+        results.append(table.numpy())
+        assert optimizer.scale_loss(1.0) == 4.0 and int(optimizer.iterations) == 3
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-12)
+
+
+def test_a_global_norm_that_is_not_finite_spoils_all() -> None:
+    """As in Keras: what was not finite is seen, whatever variable it was in."""
+    trained = [so.Variable(np.zeros(2), name=n) for n in "ab"]
+    optimizers.SGD(1.0, global_clipnorm=1.0).apply([np.array([np.inf, 1.0]), np.ones(2)], trained)
+    assert np.isnan([v.numpy() for v in trained]).all()

@@ -232,6 +232,9 @@ def test_several_optimizers() -> None:
     assert_same([v.numpy() for v in trained], [v.numpy() for v in alone], rtol=1e-12)
     outer.apply([g * np.inf for g in some(9)], trained)
     assert_same([v.numpy() for v in trained], [v.numpy() for v in alone], rtol=1e-12)
+    with pytest.raises(ValueError, match="bias"):
+        multi.apply([some(9)[0], np.zeros(7)], trained)
+    assert_same([v.numpy() for v in trained], [v.numpy() for v in alone], rtol=1e-12)
     again = o.deserialize(o.serialize(multi))
     assert again.get_config() == multi.get_config()
     fresh = variables(5)
@@ -244,3 +247,33 @@ def test_a_variable_may_be_called_what_is_kept_for_another() -> None:
     trained = [so.Variable(np.zeros(2), name=name) for name in ("w", "w/mean", "w/grad", "@lr", "w:0/mean")]
     o.Adam(0.5).apply([np.full(2, k + 1.0) for k in range(5)], trained)
     assert_same([v.numpy() for v in trained], [np.full(2, -0.5)] * 5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["AdamW", "Nadam", "Adafactor"])
+def test_on_a_gpu(name: str, gpu: Any) -> None:
+    """Variables, gradients and state lie there; the scale and the counts are the host's."""
+
+    def there(x: Any) -> Any:
+        made = gpu.zeros(x.shape, x.dtype)
+        gpu.upload(made, x)
+        return made
+
+    results = []
+    for put in (np.copy, there):
+        rng = np.random.default_rng(0)
+        weights = [rng.standard_normal(shape).astype("float32") for shape in ((4, 3), ())]
+        trained = [so.Variable(put(np.asarray(w)), name=n) for w, n in zip(weights, "ab", strict=True)]
+        inner = getattr(o, name)(0.1, use_ema=True, clipnorm=1.0, gradient_accumulation_steps=2)
+        optimizer = o.LossScaleOptimizer(inner, 8.0)
+        for step in range(5):
+            grads = [np.asarray(rng.standard_normal(w.shape), "float32") for w in weights]
+            grads[0].flat[0] = np.nan if step == 3 else 1.0
+            optimizer.apply([put(g) for g in grads], trained)
+        with inner.averaged():
+            results.append([v.numpy() for v in (*trained, *optimizer.variables)])
+    assert_same(*results, rtol=1e-5, atol=1e-6)
+
+
+def test_decay_is_ignored_aloud() -> None:
+    with pytest.warns(UserWarning, match="no longer supported"):
+        o.SGD(0.1, decay=0.5)  # type: ignore[call-arg]

@@ -1,4 +1,4 @@
-"""Keras's classes: hyperparameters, clips, hooks, variables, configurations. What they compute is in test_golden_keras."""
+"""Keras's classes: hyperparameters, clips, hooks, configurations. What they compute is in test_golden_keras.py."""
 
 import copy
 import json
@@ -9,10 +9,16 @@ import pytest
 
 import symopt as so
 from symopt.keras import optimizers, schedules
-from symopt.keras.optimizers import SGD, Adagrad, Adam, Adamax, Nadam, RMSprop
+from symopt.keras.optimizers import Adagrad, Adam, Adamax, Nadam, RMSprop
+from symopt.keras.stepping import Steps
 from symopt.sparse import IndexedSlices, RowSparseArray
 
-CLASSES = [c for n, c in vars(optimizers).items() if isinstance(c, type) and n in optimizers.__all__ and n not in ("Optimizer", "Rule")]
+CLASSES = [
+    c
+    for n, c in vars(optimizers).items()
+    if isinstance(c, type) and n in optimizers.__all__ and n not in ("Optimizer", "Rule")
+]
+SGD: Any = optimizers.SGD
 SCHEDULES = [
     schedules.ExponentialDecay(0.5, 2, 0.5, staircase=True),
     schedules.InverseTimeDecay(0.5, 2, 0.5),
@@ -47,7 +53,11 @@ def test_every_class_comes_back_from_its_configuration(cls: Any, rate: Any) -> N
     assert json.dumps(optimizer.get_config()) == before  # also after use
     described = optimizers.serialize(optimizer)
     kept = copy.deepcopy(described)
-    for again in (cls.from_config(described["config"]), optimizers.deserialize(described), optimizers.get(described)):
+    for again in (
+        cls.from_config(described["config"]),
+        optimizers.deserialize(described),
+        optimizers.get(described),
+    ):
         assert type(again) is cls and json.dumps(again.get_config()) == before
         np.testing.assert_array_equal(stepped(again), expected)
     assert described == kept
@@ -64,18 +74,29 @@ def test_names_find_classes(cls: Any) -> None:
 
 
 def test_names_are_made_up() -> None:
-    class NewKind(SGD):
+    class NewKind(optimizers.SGD):
         """Counted apart from others."""
 
-    assert [NewKind(name=name).name for name in ("", None, "own", "")] == ["new_kind", "new_kind_1", "own", "new_kind_2"]  # type: ignore[arg-type]
+    kind: Any = NewKind
+    assert [kind(name=name).name for name in ("", None, "own", "")] == [
+        "new_kind",
+        "new_kind_1",
+        "own",
+        "new_kind_2",
+    ]
 
 
 def test_configurations_that_keras_wrote() -> None:
-    nadam = Nadam.from_config({"name": "Nadam", "learning_rate": 0.5, "decay": 0.01, "beta_1": 0.5, "beta_2": 0.5, "epsilon": 1e-7})
+    nadam = Nadam.from_config(
+        {"name": "Nadam", "learning_rate": 0.5, "decay": 0.01, "beta_1": 0.5, "beta_2": 0.5, "epsilon": 1e-7}
+    )
     assert nadam.schedule_decay == 0.01 and Nadam.from_config(nadam.get_config()).schedule_decay == 0.01
     assert Adam.from_config({"lr": 0.5}).learning_rate == 0.5
     rates = {"halved": lambda: 0.5}
-    assert Adam.from_config({"learning_rate": "halved"}, custom_objects=rates).get_config()["learning_rate"] == 0.5
+    assert (
+        Adam.from_config({"learning_rate": "halved"}, custom_objects=rates).get_config()["learning_rate"]
+        == 0.5
+    )
     assert Adam(epsilon=None).epsilon == 1e-7 and Adam(epsilon=0).epsilon == 0
 
 
@@ -230,7 +251,11 @@ def test_iterations_count_and_are_shared() -> None:
     second.iterations = first.iterations
     for optimizer in (first, second, first):
         optimizer.apply_gradients([(np.ones(1), w)])
-    assert first.iterations == second.iterations == 3 and first.iterations % 2 == 1 and f"{first.iterations:03d}" == "003"
+    assert (
+        first.iterations == second.iterations == 3
+        and first.iterations % 2 == 1
+        and f"{first.iterations:03d}" == "003"
+    )
     first.iterations.assign(10)
     assert int(second.iterations) == 10 and first.iterations.numpy().dtype == np.int64
 
@@ -238,7 +263,10 @@ def test_iterations_count_and_are_shared() -> None:
 @pytest.mark.parametrize("cls", [Adam, RMSprop, Nadam])
 def test_updates_as_symbols(cls: Any) -> None:
     """The graph that get_updates gives is the step that apply_gradients takes."""
-    make = lambda: cls(0.5, clipvalue=2.0, **({} if cls is Nadam else {"decay": 0.5}))  # noqa: E731
+
+    def make() -> Any:
+        return cls(0.5, clipvalue=2.0, **({} if cls is Nadam else {"decay": 0.5}))
+
     expected = stepped(make())
     [update] = make().get_updates(["w"], ["g"])
     executor = update.simple_bind(so.cpu(), type_dict={"w": "float64"}, w=(3,))
@@ -249,3 +277,27 @@ def test_updates_as_symbols(cls: Any) -> None:
         executor.forward(g=np.array([0.5, -1.0, 2.0]) * (step + 1))
     np.testing.assert_allclose(executor.arg_dict["w"], expected, rtol=1e-14)
     assert executor.arg_dict["iterations"] == 3
+
+
+def test_graphs_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One for each set of variables with gradients and their storage, whatever numbers are set between."""
+    built: list[tuple[str, ...]] = []
+    build = Steps._build
+
+    def counted(self: Steps, variables: Any, *rest: Any) -> Any:
+        built.append(tuple(known.name for known in variables))
+        return build(self, variables, *rest)
+
+    monkeypatch.setattr(Steps, "_build", counted)
+    optimizer, a, b = (
+        SGD(1.0, momentum=0.5),
+        so.Variable(np.zeros((2, 1)), "a"),
+        so.Variable(np.zeros(1), "b"),
+    )
+    rows = IndexedSlices(np.ones((1, 1)), np.array([1]))
+    for step in range(3):
+        optimizer.learning_rate, optimizer.momentum = 1.0 / (step + 1), 0.25 * step
+        optimizer.apply_gradients([(np.ones((2, 1)), a), (np.ones(1), b)])
+        optimizer.apply_gradients([(rows, a), (np.ones(1), b)])
+        optimizer.apply_gradients([(rows, a)])
+    assert built == [("a", "b"), ("a", "b"), ("a",)]

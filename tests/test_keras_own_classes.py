@@ -14,7 +14,9 @@ from symopt.keras.optimizers import Optimizer, Rule
 class Lion(Optimizer):
     """The op does all."""
 
-    def __init__(self, learning_rate: Any = 0.5, beta_1: Any = 0.9, name: str = "Lion", **kwargs: Any) -> None:
+    def __init__(
+        self, learning_rate: Any = 0.5, beta_1: Any = 0.9, name: str = "Lion", **kwargs: Any
+    ) -> None:
         super().__init__(name, **kwargs)
         self._set_hyper("learning_rate", kwargs.get("lr", learning_rate))
         self._set_hyper("beta_1", beta_1)
@@ -44,7 +46,9 @@ class Momentum(Optimizer):
         m.assign(0.5 * m.value + grad)
         var.assign_sub(self._decayed_lr(var.dtype) * m.value)
 
-    def _resource_apply_sparse(self, grad: Any, var: so.Variable, indices: Any, apply_state: Any = None) -> None:
+    def _resource_apply_sparse(
+        self, grad: Any, var: so.Variable, indices: Any, apply_state: Any = None
+    ) -> None:
         var[indices] -= self._decayed_lr(var.dtype) * grad
 
 

@@ -8,8 +8,9 @@ import pytest
 import symopt as so
 from symopt.errors import StateError
 from symopt.keras.optimizers import SGD, Adadelta, Adagrad, Adam, Adamax, Ftrl, Nadam, RMSprop
+from symopt.state import Stateful
 
-ORDERS = (
+ORDERS: tuple[tuple[Any, list[str]], ...] = (
     (SGD(), []),
     (SGD(momentum=0.5), ["a/momentum", "b/momentum"]),
     (Adagrad(), ["a/accumulator", "b/accumulator"]),
@@ -105,12 +106,19 @@ def test_slots_of_ones_own() -> None:
 
 
 def test_state_is_by_name() -> None:
-    optimizer, w, other, bare = Nadam(0.5), so.Variable(np.ones(1), "w"), so.Variable(np.ones(1), "w"), np.ones(1)
+    optimizer, w, other, bare = (
+        Nadam(0.5),
+        so.Variable(np.ones(1), "w"),
+        so.Variable(np.ones(1), "w"),
+        np.ones(1),
+    )
     optimizer.apply_gradients([(np.ones(1), v) for v in (w, other, bare)])
     state = optimizer.state_dict()
     assert list(state["variables"]) == ["w", "w_1", "Variable"]
     assert list(state["variables"]["w_1"]) == ["m", "v"]
-    assert state["iterations"] == 1 and state["class"] == "Nadam" and state["config"] == optimizer.get_config()
+    assert (
+        state["iterations"] == 1 and state["class"] == "Nadam" and state["config"] == optimizer.get_config()
+    )
     assert state["products"]["u_product"] == optimizer.weights[1].numpy()
 
 
@@ -124,8 +132,14 @@ def test_state_is_by_name() -> None:
         (lambda s: s["variables"].pop("a"), "variables/a: missing"),
         (lambda s: s["variables"].update(c={}), "variables/c: only in the state"),
         (lambda s: s["variables"]["a"].pop("m"), "variables/a/m: missing"),
-        (lambda s: s["variables"]["a"].update(m=np.ones(3)), "variables/a/m: shape is (2,) here, the state has (3,)"),
-        (lambda s: s["variables"]["a"].update(m=np.ones(2, "float32")), "variables/a/m: dtype is 'float64' here"),
+        (
+            lambda s: s["variables"]["a"].update(m=np.ones(3)),
+            "variables/a/m: shape is (2,) here, the state has (3,)",
+        ),
+        (
+            lambda s: s["variables"]["a"].update(m=np.ones(2, "float32")),
+            "variables/a/m: dtype is 'float64' here",
+        ),
         (lambda s: s.update(variables=[1]), "variables: expected names and values"),
     ],
 )
@@ -133,7 +147,9 @@ def test_a_state_that_does_not_fit_changes_nothing(change: Any, text: str) -> No
     optimizer, on = Adamax(0.5), variables()
     run(optimizer, on, range(2))
     state = optimizer.state_dict()
-    state["variables"] = {key: {n: x + 1 for n, x in slots.items()} for key, slots in state["variables"].items()}
+    state["variables"] = {
+        key: {n: x + 1 for n, x in slots.items()} for key, slots in state["variables"].items()
+    }
     change(state)
     before = optimizer.get_weights()
     with pytest.raises(StateError) as error:
@@ -151,6 +167,10 @@ def test_what_both_have_can_be_loaded() -> None:
     found = optimizer.load_state_dict(state, strict=False)
     assert found.missing == ["variables/b", "variables/a/v"] and found.unexpected == ["variables/c"]
     np.testing.assert_array_equal(optimizer.get_slot(on[0], "m").numpy(), [7.0, 7.0])
+
+
+def test_any_optimizer_can_be_saved() -> None:
+    assert isinstance(Adam(), Stateful)
 
 
 def test_the_rate_is_configuration_not_state() -> None:

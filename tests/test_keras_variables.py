@@ -14,7 +14,7 @@ from symopt.sparse import IndexedSlices
 def test_a_variable_is_its_array() -> None:
     array = np.zeros((2, 2))
     w = so.Variable(array, "kernel")
-    assert (w.name, w.shape, w.ndim, w.dtype, len(w)) == ("kernel", (2, 2), 2, np.float64, 2)
+    assert (w.name, w.shape, w.ndim, w.dtype, len(w)) == ("kernel", (2, 2), 2, np.dtype("float64"), 2)
     w.assign(np.ones((2, 2))).assign_add([[1, 1], [1, 1]]).assign_sub(so.Variable(np.full((2, 2), 0.5)))
     w[0] = 9.0
     assert w.value is array and array.tolist() == [[9.0, 9.0], [1.5, 1.5]] == np.asarray(w).tolist()
@@ -23,7 +23,9 @@ def test_a_variable_is_its_array() -> None:
 
 
 def test_lists_and_numbers_become_variables() -> None:
-    assert so.Variable([1.0, 2.0]).dtype == np.float32 and so.Variable(1.0, dtype="float64").dtype == np.float64
+    assert (
+        so.Variable([1.0, 2.0]).dtype == np.float32 and so.Variable(1.0, dtype="float64").dtype == np.float64
+    )
     assert so.Variable(np.ones(2), dtype="float16").numpy().dtype == np.float16
     assert so.Variable(3.0).name == "Variable:0" and float(np.asarray(so.Variable(3.0))) == 3.0
 
@@ -52,7 +54,9 @@ def test_bare_arrays_are_told_apart_as_objects() -> None:
 
 def test_a_name_is_never_that_of_another_state() -> None:
     optimizer = Adam(0.5)
-    named = [so.Variable(np.ones(1), name) for name in ("a", "a/mean", "a:0/mean", "@lr", "a/grad", "ä b;", "a")]
+    named = [
+        so.Variable(np.ones(1), name) for name in ("a", "a/mean", "a:0/mean", "@lr", "a/grad", "ä b;", "a")
+    ]
     for _ in range(2):
         optimizer.apply_gradients([(np.ones(1), w) for w in named])
     assert len({w.numpy()[0] for w in named}) == 1

@@ -14,8 +14,8 @@ hostmath build | attrs pairs |
 tensor | lang | matrices | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose looking | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |
-places cupyarrays emulatedarrays  | finite segments | sparse slices | bound | binding rebuild |
-backends | nonfinite report step planned | namedarrays | executor | mxnetfiles | nd | show | rules |
+places cupyarrays emulatedarrays | finite segments | sparse slices | bound | binding rebuild | together | replacing |
+backends | nonfinite report step planned | namedarrays | executor | mxnetfiles | nd model | show | rules |
 state | checkpoint | training | optimizer keras torch | keras3 | convert |
 view | cost | values | lint | cli | __main__ |
 _load __init__

@@ -17,7 +17,20 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import symopt as so
-from symopt import emulatedarrays, errors, lang, looking, matrices, rules, sparse, sym
+from symopt import (
+    checkpoint,
+    emulatedarrays,
+    errors,
+    lang,
+    looking,
+    lr_scheduler,
+    matrices,
+    mxnetfiles,
+    optimizer,
+    rules,
+    sparse,
+    sym,
+)
 from symopt.executor import Executor
 from symopt.keras import optimizers, schedules
 from symopt.keras3 import optimizers as optimizers3
@@ -31,6 +44,7 @@ FETCHED = {
     "embed": "src", "object": "data", "use": "href", "input": "src", "track": "src",
 }  # fmt: skip
 
+ELSEWHERE = ("SymoptError", "load", "save")  # they are with the errors, and in checkpoint
 HIDDEN = {"script", "style", "code", "pre", "svg", "annotation"}
 
 
@@ -170,9 +184,13 @@ def test_formulas_are_mathematics(site: Path) -> None:
 def public_names() -> Iterator[str]:
     """All that users may call."""
     modules: dict[ModuleType, list[str]] = {
-        so: [n for n in so.__all__ if n != "SymoptError" and not isinstance(getattr(so, n), ModuleType)],
+        so: [n for n in so.__all__ if n not in ELSEWHERE and not isinstance(getattr(so, n), ModuleType)],
+        checkpoint: checkpoint.__all__,
         sym: [n for n in sym.__all__ if n not in (*so.__all__, "Variable", "contrib", "sparse")],
         rules: rules.__all__,
+        lr_scheduler: lr_scheduler.__all__,
+        optimizer: [n for n in optimizer.__all__ if n not in ("contrib", "create_optimizer")],
+        mxnetfiles: mxnetfiles.__all__,
         lang: lang.__all__,
         matrices: matrices.__all__,
         emulatedarrays: ["emulated_gpus"],
@@ -189,6 +207,7 @@ def public_names() -> Iterator[str]:
         yield from (f"{module.__name__}.{name}" for name in names)
     for owner, label in ((Symbol, "symopt.Symbol"), (Executor, "symopt.executor.Executor")):
         yield from (f"{label}.{name}" for name in own_methods(owner))
+    yield from (f"symopt.checkpoint.Series.{name}" for name in own_methods(checkpoint.Series))
     yield from (f"symopt.sparse.RowSparseArray.{name}" for name in own_methods(sparse.RowSparseArray))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .watched import Found
 
 Array = npt.NDArray[Any]
+Key = str | int  # of a storage: the name of a variable, or the number of an executor's own buffer
 
 
 @dataclass(eq=False)
@@ -49,21 +50,29 @@ class Numbers:
         self.outputs = [id(call.output) for call in lowered.host_calls]
         self.run, self.sources = _join(lowered.host_calls)
         self.values: dict[int, float] = {}
+        self._made = [(k, id(x)) for k, x in enumerate(self.sources) if isinstance(x, Value)]
+        self._leaves: dict[int, float] = {}
+        self._attributes_at = -1
 
     def evaluate(self) -> None:
         """Compute every host value; nothing is stored in variables yet."""
         numbers = self.memory.numbers
         values = self.values = {key: numbers[name] for key, name in self.variables}
         if self.outputs:
-            results = self.run({k: self.number(source) for k, source in enumerate(self.sources)})
-            values.update(zip(self.outputs, results, strict=True))
+            if self._attributes_at != self.memory.changes:
+                self._attributes_at = self.memory.changes
+                fixed = ((k, x) for k, x in enumerate(self.sources) if not isinstance(x, Value))
+                self._leaves = {k: self.number(source) for k, source in fixed}
+            for k, key in self._made:
+                self._leaves[k] = values[key]
+            values.update(zip(self.outputs, self.run(self._leaves), strict=True))
 
     def number(self, source: Source) -> float:
         """The number behind a scalar of a formula."""
-        if isinstance(source, Attribute):
-            return source.number(self.memory.overrides.get((id(source.node), source.name), source.default))
         if isinstance(source, Value):
             return self.values[id(source)]
+        if isinstance(source, Attribute):
+            return source.number(self.memory.overrides.get((id(source.node), source.name), source.default))
         return source
 
     def commit(self) -> None:
@@ -96,27 +105,62 @@ class Pointing(Protocol):
 
     launch: Launch
 
-    def point(self, tensor: int, buffer: int, address: int) -> None:
-        """Let a buffer of a tensor be the array at `address`."""
+    def point(self, tensor: int | Array, buffer: int, address: int | Array) -> None:
+        """Let a buffer of a tensor, or of several, be the array at `address`."""
+
+
+class _Column(NamedTuple):
+    """Addresses that lie below each other in the table of a launch."""
+
+    launch: Pointing
+    tensors: Array
+    buffer: int
+    which: Array  # of the arrays replaced is that of each tensor
+    offsets: Array
 
 
 class Pointers:
     """Which tables hold the address of which array: looked up when an array is first replaced."""
 
-    def __init__(self, launches: Sequence[Pointing], program: Program) -> None:
+    FEW = 4  # arrays that are pointed to one by one
+
+    def __init__(self, launches: Sequence[Pointing], program: Program, but: Collection[Key] = ()) -> None:
         self._launches = launches
         self._program = program
-        self._found: dict[str | int, list[tuple[Pointing, Location]]] = {}
+        self._but = but
+        self._found: dict[Key, list[tuple[Pointing, Location]]] = {}
+        self._keys: tuple[Key, ...] = ()  # that the columns are for: often the same, step after step
+        self._columns: list[_Column] = []
 
-    def redirect(self, addresses: Mapping[str | int, int]) -> None:
-        """Point to where the arrays of these storages lie now."""
+    def redirect(self, keys: tuple[Key, ...], addresses: Array) -> None:
+        """Point to where the arrays of these storages lie now. Those of `but` are left alone."""
         if not self._found:
             for launch in self._launches:
                 for key, location in locations(launch.launch, self._program):
-                    self._found.setdefault(key, []).append((launch, location))
-        for key, address in addresses.items():
-            for launch, location in self._found.get(key, ()):
-                launch.point(location.tensor, location.buffer, address + location.offset)
+                    if key not in self._but:
+                        self._found.setdefault(key, []).append((launch, location))
+        if len(keys) <= self.FEW:
+            for key, address in zip(keys, addresses.tolist(), strict=True):
+                for launch, at in self._found.get(key, ()):
+                    launch.point(at.tensor, at.buffer, address + at.offset)
+            return
+        if keys != self._keys:
+            self._keys, self._columns = keys, self._columns_of(keys)
+        for column in self._columns:
+            column.launch.point(column.tensors, column.buffer, addresses[column.which] + column.offsets)
+
+    def _columns_of(self, keys: tuple[Key, ...]) -> list[_Column]:
+        found: dict[tuple[int, int], list[tuple[int, int, int]]] = {}
+        launches: dict[int, Pointing] = {}
+        for k, key in enumerate(keys):
+            for launch, at in self._found.get(key, ()):
+                launches[id(launch)] = launch
+                found.setdefault((id(launch), at.buffer), []).append((at.tensor, k, at.offset))
+        columns = []
+        for (number, buffer), rows in found.items():
+            tensors, which, offsets = np.array(list(zip(*rows, strict=True)), np.int64)
+            columns.append(_Column(launches[number], tensors, buffer, which, offsets))
+        return columns
 
 
 Monitor = Callable[[str, Array], None]
@@ -140,8 +184,8 @@ class Engine(Protocol):
     def synchronize(self) -> None:
         """Wait until every step is done; raise what one of them ran into."""
 
-    def rebound(self, keys: set[str | int]) -> None:
-        """The arrays of these storages were replaced."""
+    def rebound(self, keys: tuple[Key, ...], addresses: Array) -> None:
+        """The arrays of these storages were replaced by others, which lie at these addresses."""
 
 
 def _join(calls: list[HostCall]) -> tuple[HostProgram, list[Source]]:

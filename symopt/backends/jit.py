@@ -58,13 +58,31 @@ def _llvm() -> Any:
     return llvm
 
 
-def _compile(text: str) -> Compiled:
+def compile_function(text: str, name: str, *kinds: Any) -> Callable[..., None]:
+    """One function of a module that is no kernel, on arguments of kinds of ctypes. It releases the GIL."""
+    with _lock:
+        return ctypes.CFUNCTYPE(None, *kinds)(_load(text).get_function_address(name))
+
+
+def host_features() -> tuple[str, set[str]]:
+    """The architecture that LLVM compiles for here, and what this processor has of it."""
+    llvm = _llvm()
+    present = {name for name, is_there in llvm.get_host_cpu_features().items() if is_there}
+    return llvm.get_default_triple().partition("-")[0], present
+
+
+def _load(text: str) -> Any:
     llvm = _llvm()
     machine = _target_machine(llvm)
     module = _optimised(llvm, text, machine)
     engine = llvm.create_mcjit_compiler(module, machine)  # takes ownership of the machine
     engine.finalize_object()
     _engines.append(engine)
+    return engine
+
+
+def _compile(text: str) -> Compiled:
+    engine = _load(text)
     entry = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p)
     single = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
     return Compiled(

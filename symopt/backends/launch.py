@@ -12,13 +12,15 @@ from ..canonical import BLOCK
 from ..codegen.driver import COLS, JOB_WORDS, ORDER, ROWS, SEGMENTS, STARTS, WIDTH
 from ..codegen.guard import Guard
 from ..codegen.llvm import module_text
-from ..codegen.nodes import SIZES
+from ..codegen.nodes import SIZES, dtype_of
 from ..dtypes import COMPLEX
 from ..expr import Extent
+from ..overlap import address, addresses
 from ..passes.calls import size_of
 from ..passes.ir import LISTED, REDUCE, STANDARD, Kernel, Launch, Program
 from ..passes.traffic import NOTHING, Listed, bytes_moved
-from ..segments import segments
+from ..segments import disordered, segments
+from ..sparse import check_all
 from .base import Array, Memory, Numbers
 from .jit import Compiled, compile_ir
 from .pool import run_shared
@@ -58,8 +60,7 @@ class NativeLaunch:
         self.table = np.zeros((count, WIDTH + n_buffers), np.int64)
         self.scalars = np.zeros((count, max(len(self.kernel.scalars), 1)), np.float64)
         self.keep: list[Any] = []  # arrays the table points at
-        self.tables: list[tuple[Array, ...] | None] = [None] * count
-        self.listed = [NOTHING] * count
+        self.tables: list[Array] = []  # those that the table points at for this step
         self._fill()
         self.units = self._units()
         self.job = np.zeros(JOB_WORDS, np.int64)
@@ -68,8 +69,18 @@ class NativeLaunch:
         self._set_chunks()
         self.job[3:6] = address(self.table), address(self.scalars), count
         self.job[7] = flags
-        self.bytes = self._bytes()
+        self._bytes_of_none = self._bytes(NOTHING)
+        self._bytes_of_row = self._bytes(Listed(1, 1)) - self._bytes_of_none
+        self.bytes = int(self._bytes_of_none.sum())
+        self._gradients = [
+            str(i.values[self.kernel.sparse].variable) for i in launch.instances if self.sparse
+        ]
         self.columns = Scalars(launch, memory)
+        narrow = self.scalars.view(np.float32)
+        self._targets = [  # where each number of the kernel goes, for every tensor
+            narrow[:, 2 * k] if dtype_of(node) == "float32" else self.scalars[:, k]
+            for k, node in enumerate(self.kernel.scalars)
+        ]
         self._scratch: list[Array] = []
         self._scratch_at = 0
 
@@ -100,7 +111,7 @@ class NativeLaunch:
             table[t, WIDTH:] = row
         self.results = np.array(results or [0], np.int64)
 
-    def point(self, t: int, b: int, at: int) -> None:
+    def point(self, t: int | Array, b: int, at: int | Array) -> None:
         buffer = self.kernel.buffers[b]
         if self.kernel.mode == REDUCE and buffer.write and buffer.extent == Extent.TENSOR:
             sums = [k for k, x in enumerate(self.kernel.buffers) if x.write and x.extent == Extent.TENSOR]
@@ -139,65 +150,60 @@ class NativeLaunch:
         self.job[1:3] = len(self.chunks), address(self.chunks)
         self.job[6] = address(self.results)
 
-    def _bytes(self) -> int:
-        pairs = zip(self.launch.instances, self.listed, strict=True)
-        return sum(bytes_moved(self.kernel, instance.domain, listed) for instance, listed in pairs)
+    def _bytes(self, listed: Listed) -> Array:
+        """What each tensor moves, if its gradient lists so much."""
+        found = (bytes_moved(self.kernel, i.domain, listed) for i in self.launch.instances)
+        return np.fromiter(found, np.int64, len(self.launch.instances))
 
     # ---- each step
 
     def take_sparse(self) -> None:
         """Read the indices of every sparse gradient: check them, sort and group them if they need it."""
-        cut, before = False, self.listed.copy()
-        for t, instance in enumerate(self.launch.instances):
-            name = instance.values[self.kernel.sparse].variable
-            assert name is not None
-            array = self.memory.sparse[name]
-            n_rows = instance.domain[0]
-            indices = array.indices
-            array.check_indices(f"argument {name!r}")
-            row = self.table[t]
-            if len(indices) < 2 or bool((indices[1:] > indices[:-1]).all()):
-                self.tables[t] = (indices, array.data)
-                row[SEGMENTS], row[ROWS], row[STARTS], row[ORDER] = len(indices), address(indices), 0, 0
-                self.listed[t] = Listed(len(indices), len(indices))
-            else:
-                rows, starts, order = (np.ascontiguousarray(x) for x in segments(indices, n_rows))
-                self.tables[t] = (rows, starts, order, array.data)
-                row[SEGMENTS], row[ROWS] = len(rows), address(rows)
-                row[STARTS], row[ORDER] = address(starts), address(order)
-                self.listed[t] = Listed(len(indices), len(rows), ordered=False)
-            row[WIDTH + self.kernel.sparse] = address(array.data)
-            if self.kernel.mode == LISTED and self.units[t] != row[SEGMENTS]:
-                self.units[t] = row[SEGMENTS]
-                cut = True
-        if cut:
+        arrays = [self.memory.sparse[name] for name in self._gradients]
+        indices, data = [a.indices for a in arrays], [a.data for a in arrays]
+        every, counts = check_all(self._gradients, arrays)
+        table = self.table
+        table[:, SEGMENTS], table[:, ROWS] = counts, addresses(indices)
+        table[:, STARTS] = table[:, ORDER] = 0
+        table[:, WIDTH + self.kernel.sparse] = addresses(data)
+        self.tables = [*indices, *data]
+        n_bytes = int((self._bytes_of_none + self._bytes_of_row * counts).sum())
+        for t in disordered(every, counts):
+            listed = self._group(t, indices[t])
+            usual = int(self._bytes_of_none[t] + self._bytes_of_row[t] * counts[t])
+            n_bytes += bytes_moved(self.kernel, self.launch.instances[t].domain, listed) - usual
+        self.bytes = n_bytes
+        if self.kernel.mode == LISTED and (self.units != table[:, SEGMENTS]).any():
+            self.units[:] = table[:, SEGMENTS]
             self._set_chunks()
-        if self.listed != before:
-            self.bytes = self._bytes()
         self._reserve()
+
+    def _group(self, t: int, indices: Array) -> Listed:
+        """Sort the entries of a gradient by their rows."""
+        n_rows = self.launch.instances[t].domain[0]
+        rows, starts, order = (np.ascontiguousarray(x) for x in segments(indices, n_rows))
+        self.tables += (rows, starts, order)
+        row = self.table[t]
+        row[SEGMENTS], row[ROWS] = len(rows), address(rows)
+        row[STARTS], row[ORDER] = address(starts), address(order)
+        return Listed(len(indices), len(rows), ordered=False)
 
     def _reserve(self) -> None:
         """One row of scratch for each thread, to sum duplicate rows in."""
-        wanted, width = config.num_threads(), int(self.table[:, COLS].max(initial=1))
-        if self.kernel.buffers[self.kernel.sparse].dtype in COMPLEX:
-            width *= 2
-        while len(self._scratch) < wanted:
+        while len(self._scratch) < config.num_threads():
+            width = int(self.table[:, COLS].max(initial=1))
+            if self.kernel.buffers[self.kernel.sparse].dtype in COMPLEX:
+                width *= 2
             self._scratch.append(np.zeros(max(width, 1), np.float64))
-        self._scratch_at = address(self._scratch[0])
+            self._scratch_at = address(self._scratch[0])
 
     def take_numbers(self, numbers: Numbers) -> None:
         """Evaluate the scalars of every instance and round them into the table."""
-        columns = self.columns.take(numbers)
-        if columns is None:
-            return
-        narrow = self.scalars.view(np.float32)
-        with np.errstate(over="ignore"):
-            for k, (node, column) in enumerate(zip(self.kernel.scalars, columns, strict=True)):
-                assert node.type is not None
-                if node.type.dtype == "float32":
-                    narrow[:, 2 * k] = column
-                else:
-                    self.scalars[:, k] = column
+        changed = self.columns.take(numbers)
+        if changed:
+            with np.errstate(over="ignore"):
+                for k in changed:
+                    self._targets[k][...] = self.columns.found[k]
 
     def run(self, code: Compiled | None = None) -> None:
         """Run the launch, or another code on its tables."""
@@ -210,11 +216,6 @@ class NativeLaunch:
         scratch = [address(s) for s in self._scratch[:threads]] or [0] * threads
         run_shared(code.run, self.address, scratch)
         code.finish(self.address)
-
-
-def address(array: Array) -> int:
-    """Address of an array's first element."""
-    return int(array.__array_interface__["data"][0])
 
 
 def threads_for(mode: str, n_bytes: int, n_chunks: int) -> int:

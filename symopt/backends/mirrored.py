@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..passes.ir import Program
 from ..places import HOST, Place
-from .base import Memory, Monitor
+from .base import Array, Key, Memory, Monitor
 from .reference import ReferenceEngine
 from .watched import Found, NanGuard
 
@@ -31,7 +31,7 @@ class MirroredReference:
         self.stale = True  # numbers are evaluated at every step
         self.written = {name for name, value in program.lowered.writes.items() if not value.host}
 
-    def rebound(self, keys: set[str | int]) -> None:
+    def rebound(self, keys: tuple[Key, ...], addresses: Array) -> None:
         """Arrays are looked up at every step."""
 
     def synchronize(self) -> None:

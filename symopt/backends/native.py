@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..passes.ir import LIBRARY, Launch, Program
-from .base import Memory, Numbers, Pointers
-from .launch import NativeLaunch, address
+from .base import Array, Key, Memory, Numbers, Pointers
+from .launch import NativeLaunch
 from .nativeguard import LooksAfter, Rehearses
 from .routinelaunch import RoutineLaunch
 from .watched import Found, NanGuard
@@ -34,12 +34,11 @@ class NativeEngine:
         self._evaluated = False
         self.stale = True  # some number changed since the tables of scalars were filled
 
-    def rebound(self, keys: set[str | int]) -> None:
+    def rebound(self, keys: tuple[Key, ...], addresses: Array) -> None:
         """Point the tables at the arrays that replaced those of `keys`."""
-        arrays = self.memory.arrays
-        self._pointers.redirect({key: address(arrays[key]) for key in keys if key in arrays})
+        self._pointers.redirect(keys, addresses)
         if self._before is not None:
-            self._before.rebound(keys)
+            self._before.rebound(keys, addresses)
 
     def prepare(self) -> None:
         self.found = []

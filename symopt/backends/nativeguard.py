@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ..overlap import address
 from ..passes.ir import LIBRARY, Launch, Program
-from .base import Array, Memory, Numbers, Pointers
+from .base import Array, Key, Memory, Numbers, Pointers
 from .jit import Compiled, compile_ir
-from .launch import NativeLaunch, address, module_of
-from .rehearsal import Key, guard_of, rehearsal
+from .launch import NativeLaunch, module_of
+from .rehearsal import guard_of, rehearsal
 from .routinelaunch import RoutineLaunch
 from .watched import Found, Watched, found_in_numbers, listed_rows, look, part_of, watched_values
 
@@ -88,7 +89,7 @@ class Rehearses:
         self._see_arrays()
         self.standing_in: list[NativeLaunch] = []
         self._runs = [self._ready(k) for k in range(len(launches))]
-        self._pointers = Pointers(self.standing_in, program)
+        self._pointers = Pointers(self.standing_in, program, but=self.plan.shadows)
 
     def _ready(self, k: int) -> Callable[[], None]:
         launch, guard = self.program.launches[k], self.plan.guards[k]
@@ -116,15 +117,10 @@ class Rehearses:
     def _see_arrays(self) -> None:
         self.shadow.arrays = {**self.memory.arrays, **self._shadows}
 
-    def rebound(self, keys: set[Key]) -> None:
+    def rebound(self, keys: tuple[Key, ...], addresses: Array) -> None:
         """Arrays were replaced."""
         self._see_arrays()
-        theirs = {
-            key: address(self.shadow.arrays[key])
-            for key in keys - self.plan.shadows
-            if key in self.shadow.arrays
-        }
-        self._pointers.redirect(theirs)
+        self._pointers.redirect(keys, addresses)
 
     def take_sparse(self) -> None:
         """Read the indices of sparse gradients."""

@@ -15,7 +15,7 @@ from ..expr import Extent
 from ..grids import sizes
 from ..passes.ir import LIBRARY, Call, Program, Value
 from ..routines import call_routine
-from .base import Array, Memory, Numbers
+from .base import Array, Key, Memory, Numbers
 from .interpret import Window, interpret, whole
 from .watched import Found, NanGuard, found_in_numbers, listed_rows, look, watched_values
 
@@ -43,7 +43,7 @@ class ReferenceEngine:
         self._watched = watched_values(program) if guard else []
         self.stale = True  # numbers are evaluated at every step
 
-    def rebound(self, keys: set[str | int]) -> None:
+    def rebound(self, keys: tuple[Key, ...], addresses: Array) -> None:
         """Arrays are looked up at every step."""
 
     def prepare(self) -> None:

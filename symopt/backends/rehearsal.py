@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 
 from ..codegen.guard import Guard
 from ..passes.ir import LIBRARY, Launch, Program
+from .base import Key
 from .watched import Watched
-
-Key = str | int
 
 
 @dataclass(eq=False)

@@ -100,11 +100,13 @@ class Hypers:
     def __getitem__(self, name: str) -> Any:
         return self._values[name]
 
-    def set(self, name: str, value: Any) -> None:
-        """Accept a value; see `accepted`."""
+    def set(self, name: str, value: Any) -> Any:
+        """Accept a value, see `accepted`; gives the one before, None if there was none."""
+        before = self._values.get(name)
         self._values[name] = accepted(name, value)
         self._constants = {f"@{n}": float(v) for n, v in self._values.items() if is_constant(v)}
         self._changing = [n for n, v in self._values.items() if not is_constant(v)]
+        return before
 
     def numbers(self, iterations: int) -> dict[str, float]:
         """All of them after so many steps, called @name; the learning rate with its decay."""

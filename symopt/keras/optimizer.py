@@ -14,22 +14,18 @@ from .checks import CLIPS, check_clips, check_kwargs, checked_clip, checked_name
 from .clipping import Clips
 from .configs import config_of, instance_of
 from .hypers import Hypers, is_constant
+from .losses import NO_AUTOGRAD, gradients_of
 from .oldstyle import apply_old_style, is_old_style
-from .rules import Rule, find_rule
+from .rules import SQUARE_ROOT, Rule
 from .scalars import Scalar
 from .slots import Slots, first_array, new_weight, plan_weights
 from .states import plan_state, state_of
-from .stepping import Steps, constrain
+from .stepping import Steps, constrain, list_of_pairs
 from .symbols import update_symbols
-from .updates import Updates
-from .variables import KnownVariable, Variable
+from .updates import Updates, builtin_rule
+from .variables import Variable
 
 ALIASES = {"lr": "learning_rate"}
-NO_AUTOGRAD = (
-    "symopt has no autograd, so it cannot differentiate a loss: compute gradients elsewhere and give them to "
-    "apply_gradients(zip(grads, variables)), get_updates(params, grads), or minimize(fn, variables) with a function "
-    "that gives (loss, gradients)"
-)
 
 
 class Optimizer:
@@ -124,10 +120,12 @@ class Optimizer:
 
     def _set_hyper(self, name: str, value: Any) -> None:
         """Give a hyperparameter a value, of which `optimizer.<name>` then tells; see Optimizer."""
-        self._hypers.set(name, value)
-        if name == "momentum" and not self._with_momentum:
-            self._with_momentum = not is_constant(self._hypers[name]) or self._hypers[name] > 0
-        if name in ("momentum", "learning_rate_power"):  # which decide on the op
+        before = self._hypers.set(name, value)
+        now = self._hypers[name]
+        if name == "momentum" and not self._with_momentum and (not is_constant(now) or now > 0):
+            self._with_momentum = True
+            self.__dict__["_version"] += 1  # another op
+        elif name == "learning_rate_power" and (before == SQUARE_ROOT) != (now == SQUARE_ROOT):
             self.__dict__["_version"] += 1
 
     def _get_hyper(self, name: str, dtype: Any = None) -> Any:
@@ -136,7 +134,7 @@ class Optimizer:
 
     def _decayed_lr(self, dtype: Any = None) -> float:
         """The learning rate of the next step, its schedule and `decay` counted in."""
-        return self._hypers.numbers(int(self.iterations))["@learning_rate"]
+        return float(self._hypers.numbers(int(self.iterations))["@learning_rate"])
 
     def _serialize_hyperparameter(self, name: str) -> Any:
         """A hyperparameter as plain data, for `get_config`."""
@@ -183,11 +181,7 @@ class Optimizer:
         PairsError (a TypeError and ValueError) for what are no pairs, ValueError if no variable has a gradient,
         ShapeError, DTypeError and RowIndexError for gradients that do not fit: nothing was changed then.
         """
-        if not hasattr(grads_and_vars, "__iter__"):
-            raise errors.PairsError(
-                f"grads_and_vars must be pairs, got {type(grads_and_vars).__name__}: give zip(gradients, variables)"
-            )
-        pairs = list(grads_and_vars)
+        pairs = list_of_pairs(grads_and_vars)
         if not pairs:
             return None
         with self._lock:
@@ -213,18 +207,9 @@ class Optimizer:
 
         `var_list`: the variables, or a function that gives them. NoAutogradError for a loss that is no function.
         """
-        if not callable(loss) or grad_loss is not None or tape is not None:
+        if grad_loss is not None or tape is not None:
             raise NoAutogradError(NO_AUTOGRAD)
-        variables = list(var_list() if callable(var_list) else var_list)
-        found = loss()
-        if not isinstance(found, tuple) or len(found) != 2:
-            raise NoAutogradError(f"{NO_AUTOGRAD}; the function gave {type(found).__name__}")
-        grads = list(found[1])
-        if len(grads) != len(variables):
-            raise errors.PairsError(
-                f"{len(variables)} variables, but the function gave {len(grads)} gradients"
-            )
-        return self.apply_gradients(zip(grads, variables), name=name)
+        return self.apply_gradients(gradients_of(loss, var_list), name=name)
 
     def get_gradients(self, loss: Any, params: Any) -> Any:
         """NoAutogradError: symopt does not differentiate."""
@@ -259,10 +244,7 @@ class Optimizer:
                 f"{type(self).__name__} must define update_rule(variable), which gives a Rule: "
                 'Rule("adam_update", keys={"beta1": "beta_1"})'
             )
-        config = {name: self._hypers[name] for name in self._hypers if name not in ("learning_rate", "decay")}
-        config |= {name: getattr(self, name) for name in self._option_names}
-        config |= {"momentum": float(self._with_momentum)} if "momentum" in config else {}
-        return find_rule("keras", self._keras_class, config, variable.ndim, variable.name)
+        return builtin_rule(self, variable)
 
     def _clips(self) -> Clips:
         """The bounds that gradients are clipped with."""
@@ -353,19 +335,3 @@ class Optimizer:
         """
         with self._lock:
             return load_state(self, state, strict, f"{type(self).__name__} {self._name!r}")
-
-    # ---- for subclasses
-
-    def _through_hooks(
-        self, grads: list[Any], variables: Sequence[KnownVariable], aggregate: bool
-    ) -> tuple[list[Any], bool]:
-        """Gradients as the aggregator and the transformers give them back, and whether there are any."""
-        objects = [known.variable for known in variables]
-        aggregator = self.gradient_aggregator if aggregate else None
-        if aggregator is not None:
-            grads = list(aggregator(list(zip(grads, objects))))
-        for transform in self.gradient_transformers:
-            grads = [grad for grad, _ in transform(list(zip(grads, objects)))]
-        if len(grads) != len(objects):
-            raise errors.PairsError(f"{len(objects)} gradients are needed, the aggregator gave {len(grads)}")
-        return grads, aggregator is not None or bool(self.gradient_transformers)

@@ -46,6 +46,7 @@ SLOTS: dict[str, dict[str, tuple[str, str]]] = {
     "schedule_free_adamw": {"z": ("", "momentum"), "var": ("", "velocity")},
 }
 WEIGHT_DECAY = {"AdamW": 0.004, "Muon": 0.004}
+SQUARE_ROOT = -0.5  # the learning_rate_power of Ftrl that has an op of its own
 KINDS = {"ScheduleFreeAdamW": "schedule_free_adamw"}
 
 
@@ -114,7 +115,7 @@ def _kind(name: str, config: Mapping[str, Any], ndim: int, variable: str) -> str
     if name == "Adam" and config.get("amsgrad"):
         return "amsgrad"
     if name == "Ftrl":
-        return "ftrl" if config.get("learning_rate_power", -0.5) == -0.5 else "ftrl_power"
+        return "ftrl" if config.get("learning_rate_power", SQUARE_ROOT) == SQUARE_ROOT else "ftrl_power"
     if name == "Adafactor" and ndim < 2:
         return "adafactor_vector"
     if name == "Muon" and (ndim != 2 or "embedding" in variable):

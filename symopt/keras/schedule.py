@@ -48,8 +48,10 @@ class Decay(LearningRateSchedule):
         steps = np.asarray(step, np.float64)
         if steps.size and not steps.min() >= 0:
             raise AttributeValueError(f"{type(self).__name__}: a step must be 0 or above, got {step!r}")
-        rates = np.asarray(self._rates(steps), np.float64)
-        return rates if steps.ndim else float(rates)
+        rates = np.asarray(
+            self._rates(np.atleast_1d(steps)), np.float64
+        )  # a number as an array of one: the same bits
+        return rates if steps.ndim else float(rates[0])
 
     def _rates(self, step: Any) -> Any:
         """Rates at an array of steps, in float64."""

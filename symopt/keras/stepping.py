@@ -77,7 +77,7 @@ class Steps:
         """Gradients and their variables, checked; and whether functions of the user's changed them."""
         given = self._with_gradients(pairs)
         variables = [known for _, known in given]
-        grads, has_hooks = self._optimizer._through_hooks([grad for grad, _ in given], variables, aggregate)
+        grads, has_hooks = self._through_hooks([grad for grad, _ in given], variables, aggregate)
         grads = [as_gradient(grad, known) for grad, known in zip(grads, variables, strict=True)]
         return grads, variables, has_hooks
 
@@ -105,13 +105,30 @@ class Steps:
         if names and names not in self._warned:
             self._warned.add(names)
             warnings.warn(
-                f"Gradients do not exist for variables {list(names)}: they stay as they are.", stacklevel=5
+                f"Gradients do not exist for variables {list(names)}: they stay as they are.", stacklevel=6
             )
         counts = Counter(known.key for _, known in given)
         if len(counts) < len(given):
             twice = [key for key, count in counts.items() if count > 1]
             raise PairsError(f"variables {twice} are given more than once: add up their gradients")
         return given
+
+    def _through_hooks(
+        self, grads: list[Any], variables: Sequence[KnownVariable], aggregate: bool
+    ) -> tuple[list[Any], bool]:
+        """Gradients as the aggregator and the transformers give them back, and whether there are any."""
+        objects = [known.variable for known in variables]
+        transformers = self._optimizer.gradient_transformers
+        aggregator = self._optimizer.gradient_aggregator if aggregate else None
+        if aggregator is not None:
+            grads = list(aggregator(list(zip(grads, objects))))
+        for transform in transformers:
+            grads = [grad for grad, _ in transform(list(zip(grads, objects)))]
+        if len(grads) != len(objects):
+            raise PairsError(
+                f"{len(objects)} gradients are needed, the functions of gradients gave {len(grads)}"
+            )
+        return grads, aggregator is not None or bool(transformers)
 
     def _clipped(self, grads: list[Any], variables: Sequence[KnownVariable]) -> tuple[list[Any], Clips]:
         """Gradients as they enter the graph, and the clips that are left to it: none if there are sparse gradients and
@@ -157,6 +174,14 @@ def constrain(variables: Sequence[KnownVariable]) -> None:
     made = [(k, k.constraint(k.array)) for k in variables if k.constraint is not None]
     for known, array in made:
         copy_into(known.view, as_view(array, f"what the constraint of {known.name} gave"))
+
+
+def list_of_pairs(grads_and_vars: Any) -> list[Any]:
+    """What may be given only once, such as a zip, as a list."""
+    if not hasattr(grads_and_vars, "__iter__"):
+        what = type(grads_and_vars).__name__
+        raise PairsError(f"grads_and_vars must be pairs, got {what}: give zip(gradients, variables)")
+    return list(grads_and_vars)
 
 
 def flattened(pairs: Sequence[Any]) -> list[Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from ..arrays import Array
 from ..opdef import OpDef
 from ..training.update import Update, count_of, find_op, new_states
-from .rules import Rule
+from .rules import Rule, find_rule
 from .scalars import Scalar
 from .slots import Slots
 from .variables import KnownVariable
@@ -96,6 +96,15 @@ class Updates:
         return float(
             factor_of(self._running[attr], attr, {n.removeprefix("@"): x for n, x in numbers.items()})
         )
+
+
+def builtin_rule(optimizer: Optimizer, variable: Any) -> Rule:
+    """What a class of Keras's does to a variable, with its hyperparameters and options as they are."""
+    hypers = optimizer._hypers
+    config = {name: hypers[name] for name in hypers if name not in ("learning_rate", "decay")}
+    config |= {name: getattr(optimizer, name) for name in optimizer._option_names}
+    config |= {"momentum": float(optimizer._with_momentum)} if "momentum" in config else {}
+    return find_rule("keras", optimizer._keras_class, config, variable.ndim, variable.name)
 
 
 def resolved(rule: Rule) -> Rule:

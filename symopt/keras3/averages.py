@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..errors import AttributeValueError
@@ -10,7 +11,32 @@ from .kept import Kept
 from .steps import Steps
 
 
-def overwrite(steps: Steps, use_ema: bool, variables: Sequence[Any]) -> None:
+class HasAverages:
+    """The methods of `Optimizer` about averages of weights."""
+
+    use_ema: bool
+    _steps: Steps
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """With use_ema, copy the averages into these variables."""
+        _overwrite(self._steps, self.use_ema, var_list)
+
+    def swap(self) -> bool:
+        """Exchange weights and averages, to evaluate with the averages; the next call exchanges them back. Returns
+        whether the averages are in the weights now. In between there are no steps. ValueError without use_ema."""
+        return _swap(self._steps, self.use_ema)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Inside it, the variables hold their averages: `with optimizer.averaged(): evaluate()`."""
+        self.swap()
+        try:
+            yield
+        finally:
+            self.swap()
+
+
+def _overwrite(steps: Steps, use_ema: bool, variables: Sequence[Any]) -> None:
     """Copy the averages of variables into them, if there are any."""
     if not use_ema:
         return
@@ -22,7 +48,7 @@ def overwrite(steps: Steps, use_ema: bool, variables: Sequence[Any]) -> None:
                 _weight(one)[...] = one.bound["average"]
 
 
-def swap(steps: Steps, use_ema: bool) -> bool:
+def _swap(steps: Steps, use_ema: bool) -> bool:
     """Exchange all weights and averages; whether averages are in the weights now."""
     if not use_ema:
         raise AttributeValueError("swap: there are no averages of the weights: give use_ema=True")

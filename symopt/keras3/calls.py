@@ -116,3 +116,17 @@ def _as_dense(grad: Any, one: Kept) -> Any:
     with place.current():
         array = array.astype(one.known.view.dtype, copy=False)
         return array.reshape((1,)) if one.is_scalar else array
+
+
+def check_gradient(one: Kept, grad: Any) -> None:
+    """ShapeError, DTypeError or RowIndexError for what can't be the gradient of a variable."""
+    if is_slices(grad):
+        grad = to_row_sparse(grad, one.known.view.shape, f"the gradient of {one.known.name!r}")
+    if not isinstance(grad, RowSparseArray):
+        _as_dense(grad, one)
+        return
+    grad.check_indices(f"the gradient of {one.known.name!r}")
+    if grad.shape != one.known.view.shape:
+        raise ShapeError(
+            f"the gradient of {one.known.name!r} has shape {grad.shape}, the variable {one.known.view.shape}"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,11 @@ class LossScaleOptimizer(Optimizer):
         is_taken = self.inner_optimizer._apply(grads, variables, float(self.dynamic_scale))
         self._rescale(is_taken)
         return is_taken
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> Any:
+        """See Optimizer.apply_gradients: returns the inner optimizer's count of calls that were taken."""
+        super().apply_gradients(grads_and_vars)
+        return self.inner_optimizer._iterations
 
     def _rescale(self, is_finite: bool) -> None:
         scale, counter = self.dynamic_scale, self.step_counter

@@ -120,6 +120,13 @@ class MultiOptimizer(Optimizer):
         self._part_of: dict[int, Optimizer] = {}
         self._all: list[Any] = []
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """The loss scale is that of all optimizers."""
+        super().__setattr__(name, value)
+        if name == "loss_scale_factor":
+            for one in vars(self).get("optimizers", ()):
+                one.loss_scale_factor = self.loss_scale_factor
+
     def _meet(self, optimizer: Optimizer) -> None:
         if not any(optimizer is one for one in self.optimizers):
             self.optimizers.append(optimizer)
@@ -162,10 +169,15 @@ class MultiOptimizer(Optimizer):
             raise MissingArgumentError("No gradients provided for any variable.")
         if loss_scale is not None and not all(map(_is_finite, grads)):
             return False
+        parts = []
         for one in self.optimizers:
             part = [(g, v) for g, v in zip(grads, given, strict=True) if self._part_of[id(v)] is one]
             if any(g is not None for g, _ in part):
-                one._apply([g for g, _ in part], [v for _, v in part], loss_scale)
+                parts.append((one, [g for g, _ in part], [v for _, v in part]))
+        for one, own_grads, own in parts:
+            one._steps.check(own_grads, own)  # all of them before the first is changed
+        for one, own_grads, own in parts:
+            one._apply(own_grads, own, loss_scale)
         self._iterations.assign_add(1)
         return True
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import numbers
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,15 +22,16 @@ from ..keras.hypers import checked
 from ..keras.rules import Rule
 from ..keras.scalars import Scalar
 from ..keras.schedules import LearningRateSchedule
-from . import averages, saving, stateless
+from . import saving, stateless
 from .added import MakesVariables
+from .averages import HasAverages
 from .options import DEFAULTS, LearningRate, automatic_name, check_clips, check_learning_rate, check_option
 from .rules import FullRule, class_rule, full_rule
 from .steps import Steps
 from .weights import KeepsState
 
 
-class Optimizer(MakesVariables, KeepsState):
+class Optimizer(MakesVariables, KeepsState, HasAverages):
     """What all optimizers of Keras 3 have in common; a class of one's own says what it does to one variable.
 
     learning_rate: a number, a schedule of the count of calls, or a function without arguments. weight_decay: before
@@ -85,6 +86,8 @@ class Optimizer(MakesVariables, KeepsState):
         name: str | None = None,
         **unknown: Any,
     ) -> None:
+        if unknown.pop("decay", None) is not None:
+            warnings.warn("Argument `decay` is no longer supported and will be ignored.", stacklevel=3)
         if unknown:
             raise AttributeValueError(f"Argument(s) not recognized: {unknown}")
         self._iterations = Scalar(0, "iteration")
@@ -230,26 +233,6 @@ class Optimizer(MakesVariables, KeepsState):
         found; instead of those named before. At any time: the next step has it."""
         self._check_started()
         self._steps.exclude(list(var_list or ()), list(var_names or ()))
-
-    # ---- averages
-
-    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
-        """With use_ema, copy the averages into these variables."""
-        averages.overwrite(self._steps, self.use_ema, var_list)
-
-    def swap(self) -> bool:
-        """Exchange weights and averages, to evaluate with the averages; the next call exchanges them back. Returns
-        whether the averages are in the weights now. In between there are no steps. ValueError without use_ema."""
-        return averages.swap(self._steps, self.use_ema)
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Inside it, the variables hold their averages: `with optimizer.averaged(): evaluate()`."""
-        self.swap()
-        try:
-            yield
-        finally:
-            self.swap()
 
     # ---- variables
 

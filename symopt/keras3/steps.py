@@ -12,10 +12,11 @@ from ..errors import (
     StateError,
     StorageError,
 )
+from ..keras.hypers import checked
 from ..keras.scalars import Scalar
 from ..training.graph import variable_name
 from ..training.runner import Runner
-from .calls import Call
+from .calls import Call, check_gradient
 from .graph import Phase, Processing, StepGraph
 from .held import Held
 from .options import CLIPS
@@ -93,6 +94,13 @@ class Steps(Held):
             raise MissingArgumentError("No gradients provided for any variable.")
         return Call(kept, given, grads)
 
+    def check(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
+        """The errors that a step would raise, without one."""
+        self.check_not_swapped("apply")
+        for grad, variable in zip(grads, variables, strict=True):
+            if grad is not None:
+                check_gradient(self.find(variable), grad)
+
     def _phase(self, is_scaled: bool) -> Phase:
         every = self.optimizer.gradient_accumulation_steps or 1
         count = int(self.optimizer._iterations)
@@ -147,7 +155,9 @@ class Steps(Held):
         """The numbers of this step."""
         optimizer, numbers = self.optimizer, dict(self._numbers)
         rate = optimizer._learning_rate
-        numbers["@lr"] = rate.value if type(rate) is Scalar else float(optimizer.learning_rate)
+        numbers["@lr"] = (
+            rate.value if type(rate) is Scalar else checked("learning_rate", optimizer.learning_rate)
+        )
         every = optimizer.gradient_accumulation_steps or 1
         done = optimizer._iterations.value // every
         numbers["@step"] = numbers["@t"] = done + 1

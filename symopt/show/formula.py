@@ -186,9 +186,10 @@ def is_exact(node: Node) -> bool:
 
 
 def author_names(order: Iterable[Node]) -> dict[Node, str]:
-    """Nodes that are the whole value of a line `name = ...` of the formula, which only calls the language.
+    """Nodes that are the whole value of a line `name = ...` of the formula.
 
-    Whatever else a line makes is read by what it makes last, so the value is what no node of the line reads.
+    Whatever else a line makes is read by what it makes last, so the value is what no node of the line reads; unless a
+    function that is not of the language reads it, and then it is what the line makes last.
     """
     lines: dict[int, Where | None] = {}
     inside: set[int] = set()
@@ -196,19 +197,30 @@ def author_names(order: Iterable[Node]) -> dict[Node, str]:
     for node in nodes:
         lines[id(node)] = node.where or next((lines.get(id(x)) for x in node.inputs), None)
         inside.update(id(x) for x in node.inputs if lines.get(id(x)) == lines[id(node)])
-    found = {n: _assigned(n.where) for n in nodes if n.where and id(n) not in inside}
-    return {n: name for n, name in found.items() if name}
+    found: dict[Node, str] = {}
+    last: dict[Where, Node] = {}
+    for node in nodes:
+        if node.where and id(node) not in inside:
+            name, has_calls = _assigned(node.where)
+            if name:
+                found[node] = name
+            if has_calls and node.where in last:
+                del found[last[node.where]]
+            last[node.where] = node
+    return found
 
 
 @cache
-def _assigned(where: Where) -> str:
-    """The variable that a line assigns, if it does that and calls nothing but functions of the language."""
+def _assigned(where: Where) -> tuple[str, bool]:
+    """The variable that a line assigns, and whether it calls functions that are not of the language; "" if it assigns
+    none, or what such a function returns as it is."""
     try:
         (statement,) = ast.parse(linecache.getline(where.file, where.line).strip()).body
     except (SyntaxError, ValueError):
-        return ""
+        return "", False
     if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
-        return ""
+        return "", False
     calls = [n.func for n in ast.walk(statement.value) if isinstance(n, ast.Call)]
-    known = all(getattr(f, "id", getattr(f, "attr", "")) in LANGUAGE for f in calls)
-    return statement.targets[0].id if known else ""
+    has_calls = any(getattr(f, "id", getattr(f, "attr", "")) not in LANGUAGE for f in calls)
+    is_made_here = isinstance(statement.value, ast.BinOp) or not has_calls
+    return (statement.targets[0].id, has_calls) if is_made_here else ("", False)

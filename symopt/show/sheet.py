@@ -57,8 +57,13 @@ def together_text(op: OpDef) -> str:
 
 
 def inputs_text(op: OpDef) -> str:
-    """The inputs in order, each with its kind."""
-    return ", ".join(f"{i.name} ({KINDS[i.kind]})" if KINDS[i.kind] else i.name for i in op.inputs)
+    """The inputs in order, each with its kind, and what states begin with if not with 0."""
+    found = []
+    for i in op.inputs:
+        first = f"begins as {op.initial[i.name]}" if i.name in op.initial else ""
+        notes = ", ".join(filter(None, (KINDS[i.kind], first)))
+        found.append(f"{i.name} ({notes})" if notes else i.name)
+    return ", ".join(found)
 
 
 def forms_of(op: OpDef) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..arrays import Array
@@ -39,8 +39,8 @@ def compile(
     """A function `step(grads)` that updates `params` in place, all of them in one call.
 
     `rule`: the name of an update op, such as "torch_adamw" or "group_adagrad", or a formula of your own. `params`:
-    arrays (NumPy, CuPy, or torch tensors of either device) in a dict, a list, or nested ones; gradients come in the same
-    structure, dense or row_sparse.
+    arrays (NumPy's, CuPy's, torch tensors) in a dict, a list, or nested ones; gradients come in the same structure,
+    dense or row_sparse.
 
     `attrs`: attributes of the rule (`so.rules`), each a number, a flag, or a function of the number of updates done, or
     an `so.lr_scheduler`. Step counts and Nadam's products are kept by the step itself. Also `weight_decay`, decoupled:
@@ -49,10 +49,10 @@ def compile(
     `groups`: by pattern of the name ("*.bias", "embed*"; the first that matches counts) other attributes, `lr_mult`,
     `weight_decay`, or another `rule`, which takes over `lr` only; None: frozen.
     `clip_value`, `clip_norm`, `clip_global_norm`: bounds on gradients, in this order. `accumulate`: how many gradients
-    make an update, of their mean. `ema`: momentum of an average of the weights, a number or a function (`so.training.swa`).
-    `loss_scale`: the factor your loss has, or "dynamic"; a step with a gradient that is not finite is left out, as with
-    `skip_nonfinite`. `multi_precision`: 16-bit weights have float32 copies, which the rule works on. `engine`,
-    `nan_guard`: see `Symbol.bind`.
+    make an update, of their mean. `ema`: momentum of an average of the weights, a number or a function, such as
+    `so.training.swa()`. `loss_scale`: the factor your loss has, or "dynamic"; a step with a gradient that is not finite
+    is left out, as with `skip_nonfinite`. `multi_precision`: 16-bit weights have float32 copies, which the rule works
+    on. `engine`, `nan_guard`: see `Symbol.bind`.
 
     Raises what is wrong before anything is written: UnknownOpError, UnknownAttributeError, MissingArgumentError,
     AttributeValueError, ArrayError for arrays that cannot be updated in place.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from operator import is_
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import MissingArgumentError, UnknownAttributeError, near
 from ..executor import Executor
 from ..places import Place
-from ..state import Commit, Differences, load_state, plan_arrays
+from ..state import Commit, Differences, load_state
 from ..symbol import Symbol
 from .graph import arrays_of, stype_of, variable_name
 from .groups import Group
@@ -29,7 +29,7 @@ class CompiledStep:
     """The update of all parameters as one call: `step(grads)`. Made by `so.compile`.
 
     Attributes: `params`, the weights by name, updated in place; `states`, by name, then by state; `updates`, how many
-    updates were made; `loss_scale`, None or a LossScale. Safe to call from several threads; each call is one whole step.
+    updates were made; `loss_scale`, None or a LossScale. Safe to call from several threads: each call is a whole step.
     """
 
     def __init__(
@@ -74,9 +74,9 @@ class CompiledStep:
         finite. Bad input raises before anything is written.
         """
         with self._lock:
+            leaves = self._like.leaves(grads, "gradients")
             if numbers:
                 self.set(**numbers)
-            leaves = self._like.leaves(grads, "gradients")
             runner = self._runner_for(leaves)
             values = self._numbers()
             is_update = self._micro + 1 == self._options.accumulate
@@ -140,23 +140,21 @@ class CompiledStep:
         """Give attributes other values, from the next step on: of all groups that have them and have no value of their
         own, or of the group made by `pattern`. Numbers and schedules cost nothing; flags make another graph.
 
-        UnknownAttributeError for what no rule has.
+        UnknownAttributeError for what no rule has, AttributeValueError: then none is changed.
         """
         with self._lock:
             chosen = [g for g in self._unlike.values() if pattern is None or g.pattern == pattern]
             if not chosen:
                 known = {g.pattern for g in self._unlike.values()}
                 raise UnknownAttributeError(f"set: there is no group {pattern!r}{near(str(pattern), known)}")
-            for name, value in attrs.items():
-                self._set(chosen, name, value, everywhere=pattern is None)
-
-    def _set(self, groups: Sequence[Group], name: str, value: Any, everywhere: bool) -> None:
-        takers = [g.hyper for g in groups if not everywhere or (name not in g.own and _has(g.hyper, name))]
-        if not takers:
-            known = {n for g in groups for n in g.hyper.op.attrs}
-            raise UnknownAttributeError(f"set: no group takes {name!r}{near(name, known)}")
-        if any([hyper.set(name, value) for hyper in takers]):
-            self._runners.clear()
+            found = [
+                (hyper, n, hyper.parse(n, x))
+                for n, x in attrs.items()
+                for hyper in _takers(chosen, n, pattern)
+            ]
+            are_new = [hyper.put(name, value) for hyper, name, value in found]
+            if any(are_new):
+                self._runners.clear()
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -256,5 +254,12 @@ class CompiledStep:
             self._groups[name].hyper.products.update(values)
 
 
-def _has(hyper: Hyper, name: str) -> bool:
-    return name in hyper.op.attrs or name in hyper.scalars
+def _takers(groups: Sequence[Group], name: str, pattern: str | None) -> list[Hyper]:
+    """Whose attribute `name` is set: of all groups without a value of their own, or of those of a pattern."""
+    if pattern is not None:
+        return [g.hyper for g in groups]
+    found = [g.hyper for g in groups if name not in g.own and name in g.hyper.known]
+    if not found:
+        known = {n for g in groups for n in g.hyper.known}
+        raise UnknownAttributeError(f"set: no group takes {name!r}{near(name, known)}")
+    return found

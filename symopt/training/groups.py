@@ -20,7 +20,8 @@ OPTIONS = ("rule", "lr_mult", "weight_decay", "initial")
 class Group:
     """Parameters with the same rule and attributes. `pattern` is "" for those that no pattern matches.
 
-    `own`: attributes that the pattern gives a value of their own. `weight_decay`: decoupled, in units of the learning rate; None: no such decay.
+    `own`: attributes that the pattern gives a value of their own. `weight_decay`: decoupled, in units of the learning
+    rate; None: no such decay.
     """
 
     pattern: str

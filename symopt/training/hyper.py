@@ -34,31 +34,34 @@ class Hyper:
         self.count = count_of(op)
         self.fixed: dict[str, Any] = {}
         self.values: dict[str, Value] = {}
-        self.products: dict[str, float] = {n: 1.0 for n in op.running if n not in given}
+        self.products: dict[str, float] = dict.fromkeys((n for n in op.running if n not in given), 1.0)
         self.scalars = {i.name: Attr(i.name, "float", 1.0) for i in op.inputs if i.kind == "scalar"}
-        self.values.update({name: 1.0 for name in self.scalars})
+        self.known = {**op.attrs, **self.scalars}
+        self.values.update(dict.fromkeys(self.scalars, 1.0))
         for name, value in given.items():
-            self.set(name, value)
+            self.put(name, self.parse(name, value))
         automatic = {self.count, *self.products}
         for name, attr in op.attrs.items():
             if attr.default is REQUIRED and name not in given and name not in automatic:
                 raise MissingArgumentError(f"{op.name} needs {name}: {attr.doc or 'it has no default'}")
 
-    def set(self, name: str, value: Any) -> bool:
-        """Another value for an attribute. True if that makes another graph."""
-        known = {**self.op.attrs, **self.scalars}
-        attr = known.get(name)
+    def parse(self, name: str, value: Any) -> Any:
+        """A value as the attribute has it: UnknownAttributeError or AttributeValueError if it is none."""
+        attr = self.known.get(name)
         if attr is None:
             raise UnknownAttributeError(
-                f"{self.op.name} has no attribute {name!r}: it has {', '.join(known)}{near(name, known)}"
+                f"{self.op.name} has no attribute {name!r}: it has {', '.join(self.known)}{near(name, self.known)}"
             )
         if attr.is_numeric and callable(value) and not hasattr(value, "__array__"):
-            parsed: Any = value
-        else:
-            try:
-                parsed = attr.parse(value)
-            except (ValueError, TypeError) as error:
-                raise AttributeValueError(f"{self.op.name}: {name} {error}") from None
+            return value
+        try:
+            return attr.parse(value)
+        except (ValueError, TypeError) as error:
+            raise AttributeValueError(f"{self.op.name}: {name} {error}") from None
+
+    def put(self, name: str, parsed: Any) -> bool:
+        """Take a value that was parsed. True if that makes another graph."""
+        attr = self.known[name]
         is_number = attr.is_numeric and (callable(parsed) or not attr.switch or parsed >= 0)
         is_new = is_number != (name in self.values) or (not is_number and self.fixed.get(name) != parsed)
         self.values.pop(name, None)

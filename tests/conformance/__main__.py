@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import report
-from check import Row, check_keras, check_mxnet
+from check import Row, check_classes, check_keras, check_mxnet
+from class_cases import class_cases
 from drive import call
 from environments import ENVIRONMENTS, NoEnvironmentError, make
+from file_checks import check_files
 from graph_cases import graph_cases
+from keras3_classes import differences
 from keras_cases import keras_cases
 from ordinary_cases import ordinary_cases
 from own_files import own_verdicts
@@ -53,9 +56,12 @@ def check_one_mxnet(name: str, interpreter: Path, work: Path) -> Found:
     more = list(signature_differences(known, VERSIONS[name]))
     title = f"MXNet {told['version']}"
     rows = [*updates, *graphs, *ordinary]
-    text = report.mxnet_section(title, name, updates, graphs, ordinary, more)
+    count, wrong = check_files(interpreter, work, None if name == "mxnet1" else True)
+    text = report.mxnet_section(title, name, updates, graphs, ordinary, more) + report.files_part(
+        count, wrong
+    )
     own = own_verdicts(interpreter, work)
-    return Found(title, text, rows, is_well(rows), own)
+    return Found(title, text, rows, is_well(rows) and not wrong, own)
 
 
 def check_all_keras(name: str, interpreter: Path, work: Path) -> Found:
@@ -65,11 +71,14 @@ def check_all_keras(name: str, interpreter: Path, work: Path) -> Found:
     versions = json.loads((work / "versions.json").read_text())["versions"]
     made = list(keras_cases())
     rows = check_keras(interpreter, work, [case for case in made if not isinstance(case, str)])
+    classes = check_classes(interpreter, work, list(class_cases()))
     title = (
         f"tf_keras {versions['tf_keras']} and Keras {versions['keras']}, TensorFlow {versions['tensorflow']}"
     )
     missing = [case for case in made if isinstance(case, str)]
-    return Found(title, report.keras_section(title, rows, missing), rows, is_well(rows), {})
+    count, different = differences(interpreter, work)
+    text = report.keras_section(title, rows, missing, classes) + report.keras3_part(count, different)
+    return Found(title, text, rows, is_well([*rows, *classes]) and not different, {})
 
 
 def check_torch(name: str, interpreter: Path, work: Path) -> Found:

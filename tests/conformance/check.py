@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import class_cases
+from class_cases import ClassCase
 from compare import error, tolerance
 from defects import explain
 from drive import run_all
@@ -20,7 +22,7 @@ from symopt import sym
 class Outcome(NamedTuple):
     """A case and its worst error, None if all are explained by defects; the keys of those, and other differences."""
 
-    case: Case
+    case: Case | ClassCase
     how: str
     error: float | None
     defects: frozenset[str]
@@ -81,6 +83,33 @@ def check_keras(interpreter: Path, folder: Path, cases: Sequence[KerasCase]) -> 
             there = {"results": as_ours(made, there["results"])}
         outcomes.append(compare("", made.case, there))
     return rows(outcomes)
+
+
+def check_classes(interpreter: Path, folder: Path, cases: Sequence[ClassCase]) -> list[Row]:
+    """Every scenario run by the classes of tf_keras, and by ours."""
+    for made in cases:
+        class_cases.write(made, folder)
+    told = run_all(interpreter, "in_keras.py", folder, [made.name for made in cases])
+    return rows(compare_class(made, told[made.name]) for made in cases)
+
+
+def compare_class(made: ClassCase, told: dict[str, Any]) -> Outcome:
+    """What is different between a class of ours and Keras's."""
+    place = f"{made.row}, {made.setting}"
+    if told.get("error"):
+        return Outcome(made, "refused", None, frozenset(), (f"{place}: {told['error']}",))
+    ours, said = class_cases.run_here(made)
+    theirs = told["results"]
+    differences = [
+        f"{place}: {what} {said[what]} here, {told[what]} there"
+        for what in ("names", "slots", "config", "serialized")
+        if not class_cases.same_config(said[what], told[what])
+    ]
+    differences += [f"{place}, {name}: only on one side" for name in sorted(ours.keys() ^ theirs.keys())]
+    errors = {name: error(ours[name], theirs[name]) for name in ours.keys() & theirs.keys()}
+    allowed = tolerance(made.dtype, not made.exact)
+    differences += [f"{place}, {name}: {found:.0e}" for name, found in errors.items() if found > allowed]
+    return Outcome(made, "stepped", max(errors.values(), default=None), frozenset(), tuple(differences))
 
 
 def rows(outcomes: Iterable[Outcome]) -> list[Row]:

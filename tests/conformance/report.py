@@ -24,6 +24,10 @@ Every graph is loaded by MXNet from `tojson()`, bound and stepped; where it cann
 by one with the same kernels (*op by op*). Names of arguments, states and outputs must agree, and the file that MXNet
 saves must load as the same graph here: {files} of {cases} do.
 """
+FILES = """
+{count} files that MXNet wrote (`.params`, `.states`, with every dtype, sparse rows, optimizers, and pickles of all
+protocols) are read by symopt and written again, and MXNet reads those: every bit, name and type must be the same, and
+`.params` every byte."""
 MAXIMUM_SHOWN = 20
 
 
@@ -54,7 +58,21 @@ def mxnet_section(
     return "\n".join(part for part in parts if part)
 
 
-def keras_section(title: str, rows: Sequence[Row], missing: Sequence[str]) -> str:
+CLASSES = """\
+The classes `so.keras.optimizers` beside those of `tf_keras.optimizers.legacy`, two variables in one step: with clips,
+decay, schedules, rows that occur more than once, a variable without gradient, a rate set later, and weights restored
+into a new optimizer. Names, order and values of all weights, names of slots, and configurations must agree; in the last
+column of numbers are defaults, schedules and Nadam, of which Keras keeps numbers in float32.
+"""
+
+
+def files_part(count: int, wrong: Sequence[str]) -> str:
+    """Of the section of an MXNet: files of arrays and states."""
+    text = FILES.format(count=count) + ("" if wrong else " They are.") + "\n"
+    return text + _list(wrong[:MAXIMUM_SHOWN])
+
+
+def keras_section(title: str, rows: Sequence[Row], missing: Sequence[str], classes: Sequence[Row]) -> str:
     intro = (
         "The optimizers of `tf_keras.optimizers.legacy` (`keras_` ops) and of Keras 3 on TensorFlow (`keras3_` ops)\n"
         "step a weight: with dense gradients, with `IndexedSlices`, and with rows that occur more than once. Keras 3\n"
@@ -62,9 +80,18 @@ def keras_section(title: str, rows: Sequence[Row], missing: Sequence[str]) -> st
     )
     more = [f"`{name}`: symopt has no such op yet" for name in missing]
     table = _table("op", rows, dtypes=("float32", "float64"))
-    return "\n".join(
-        part for part in (f"## {title}\n", intro, table, _differences(rows), _list(more)) if part
+    parts = (f"## {title}\n", intro, table, _differences(rows), _list(more), CLASSES,
+             _table("class", classes, dtypes=("float64",)), _differences(classes))  # fmt: skip
+    return "\n".join(part for part in parts if part)
+
+
+def keras3_part(count: int, different: Sequence[str]) -> str:
+    """Of Keras's section: the classes of Keras 3."""
+    text = (
+        f"\nThe classes of `so.keras3.optimizers` step beside Keras 3's on JAX: {count} optimizers of two variables,\n"
+        "with clips, decay, averages, accumulation and loss scales; weights and `variables` are compared, in order.\n"
     )
+    return text + _list(different[:MAXIMUM_SHOWN])
 
 
 def own_section(titles: Sequence[str], verdicts: Mapping[str, Sequence[str]]) -> str:

@@ -15,8 +15,8 @@ from ...codegen.guard import Guard
 from ...finite import WHAT, Bad
 from ...passes.ir import LIBRARY, Program
 from ...places import Place
-from ..base import Array, Memory
-from ..rehearsal import Key, Rehearsal, guard_of, rehearsal
+from ..base import Array, Key, Memory
+from ..rehearsal import Rehearsal, guard_of, rehearsal
 from ..watched import Found, NanGuard, Watched, listed_rows, look, part_of, watched_values
 from .device import Code, Device
 from .gate import Gate

@@ -13,7 +13,7 @@ from ...codegen.guard import Guard
 from ...errors import AttributeValueError, RowIndexError
 from ...passes.ir import LIBRARY, STANDARD, Program
 from ...places import HOST, Place
-from ..base import Memory, Numbers, Pointers
+from ..base import Array, Key, Memory, Numbers, Pointers
 from ..rehearsal import reads
 from ..watched import Found, NanGuard, found_in_numbers
 from .device import Code, Device, Source
@@ -96,7 +96,8 @@ class CudaEngine:
                 self._rehearsal = [self._rehearsed(k) for k in range(len(self.launches))]
         self._own = [launch for launch in self.launches if isinstance(launch, CudaLaunch)]
         self._pointers = Pointers(self._own, self.program)
-        self._shadow_pointers = Pointers(self._standing_in, self.program)
+        plan = self.guard.plan if self.guard is not None else None
+        self._shadow_pointers = Pointers(self._standing_in, self.program, but=plan.shadows if plan else ())
         self._readers = [
             (launch, t, name)
             for launch in (*self._own, *self._standing_in)
@@ -158,15 +159,12 @@ class CudaEngine:
         code = self._codes[id(kernel), tests]
         return lambda: own.run(code)
 
-    def rebound(self, keys: set[str | int]) -> None:
+    def rebound(self, keys: tuple[Key, ...], addresses: Array) -> None:
         """Point the tables at the arrays that replaced those of `keys`."""
-        arrays = self.memory.arrays
-        addresses = {key: self.device.address(arrays[key]) for key in keys if key in arrays}
-        self._pointers.redirect(addresses)
+        self._pointers.redirect(keys, addresses)
         if self.guard is not None and self.guard.plan is not None:
             self.guard.rebound()
-            shadows = self.guard.plan.shadows
-            self._shadow_pointers.redirect({k: at for k, at in addresses.items() if k not in shadows})
+            self._shadow_pointers.redirect(keys, addresses)
         self._point_copies()
 
     def _point_copies(self) -> None:

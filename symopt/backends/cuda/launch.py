@@ -102,13 +102,13 @@ class CudaLaunch:
             folds["n"][:, k] = self.units
         self._folds = Table(self.device, folds)
 
-    def point(self, tensor: int, buffer: int, address: int) -> None:
-        """Let a buffer of a tensor be the array at `address`."""
+    def point(self, tensor: int | HostArray, buffer: int, address: int | HostArray) -> None:
+        """Let a buffer of a tensor, or of several, be the array at `address`."""
         if self._folds is not None and buffer in self.sums:
             self._folds.host["result"][tensor, self.sums.index(buffer)] = address
             self._folds.changed = True
             self._uploaded = False
-        elif self.bases[tensor, buffer] != address:
+        elif (self.bases[tensor, buffer] != address).any():
             self.bases[tensor, buffer] = address
             self._stale = True
 
@@ -185,9 +185,9 @@ class CudaLaunch:
     def take_numbers(self, numbers: Numbers) -> None:
         """Evaluate the scalars of every instance: into the arguments of the launch if all tensors share them, else
         into the table."""
-        columns = self.columns.take(numbers)
-        if columns is None:
+        if not self.columns.take(numbers):
             return
+        columns = self.columns.found
         shared = not any(isinstance(x, np.ndarray) for x in columns)
         by_value = shared and not self.resident and len(columns) <= BY_VALUE
         if by_value:

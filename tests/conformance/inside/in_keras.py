@@ -5,6 +5,7 @@
 
 A case is CASE.json (`api`, `class`, `config`, `steps`) and CASE.npz with the weight `w` and a gradient for each step:
 `g@0`, or the rows `g@0.data` at `g@0.indices`. Into CASE.out.npz go the weight after each step and the slots.
+With `api` "keras class" there are several `variables`, and what the optimizer tells of itself comes back too.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ import tensorflow as tf  # noqa: E402
 import tf_keras  # noqa: E402
 
 
-def gradient(arrays: Any, step: int, shape: Any) -> Any:
-    key = f"g@{step}"
+def gradient(arrays: Any, step: int, shape: Any, of: str = "g") -> Any:
+    key = f"{of}@{step}"
     if key in arrays:
         return arrays[key] if BACKEND == "jax" else tf.constant(arrays[key])
     return tf.IndexedSlices(arrays[f"{key}.data"], arrays[f"{key}.indices"], dense_shape=shape)
@@ -55,6 +56,40 @@ def keras3(case: dict[str, Any], arrays: Any) -> dict[str, Any]:
     return results | {f"slot.{name.removeprefix('w_')}": value for name, value in slots.items()}
 
 
+def legacy_class(case: dict[str, Any], arrays: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def make() -> Any:
+        config = dict(case["config"])
+        if isinstance(config.get("learning_rate"), dict):  # which Adagrad.from_config forgets
+            config["learning_rate"] = tf_keras.optimizers.schedules.deserialize(config["learning_rate"])
+        return getattr(tf_keras.optimizers.legacy, case["class"])(**config)
+
+    optimizer = make()
+    variables = [tf.Variable(arrays[f"w.{name}"], name=name) for name in case["variables"]]
+    results: dict[str, Any] = {}
+    for step in range(case["steps"]):
+        for name, value in case["set"].get(str(step), {}).items():
+            setattr(optimizer, name, value)
+        if step == case["restore"]:
+            weights, optimizer = optimizer.get_weights(), make()
+            with tf.name_scope(optimizer._name):  # as in apply_gradients
+                optimizer._create_all_weights(variables)
+            optimizer.set_weights(weights)
+        pairs = []
+        for name, v in zip(case["variables"], variables):
+            has_one = any(f"g.{name}@{step}{part}" in arrays for part in ("", ".data"))
+            pairs.append((gradient(arrays, step, v.shape, f"g.{name}") if has_one else None, v))
+        optimizer.apply_gradients(pairs)
+        results |= {f"out.{name}@{step}": v.numpy() for name, v in zip(case["variables"], variables)}
+    results |= {f"weight.{k}": np.asarray(w) for k, w in enumerate(optimizer.get_weights())}
+    described = tf_keras.optimizers.serialize(optimizer)
+    return results, {
+        "names": [w.name for w in optimizer.weights],
+        "slots": optimizer.get_slot_names(),
+        "config": described.pop("config"),
+        "serialized": described,
+    }
+
+
 def versions(path: str) -> None:
     found = {"tensorflow": tf.__version__, "tf_keras": tf_keras.__version__, "keras": keras.__version__}
     is_class = {n: isinstance(x, type) for n, x in vars(keras.optimizers).items()}
@@ -64,11 +99,15 @@ def versions(path: str) -> None:
     Path(path).write_text(json.dumps({"versions": found, "classes": classes}))
 
 
-def run(folder: Path, name: str) -> dict[str, str]:
+def run(folder: Path, name: str) -> dict[str, Any]:
     case = json.loads((folder / f"{name}.json").read_text())
     with np.load(folder / f"{name}.npz") as arrays:
         try:
-            results, told = {"keras": legacy, "keras3": keras3}[case["api"]](case, dict(arrays)), {}
+            told: dict[str, Any] = {}
+            if case["api"] == "keras class":
+                results, told = legacy_class(case, dict(arrays))
+            else:
+                results = {"keras": legacy, "keras3": keras3}[case["api"]](case, dict(arrays))
         except Exception as error:  # whatever Keras says is told, and the next case goes on
             results, told = {}, {"error": f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"}
     np.savez(folder / f"{name}.out.npz", **results)

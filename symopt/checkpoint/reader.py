@@ -1,0 +1,88 @@
+"""Loading: a checkpoint that was checked as a tree of arrays on its files' bytes."""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..arrays import Array
+from ..errors import AttributeValueError
+from ..places import HOST, Place, from_host
+from .dtypes import numpy_dtype, size_of
+from .folder import Opened, opened
+from .manifest import MANIFEST, Manifest
+from .progress import Progress, Tell
+from .refusal import Refuse
+from .untree import Decoder
+from .verify import verify as verify_bytes
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a checkpoint says of itself: `tensors` has (dtype, shape) by name, `files` the size of each in bytes."""
+
+    symopt: str
+    meta: dict[str, Any]
+    tensors: Mapping[str, tuple[str, tuple[int, ...]]]
+    files: Mapping[str, int]
+
+
+def fetch(path: str, *, verify: str, mutable: bool, place: Place, progress: Tell | bool | None) -> Any:
+    """The tree of the checkpoint at a path."""
+    if verify not in ("full", "sizes"):
+        raise AttributeValueError(f"verify must be 'full' or 'sizes', got {verify!r}")
+    with opened(path) as found:
+        if verify == "full":
+            total = sum(size_of(t.dtype, t.shape) for t in found.manifest.tensors.values())
+            verify_bytes(path, found, Progress(progress, total, f"loading {path}"))
+        arrays = _map_arrays(found, mutable)
+    if place is not HOST:
+        arrays = {name: from_host(place, array) for name, array in arrays.items()}
+    refuse = Refuse(os.path.join(path, MANIFEST))
+    decoder = Decoder(arrays, refuse)
+    tree = decoder.decode(found.manifest.tree)
+    if unused := set(arrays) - decoder.used:
+        refuse(f"nothing in the tree is the tensor {min(unused)[:200]!r}")
+    return tree
+
+
+def read_info(path: str | os.PathLike[str]) -> Info:
+    """What the checkpoint at a path says of itself. Reads no tensor; checks manifest, headers and sizes.
+
+    Errors are those of `load`.
+    """
+    path = os.fspath(path)
+    with opened(path) as found:
+        manifest = found.manifest
+    refuse = Refuse(os.path.join(path, MANIFEST))
+    meta = Decoder({}, refuse).decode(manifest.meta)
+    if not isinstance(meta, dict):
+        refuse("its meta is no dict")
+    tensors = {name: (t.dtype, t.shape) for name, t in manifest.tensors.items()}
+    return Info(manifest.symopt, meta, tensors, {name: f.size for name, f in manifest.files.items()})
+
+
+def _map_arrays(found: Opened, mutable: bool) -> dict[str, Array]:
+    """Every tensor as an array on the memory of its file, which stays mapped while one of them lives."""
+    arrays = {}
+    for part in found.parts:
+        access = mmap.ACCESS_COPY if mutable else mmap.ACCESS_READ
+        memory = mmap.mmap(part.file, 0, access=access)
+        for name, begin in part.begins.items():
+            arrays[name] = _array(memory, begin, found.manifest, name)
+    return {name: arrays[name] for name in found.manifest.tensors}
+
+
+def _array(memory: mmap.mmap, begin: int, manifest: Manifest, name: str) -> Array:
+    tensor = manifest.tensors[name]
+    dtype = numpy_dtype(tensor.dtype)
+    count = size_of(tensor.dtype, tensor.shape) // dtype.itemsize
+    if not count:
+        return np.empty(tensor.shape, dtype)
+    array = np.frombuffer(memory, dtype, count, begin).reshape(tensor.shape)
+    return array if array.flags.aligned else array.copy()

@@ -1,0 +1,5 @@
+"""Where MXNet keeps GroupAdaGrad."""
+
+from .adagrad import GroupAdaGrad
+
+__all__ = ["GroupAdaGrad"]

@@ -1,0 +1,168 @@
+"""What holds an optimizer's states: MXNet's Updater, whose states are saved and loaded as MXNet's files or by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import ShapeError
+from ..places import Place, moved, place_of_array
+from ..sparse import RowSparseArray
+from ..state import Commit, Differences, load_state
+from . import records, restore
+from .optimizer import Optimizer
+from .plan import HALF, dtype_of, plain
+
+FORMAT = 1  # of state_dict
+
+
+class Updater:
+    """Calls an optimizer with states that it makes when a parameter first comes, and keeps by index.
+
+    Attributes: `optimizer`; `states`, by index. All parameters of a call are one step, whatever `aggregate_num` says.
+
+    >>> updater = Updater(Optimizer.create_optimizer("sgd", learning_rate=0.5, momentum=0.9))
+    >>> w = np.ones(2)
+    >>> updater(0, np.ones(2), w)
+    >>> w, updater.states
+    (array([0.5, 0.5]), {0: array([-0.5, -0.5])})
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self.optimizer = optimizer
+        self.states: dict[Any, Any] = {}
+        self.aggregate_updates = optimizer.aggregate_num > 1
+        self.states_synced: dict[Any, bool] = {}
+        self._weights: dict[Any, Any] = {}
+        self._waiting: dict[Any, Mapping[str, Any]] = {}  # arrays that were loaded before their weight came
+        self._is_synced = True
+        self._first: Any = None  # weight of the last call, whose device counts updates
+
+    def __call__(self, index: Any, grad: Any, weight: Any) -> None:
+        """Update weights in place: one index, gradient and weight, or lists of them.
+
+        Bad input raises before anything is written.
+        """
+        if not isinstance(index, (list, tuple)):
+            index, grad, weight = [index], [grad], [weight]
+        try:
+            states = list(map(self.states.__getitem__, index))
+        except KeyError:
+            states = None
+        if states is None or not self._is_synced:
+            index = [i.decode() if isinstance(i, bytes) else i for i in index]
+            states = self._ready(index, weight)
+        if weight and weight[0] is not self._first:
+            self._first = weight[0]
+            self.optimizer._set_current_device(place_of_array(plain(self._first)).context.device_id)
+        self.optimizer.update_multi_precision(index, weight, grad, states)
+
+    def _ready(self, indices: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
+        """The state of each parameter, beside its weight. Nothing is kept if one of them does not fit."""
+        if len(indices) != len(weights):
+            raise ShapeError(
+                f"an Updater takes as many weights as indices; got {len(weights)} and {len(indices)}"
+            )
+        fresh = {}
+        for i, weight in zip(indices, weights, strict=True):
+            if i not in self.states:
+                fresh[i] = restore.filled(self, i, weight)
+            elif not self.states_synced.get(i, True):
+                fresh[i] = self._beside(self.states[i], weight)
+        self.states.update(fresh)
+        self.states_synced.update(dict.fromkeys(indices, True))
+        self._is_synced = all(self.states_synced.values())
+        for i, weight in zip(indices, weights, strict=True):
+            self._weights[i] = weight
+            self._waiting.pop(i, None)
+        return [self.states[i] for i in indices]
+
+    def _beside(self, state: Any, weight: Any) -> Any:
+        """A loaded state where its weight is, with the float32 copy first, as MXNet 2 has it."""
+        here = moved_to(place_of_array(weight), state)
+        is_copied = self.optimizer.multi_precision and dtype_of(weight) in HALF
+        if is_copied and isinstance(here, tuple) and len(here) == 2:
+            first, last = here
+            if rounds_to(last, weight) and not rounds_to(first, weight):  # SGD and NAG of MXNet 1
+                return last, first
+        return here
+
+    # ---- MXNet's files
+
+    def get_states(self, dump_optimizer: bool = False, np_shape: bool = True) -> bytes:
+        """The states as `set_states` of MXNet 2 reads them, with the optimizer's class and attributes if asked.
+
+        `np_shape`: False for MXNet 1, which reads states alone.
+        """
+        from ..mxnetfiles import write_states
+
+        return write_states(
+            self.states, records.record_of(self.optimizer) if dump_optimizer else None, np_shape
+        )
+
+    def set_states(self, states: bytes) -> None:
+        """Take over the states in such bytes, MXNet's or `get_states`'s, and the optimizer if they have one.
+
+        They are read as data: nothing in them is run. States go to their weights' device when next used.
+        FormatError for bytes that are something else.
+        """
+        from ..mxnetfiles import read_states
+
+        found = read_states(states)
+        if found.optimizer is not None:
+            self.optimizer = records.optimizer_of(found.optimizer, like=self.optimizer)
+        self.states = dict(found.states)
+        self.states_synced = dict.fromkeys(self.states, False)
+        self._is_synced = False
+        self._waiting.clear()
+        self._first = None
+
+    # ---- state by name
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counts and states by parameter name (the optimizer's, else the index); arrays are the ones in use.
+
+        Parameters that never came are not in it. `hyper` is there to be read: loading leaves it alone.
+        """
+        return restore.described(self, FORMAT)
+
+    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Differences:
+        """Take over counts and states, whole or not at all: StateError lists what does not fit.
+
+        A parameter that has not come yet gets its state when it comes, and StateError then if it does not fit. With
+        strict=False, parameters of this Updater that the state lacks are left as they are.
+        """
+        return load_state(self, state, strict, "this Updater")
+
+    def plan_load(self, state: Mapping[str, Any], found: Differences, path: str = "") -> Commit:
+        """What `load_state_dict` does, in two moves; see symopt.state."""
+        return restore.plan_updater(self, state, found, path, FORMAT)
+
+
+def get_updater(optimizer: Optimizer) -> Updater:
+    """An Updater of an optimizer."""
+    return Updater(optimizer)
+
+
+def moved_to(place: Place, state: Any) -> Any:
+    """A state whose arrays lie in a place: themselves if they do, else copies."""
+    if isinstance(state, (tuple, list)):
+        return type(state)(moved_to(place, x) for x in state)
+    if isinstance(state, RowSparseArray):
+        return moved_to(place, state.todense())
+    if state is None or not hasattr(state, "shape"):
+        return state
+    source = place_of_array(state)
+    return state if source is place else moved(source.view(state, "a state"), source, place)
+
+
+def rounds_to(copy: Any, weight: Any) -> bool:
+    """Whether a weight of 16 bits is what a float32 array rounds to."""
+    place = place_of_array(weight)
+    view = place.view(plain(weight), "a weight")
+    if copy is None or not hasattr(copy, "shape") or copy.shape != view.shape or copy.dtype != np.float32:
+        return False
+    with place.current():
+        return bool((copy.astype(view.dtype) == view).all())
