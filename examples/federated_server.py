@@ -9,8 +9,9 @@ server is saved, thrown away and resumed; that changes no bit.
 
 from __future__ import annotations
 
-import io
+import os
 import sys
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,23 +54,13 @@ class FedOpt:
         self._step(self._pseudo)
         return self.weights
 
-    def save(self, file: Any) -> None:
-        """Weights and state into one .npz file: arrays and numbers, no code."""
-        state = self._step.state_dict()
-        arrays = {f"weight/{k}": w for k, w in enumerate(self.weights)}
-        for name, parameter in state["parameters"].items():
-            arrays |= {f"state/{name}/{key}": x for key, x in parameter["states"].items()}
-        np.savez(file, rounds=state["updates"], **arrays)
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Weights and state as a checkpoint at `path`; one that was there is replaced as a whole, or not at all."""
+        so.save(path, {"weights": self.weights, "step": self._step}, overwrite=True)
 
-    def resume(self, file: Any) -> None:
+    def resume(self, path: str | os.PathLike[str]) -> None:
         """Go on where `save` was called: with the same rule the next rounds have the same bits."""
-        state = self._step.state_dict()
-        with np.load(file) as saved:
-            for name, parameter in state["parameters"].items():
-                parameter["states"] = {key: saved[f"state/{name}/{key}"] for key in parameter["states"]}
-            self._step.load_state_dict({**state, "updates": int(saved["rounds"])})
-            for k, weight in enumerate(self.weights):
-                weight[...] = saved[f"weight/{k}"]
+        so.load(path, into={"weights": self.weights, "step": self._step})
 
 
 def gradients(p: Sequence[np.ndarray], x: np.ndarray, y: np.ndarray) -> Arrays:
@@ -120,10 +111,10 @@ def run(name: str, data: Any, clients: Sequence[np.ndarray], weights: Arrays, re
         chosen = rng.choice(len(clients), CHOSEN, replace=False)
         server.aggregate([train_client(server.weights, x[clients[c]], y[clients[c]], rng) for c in chosen])
         if restart and number == ROUNDS // 2:
-            file = io.BytesIO()
-            server.save(file)
-            server = FedOpt(weights, **RULES[name])
-            server.resume(io.BytesIO(file.getvalue()))
+            with tempfile.TemporaryDirectory() as folder:
+                server.save(f"{folder}/server")
+                server = FedOpt(weights, **RULES[name])
+                server.resume(f"{folder}/server")
         if number % 5 == 0:
             done = "#" * (20 * number // ROUNDS)
             end = "\n" if number == ROUNDS else ""
