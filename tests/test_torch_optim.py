@@ -4,6 +4,7 @@ import copy
 import io
 import zlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -157,6 +158,17 @@ def test_two_optimizers_share_nothing_after_loading() -> None:
     first.step()
     assert torch.equal(second.state[b[0]]["exp_avg"], kept)
     assert second.state[b[0]]["step"] == 1 and first.state[a[0]]["step"] == 2
+
+
+def test_saved_by_symopt_too(tmp_path: Path) -> None:
+    """so.save and so.load take whatever has a state_dict."""
+    (a, first), (b, second) = adam(), adam()
+    first.step()
+    so.save(tmp_path / "run", {"parameters": [p.detach() for p in a], "optimizer": first})
+    so.load(tmp_path / "run", into={"parameters": [p.detach() for p in b], "optimizer": second})
+    for optimizer in (first, second):
+        optimizer.step()
+    assert all(torch.equal(p, q) for p, q in zip(a, b)) and second.state[b[0]]["step"] == 2
 
 
 def test_what_does_not_fit_is_listed_and_nothing_changes() -> None:
