@@ -47,7 +47,8 @@ bench-gpu:
 
 # What `make test` skips without torch.
 torch: .venv/.torch
-	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_torch.py tests/test_torch_matrices.py tests/test_arrays.py tests/test_executor.py
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_torch*.py tests/test_convert_torch.py tests/test_arrays.py tests/test_executor.py
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_docs.py -k torch
 
 check: .venv/.dev
 	$(BIN)/ruff check .

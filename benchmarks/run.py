@@ -16,6 +16,7 @@ import mixed
 import rows
 import sparse
 import startup
+import torch_optim
 from harness import foreign_work, machine
 
 import symopt as so
@@ -31,6 +32,7 @@ JOBS = {
     "clip_ema": dense.clip_ema,
     "clip_ema_adamw": dense.clip_ema_adamw,
     "lamb": lamb.lamb,
+    "torch_optim": torch_optim.adam,
     "mp_adam": mixed.mp_adam,
     "lazy": sparse.lazy,
     "group_adagrad": rows.group_adagrad,

@@ -14,6 +14,7 @@ from . import (
     averaging,
     codecs,
     elementwise,
+    federated,
     ftrl,
     lamb,
     muon,
@@ -26,5 +27,5 @@ from . import (
 
 __all__ = [
     "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "arithmetic", "averaging", "codecs",
-    "elementwise", "ftrl", "lamb", "muon", "nadam", "reductions", "rmsprop", "sgd", "signs",
+    "elementwise", "federated", "ftrl", "lamb", "muon", "nadam", "reductions", "rmsprop", "sgd", "signs",
 ]  # fmt: skip

@@ -23,6 +23,7 @@ from .symbol import Symbol
 if TYPE_CHECKING:
     from . import (
         checkpoint,
+        convert,
         keras,
         keras3,
         lr_scheduler,
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
         optimizer,
         rules,
         sparse,
+        torch,
         training,
     )
     from .checkpoint import load, save
@@ -43,6 +45,7 @@ ops = load_ops()
 # What needs the engine, and is imported when it is first asked for: building and saving graphs does not.
 MODULES = (
     "checkpoint",
+    "convert",
     "keras",
     "keras3",
     "lr_scheduler",
@@ -52,6 +55,7 @@ MODULES = (
     "optimizer",
     "rules",
     "sparse",
+    "torch",
     "training",
 )
 NAMES = {
@@ -83,6 +87,7 @@ __all__ = [
     "Variable",
     "checkpoint",
     "compile",
+    "convert",
     "cpu",
     "gpu",
     "keras",
@@ -103,6 +108,7 @@ __all__ = [
     "sparse",
     "sym",
     "symbol",
+    "torch",
     "training",
     "update_op",
 ]

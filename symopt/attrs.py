@@ -21,6 +21,7 @@ GLOSSARY = {
     "gamma2": "decay of the accumulated step",
     "epsilon": "added to the denominator",
     "eps": "added to the denominator",
+    "tau": "added to the denominator: the smaller, the more the step adapts to each element",
     "eta": "factor on the whole step, decay included; of LARS, on the trust ratio",
     "t": "number of this step, from 1",
     "bias_correction": "divide the moments by 1 - beta**t",

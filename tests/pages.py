@@ -2,6 +2,7 @@
 
     python                  run; `print(...)  # -> text` says a line that it prints
     python gpu              run where there is a GPU, and on emulated ones
+    python torch            run where torch is
     console                 lines that begin with `$ ` are run by a shell, below each what it prints, if shown
     output                  all that the block before it printed
     ... not run: REASON     neither run nor compared
@@ -53,7 +54,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
     for found in FENCE.finditer(text):
         kind, _, mark = found["info"].strip().partition(" ")
         line = text.count("\n", 0, found.start("text")) + 1
-        known = not mark or NOT_RUN.match(mark) or (kind, mark) == ("python", "gpu")
+        known = not mark or NOT_RUN.match(mark) or (kind, mark) in {("python", "gpu"), ("python", "torch")}
         if kind not in RUN | SHOWN or not known:
             raise AssertionError(f"{page.name}:{line}: what is ```{found['info']}? See tests/pages.py")
         yield Block(kind, mark, found["text"], line)

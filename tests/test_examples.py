@@ -31,6 +31,14 @@ def test_phase_retrieval(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.slow
+def test_federated_server(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("sklearn")
+    found = runpy.run_path(str(ROOT / "examples" / "federated_server.py"))["main"]()
+    assert min(found.values()) > 0.8 and max(found, key=lambda name: found[name]) != "FedAvg"
+    assert "the same bits" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_word_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("gensim")
     monkeypatch.setattr(sys, "argv", ["word_vectors.py", "--epochs", "3"])

@@ -194,6 +194,8 @@ def public_names() -> Iterator[str]:
         lang: lang.__all__,
         matrices: matrices.__all__,
         emulatedarrays: ["emulated_gpus"],
+        so.convert: so.convert.__all__,
+        so.torch: so.torch.__all__,
         sparse: ["RowSparseArray", "row_sparse_array", "zeros"],
         errors: [
             n for n, x in vars(errors).items() if inspect.isclass(x) and issubclass(x, errors.SymoptError)

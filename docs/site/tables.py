@@ -100,7 +100,7 @@ def keras_and_mxnet() -> Iterator[str]:
 def mxnet_ops() -> Iterator[str]:
     """MXNet's update ops: names, and whether versions 1 and 2 mean the same."""
     yield from _head("op", "MXNet's other names", "MXNet 1")
-    others = ("keras", "torch", "monolith", "mxnet1")
+    others = ("keras", "torch", "monolith", "mxnet1", "fed")
     for op in own_ops():
         if op.is_update and not op.name.startswith(others):
             names = ", ".join(f"`{WHOLE.get(n, n)}`" for n in sheet.names_of(op) if not n.startswith(others))

@@ -146,3 +146,10 @@ def copy_beside(weight: Any) -> Array:
     with place.current():
         copy: Array = array.copy()
     return copy
+
+
+def state_types(update: Update, shape: tuple[int, ...], dtype: str) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Shape and dtype of each state of a weight of this shape and dtype."""
+    op = update.op
+    flags = tuple((n, update.attrs[n]) for n in op.structural if n in update.attrs)
+    return _state_types(op, flags, shape, dtype)
