@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import AttributeValueError, StateError, UnknownOpError, near
-from ..keras.rules import Rule, find_rule
 from ..keras.variables import Variable
-from ..opdef import OpDef
+from ..opdef import OPS, OpDef
 from ..training.compiled import FORMAT
 from ..training.names import Tree, flatten
-from ..training.update import find_op
 
 LAYOUTS = ("keras", "keras3")
 
@@ -42,7 +40,8 @@ def from_keras_weights(
     (5, ['mean', 'var'])
     """
     named = {name: np.zeros(x.shape, np.asarray(x).dtype) for name, x in flatten(params, "params").items()}
-    optimizer = _built(named, cls, config, layout)
+    variables = [Variable(x, name) for name, x in named.items()]
+    optimizer = _built(variables, cls, config, layout)
     expected = [np.shape(x) for x in optimizer.get_weights()]
     given = [np.shape(x) for x in weights]
     if expected != given:
@@ -52,14 +51,15 @@ def from_keras_weights(
     optimizer.set_weights([np.asarray(x) for x in weights])
     held = optimizer.state_dict()
     parameters = {}
-    for (name, array), slots in zip(named.items(), _slots(held)):
-        rule, op = _rule(optimizer, cls, name, array.ndim, layout)
-        parameters[name] = {
-            "rule": op.name,
-            "shape": list(array.shape),
-            "hyper": {**rule.attrs, **_decay(rule)},
-            "products": _products(op, held),
-            "states": {state: np.array(slots[slot]) for slot, state in (rule.slots or {}).items()},
+    for variable, slots in zip(variables, _slots(held)):
+        rule = optimizer.update_rule(variable)
+        numbers = {attr: float(getattr(optimizer, key)) for attr, key in rule.keys.items()}
+        parameters[variable.name] = {
+            "rule": _named(rule.op, cls, layout).name,
+            "shape": list(variable.shape),
+            "hyper": {**rule.attrs, **numbers},
+            "products": _products(rule.op, held),
+            "states": {state: np.array(slots[slot]) for slot, state in rule.slots.items()},
         }
     return {"format": FORMAT, "updates": int(held["iterations"]), "micro_steps": 0, "parameters": parameters}
 
@@ -77,22 +77,24 @@ def to_keras_weights(
     """
     parameters = state["parameters"]
     named = {name: np.zeros(tuple(p["shape"]), dtype) for name, p in parameters.items()}
-    optimizer = _built(named, cls, config, layout)
+    variables = [Variable(x, name) for name, x in named.items()]
+    optimizer = _built(variables, cls, config, layout)
     held = optimizer.state_dict()
-    for (name, own), slots in zip(parameters.items(), _slots(held)):
-        rule, op = _rule(optimizer, cls, name, len(own["shape"]), layout)
+    for variable, slots in zip(variables, _slots(held)):
+        own, rule = parameters[variable.name], optimizer.update_rule(variable)
+        op = _named(rule.op, cls, layout)
         if own["rule"] != op.name:
             raise StateError(
-                f"to_keras_weights: {name} is updated by {own['rule']}, and {cls} of {layout} is {op.name}"
+                f"to_keras_weights: {variable.name} is updated by {own['rule']}, and {cls} of {layout} is {op.name}"
             )
-        for slot, kept in (rule.slots or {}).items():
+        for slot, kept in rule.slots.items():
             slots[slot][...] = np.asarray(own["states"][kept])
         held = _with_products(held, own["products"])
     optimizer.load_state_dict({**held, "iterations": int(state["updates"])})
     return [np.array(x) for x in optimizer.get_weights()]
 
 
-def _built(named: Mapping[str, Any], cls: str, config: Mapping[str, Any] | None, layout: str) -> Any:
+def _built(variables: Sequence[Variable], cls: str, config: Mapping[str, Any] | None, layout: str) -> Any:
     """Our optimizer of the class, with slots for these variables."""
     if layout not in LAYOUTS:
         raise AttributeValueError(f"layout = {layout!r} must be one of {', '.join(LAYOUTS)}")
@@ -106,7 +108,7 @@ def _built(named: Mapping[str, Any], cls: str, config: Mapping[str, Any] | None,
             "averages and accumulated gradients of Keras 3 are taken over by so.keras3's set_weights only"
         )
     optimizer = made.from_config(options)
-    optimizer.build([Variable(x, name) for name, x in named.items()])
+    optimizer.build(list(variables))
     return optimizer
 
 
@@ -117,13 +119,11 @@ def _slots(held: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return list(held["variables"].values())
 
 
-def _rule(optimizer: Any, cls: str, name: str, ndim: int, layout: str) -> tuple[Rule, OpDef]:
-    rule = find_rule(layout, cls, optimizer.get_config(), ndim, name)
-    return rule, rule.op if isinstance(rule.op, OpDef) else find_op(rule.op)
-
-
-def _decay(rule: Rule) -> dict[str, float]:
-    return {} if rule.weight_decay is None else {"weight_decay": rule.weight_decay}
+def _named(op: OpDef, cls: str, layout: str) -> OpDef:
+    """The op of a class as people call it: with the decay in it, which the class has as a step of its own."""
+    whole = OPS.get(f"{layout}_{cls.lower()}_update")
+    is_same = whole is not None and whole.states == op.states and "wd" in whole.attrs and "wd" not in op.attrs
+    return whole if whole is not None and is_same else op
 
 
 def _products(op: OpDef, held: Mapping[str, Any]) -> dict[str, float]:
