@@ -12,7 +12,7 @@ import symopt as so
 from symopt.lr_scheduler import CosineScheduler, FactorScheduler, MultiFactorScheduler, PolyScheduler
 from symopt.mxnetfiles import write_states
 from symopt.optimizer import SGD, Adam, Updater, get_updater
-from symopt.places import Place, from_host
+from symopt.places import Place, from_host, place_of
 
 
 class Run:
@@ -202,15 +202,53 @@ def test_a_state_that_does_not_fit_changes_nothing(spoil: Any, text: str) -> Non
     assert run.updater.optimizer.num_update == 2
 
 
-def test_a_state_that_waited_is_compared_when_its_parameter_comes() -> None:
+def test_a_weight_that_a_loaded_state_is_not_of_is_refused() -> None:
     state = Run().step(2).updater.state_dict()
     run = Run()
     run.updater.load_state_dict(state)
-    with pytest.raises(ValueError, match="parameters/0/states/mean: shape"):
+    with pytest.raises(
+        ValueError, match=r"parameters/0/shape: shape is \[3, 4\] here, the state has \[4, 3\]"
+    ):
         run.updater([1, 0], [np.ones((5, 2)), np.ones((3, 4))], [np.ones((5, 2)), np.ones((3, 4))])
-    assert run.updater.states == {}
+    assert dict(run.updater.optimizer._index_update_count) == {0: 2, 1: 2}
     run.step()
     assert dict(run.updater.optimizer._index_update_count) == {0: 3, 1: 3}
+
+
+def test_a_loaded_state_is_compared_with_the_class_before_weights_come() -> None:
+    state = Run("sgd", momentum=0.9).step(2).updater.state_dict()
+    run = Run("sgd")
+    with pytest.raises(ValueError, match="parameters/0/states/mom: only in the state"):
+        run.updater.load_state_dict(state)
+    assert run.updater.states == {} and run.updater.optimizer.num_update == 0
+
+
+def test_what_was_loaded_is_saved_again_before_any_step() -> None:
+    """A run that is stopped between loading and its first step; one of MXNet's files too, which has no names."""
+    first, by_name, by_file, last = (Run("adam") for _ in range(4))
+    first.step(2)
+    by_name.updater.load_state_dict(first.updater.state_dict())
+    by_file.updater.set_states(by_name.updater.get_states(dump_optimizer=True))
+    assert by_file.updater.state_dict()["parameters"]["0"]["shape"] is None
+    last.updater.load_state_dict(copy.deepcopy(by_file.updater.state_dict()))
+    for run in (by_name, by_file, last):
+        run.weights = copy.deepcopy(first.weights)
+    first.step(2, seed=7)
+    for run in (by_name, by_file, last):
+        run.step(2, seed=7).equals(first)
+
+
+def test_loaded_counts_are_of_every_device(emulated: None) -> None:
+    first, second = Run("adam").step(2), Run("adam")
+    second.updater.load_state_dict(first.updater.state_dict())
+    place = place_of(so.gpu(1))
+    second.weights = [from_host(place, w) for w in first.weights]
+    second.updater.optimizer.engine = "reference"
+    grads = [np.ones_like(w) for w in first.weights]
+    first.updater([0, 1], grads, first.weights)
+    second.updater([0, 1], [from_host(place, g) for g in grads], second.weights)
+    for here, there in zip(first.weights, second.weights, strict=True):
+        np.testing.assert_allclose(here, place.to_host(there), rtol=1e-14)
 
 
 @pytest.mark.parametrize("name", ["adam", "groupadagrad", "sgld"])
