@@ -1,6 +1,10 @@
 """MXNet's Updater: states that come with their parameters, and go through files and dicts bit for bit."""
 
 import copy
+import pickle
+import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import ml_dtypes
@@ -12,6 +16,7 @@ import symopt as so
 from symopt.lr_scheduler import CosineScheduler, FactorScheduler, MultiFactorScheduler, PolyScheduler
 from symopt.mxnetfiles import write_states
 from symopt.optimizer import SGD, Adam, Updater, get_updater
+from symopt.optimizer.plan import leaves
 from symopt.places import Place, from_host, place_of
 
 
@@ -287,3 +292,54 @@ def test_states_can_be_assigned() -> None:
     run.updater.states = dict(run.updater.states)
     run.step(1, seed=4).equals(other.step(1, seed=4))
     assert run.updater.states[1] is kept
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float16])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))], ids=["copy", "pickle"]
+)
+def test_copies_have_states_of_their_own_and_no_weights(copied: Any, dtype: Any) -> None:
+    first, twin = (Run("adam", dtype, multi_precision=True) for _ in range(2))
+    large = np.ones(100_000, dtype)
+    first.step(2).updater("large", np.ones_like(large), large)
+    states = sum(x.nbytes for x in leaves(first.updater.states["large"]))
+    assert len(pickle.dumps(first.updater)) < states + large.nbytes // 2
+    twin.updater, twin.weights = copied(first.updater), copy.deepcopy(first.weights)
+    assert list(twin.updater.state_dict()["parameters"]["1"]["states"])[:2] == ["mean", "var"]
+    with pytest.raises(so.errors.StateError, match="parameters/1/shape"):
+        twin.updater(1, np.ones(3, dtype), np.ones(3, dtype))
+    twin.step(1, seed=4)
+    first.step(1, seed=4).equals(twin)
+
+
+@pytest.fixture
+def eager_threads() -> Iterator[None]:
+    """Threads give way at every opportunity."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.parametrize("is_shared", [False, True], ids=["one updater", "an updater each"])
+def test_threads_make_whole_updates(is_shared: bool, eager_threads: None) -> None:
+    optimizer = make("sgd", learning_rate=1.0, momentum=0.5)
+    updaters = [Updater(optimizer) for _ in range(4)] if is_shared else [Updater(optimizer)] * 4
+    weights = [np.zeros(5) for _ in range(4)]
+
+    def work(k: int) -> None:
+        for _ in range(50):
+            updaters[k]([k, 9 + k] if is_shared else [k], [np.ones(5)] * (1 + is_shared), pairs[k])
+
+    pairs = [[w, np.zeros(5)] if is_shared else [w] for w in weights]
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    alone, w = Updater(make("sgd", learning_rate=1.0, momentum=0.5)), np.zeros(5)
+    for _ in range(50):
+        alone(0, np.ones(5), w)
+    for weight in (x for pair in pairs for x in pair):
+        np.testing.assert_array_equal(weight, w)
+    assert set(optimizer._index_update_count.values()) == {50}

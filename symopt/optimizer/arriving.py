@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..dtypes import canonical, to_numpy
 from ..places import Place, moved, place_of_array
 from ..sparse import RowSparseArray
 from ..state import Differences
@@ -13,6 +15,11 @@ from .plan import HALF, dtype_of, plain
 
 if TYPE_CHECKING:
     from .updater import Updater
+
+
+def stand_in(shape: Sequence[int], dtype: str) -> Any:
+    """What has the shape and dtype of a weight that has not come, and no memory."""
+    return np.broadcast_to(np.zeros((), to_numpy(canonical(dtype))), tuple(shape))
 
 
 def beside(updater: Updater, index: Any, weight: Any) -> Any:

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dtypes import canonical, to_numpy
 from ..errors import RuleError, SymoptError
 from ..given import Given
 from ..state import Commit, Differences, nothing, plan_arrays
-from .arriving import copied, in_order
+from .arriving import copied, in_order, stand_in
 from .cohort import Cohort, share
 from .optimizer import Optimizer
 from .plan import HALF, dtype_of, leaves, named_states
@@ -151,12 +150,12 @@ def _plan_fresh(updater: Updater, index: Any, there: Given) -> Commit:
 
 
 def _stand_in(there: Given) -> Any:
-    """What has the shape and dtype of the weight that a state was saved with, and no memory. None if those are none."""
+    """What stands for the weight that a state was saved with; None if its shape and dtype are none."""
     shape, dtype = there.get("shape"), there.get("dtype")
     is_shape = isinstance(shape, (list, tuple)) and all(type(n) is int and n >= 0 for n in shape)
     try:
         if is_shape:
-            return np.broadcast_to(np.zeros((), to_numpy(canonical(str(dtype)))), shape)
+            return stand_in(shape, str(dtype))
         there.found.different.append(f"{there.at('shape')}: expected a shape, the state has {shape!r}")
     except SymoptError as error:
         there.found.different.append(f"{there.at('dtype')}: {error}")

@@ -9,9 +9,9 @@ from ..errors import ShapeError
 from ..places import place_of_array
 from ..state import Commit, Differences, load_state
 from . import records, restore
-from .arriving import beside
+from .arriving import beside, stand_in
 from .optimizer import Optimizer
-from .plan import plain
+from .plan import dtype_of, plain
 
 FORMAT = 1  # of state_dict
 
@@ -36,7 +36,8 @@ class Updater:
         self._weights: dict[Any, Any] = {}
         self._loaded: dict[Any, int] = {}  # counts that were loaded: every device begins with them
         self._is_synced = True
-        self._first: Any = None  # weight of the last call, whose device counts updates
+        self._first: Any = None  # weight of the last call
+        self._device = 0  # where it is: each device counts its own updates
 
     def __call__(self, index: Any, grad: Any, weight: Any) -> None:
         """Update weights in place: one index, gradient and weight, or lists of them.
@@ -45,9 +46,16 @@ class Updater:
         """
         if not isinstance(index, (list, tuple)):
             index, grad, weight = [index], [grad], [weight]
+        with self.optimizer._lock:
+            self._update(index, grad, weight)
+
+    def _update(self, index: Sequence[Any], grad: Sequence[Any], weight: Sequence[Any]) -> None:
+        optimizer = self.optimizer
         if weight and weight[0] is not self._first:
-            self.optimizer._set_current_device(place_of_array(plain(weight[0])).context.device_id)
+            self._device = place_of_array(plain(weight[0])).context.device_id
             self._first = weight[0]
+        if optimizer._all_index_update_counts.get(self._device) is not optimizer._index_update_count:
+            optimizer._set_current_device(self._device)
         try:
             states = list(map(self.states.__getitem__, index))
         except KeyError:
@@ -55,7 +63,7 @@ class Updater:
         if states is None or not self._is_synced:
             index = [i.decode() if isinstance(i, bytes) else i for i in index]
             states = self._ready(index, weight)
-        self.optimizer.update_multi_precision(index, weight, grad, states)
+        optimizer.update_multi_precision(index, weight, grad, states)
 
     def _ready(self, indices: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
         """The state of each parameter, beside its weight. Nothing is kept if one of them does not fit."""
@@ -124,11 +132,24 @@ class Updater:
         The state of a parameter that has not come yet is compared with what its class keeps now, and with the weight
         when that comes. With strict=False, parameters of this Updater that the state lacks are left as they are.
         """
-        return load_state(self, state, strict, "this Updater")
+        with self.optimizer._lock:
+            return load_state(self, state, strict, "this Updater")
 
     def plan_load(self, state: Mapping[str, Any], found: Differences, path: str = "") -> Commit:
         """What `load_state_dict` does, in two moves; see symopt.state."""
         return restore.plan_updater(self, state, found, path, FORMAT)
+
+    # ---- copies: of states, not of weights
+
+    def __getstate__(self) -> dict[str, Any]:
+        known = {i: w if w is None else (tuple(w.shape), dtype_of(w)) for i, w in self._weights.items()}
+        return {**self.__dict__, "_weights": known, "_first": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._weights = {i: known and stand_in(*known) for i, known in self._weights.items()}
+        self.states_synced = dict.fromkeys(self.states, False)
+        self._is_synced = not self.states
 
 
 def get_updater(optimizer: Optimizer) -> Updater:
