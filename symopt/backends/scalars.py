@@ -29,6 +29,7 @@ class Scalars:
         self._all = tuple(range(len(self.kernel.scalars)))
         instances = launch.instances
         self._leaves = {x: _Leaf([i.leaves[k] for i in instances]) for k, x in enumerate(self.kernel.leaves)}
+        self._columns: dict[Any, Column] = {}
         # The leaves that may differ at each step. Scalars that depend on none of them depend on attributes only, and
         # are what they are until one of those changes.
         self._varying = [(name, leaf) for name, leaf in self._leaves.items() if leaf.is_varying]
@@ -38,11 +39,14 @@ class Scalars:
         """Evaluate what has changed since the last call; which of the scalars that is."""
         if self._fixed_at != self.memory.changes:
             self._fixed_at = self.memory.changes
-            for leaf in self._leaves.values():
+            for name, leaf in self._leaves.items():
                 leaf.take(numbers)
+                self._columns[name] = leaf.column
             self.found = self._evaluate(self._all)
             return self._all
         changed = tuple([name for name, leaf in self._varying if leaf.take(numbers)])
+        for name in changed:
+            self._columns[name] = self._leaves[name].column
         moving = self._moving.get(changed)
         if moving is None:
             moving = self._moving[changed] = _depending(self.kernel, changed)
@@ -52,7 +56,7 @@ class Scalars:
         return moving
 
     def _evaluate(self, scalars: tuple[int, ...]) -> list[Column]:
-        return _program(self.kernel, scalars)({name: leaf.column for name, leaf in self._leaves.items()})
+        return _program(self.kernel, scalars)(self._columns)
 
 
 class _Leaf:
@@ -71,8 +75,13 @@ class _Leaf:
 
     def take(self, numbers: Numbers) -> bool:
         """Read the numbers. Whether one differs from the last time, in any bit."""
-        values = numbers.values
-        found = [values[id(s)] if isinstance(s, Value) else numbers.number(s) for s in self._sources]
+        values, sources = numbers.values, self._sources
+        if len(sources) == 1:
+            (source,) = sources
+            value = values[id(source)] if isinstance(source, Value) else numbers.number(source)
+            before, self.column = self.column, value
+            return value != before or value == 0  # which has two signs
+        found = [values[id(s)] if isinstance(s, Value) else numbers.number(s) for s in sources]
         bits = pack(f"{len(found)}d", *found)
         if bits == self._bits:
             return False

@@ -39,8 +39,9 @@ def save(
     """Save a tree as a new folder at `path`. When this returns, it survives a loss of power.
 
     `obj` is made of dicts, lists and tuples; arrays of NumPy, CuPy, torch on the CPU, or anything symopt takes;
-    RowSparseArrays; NumPy scalars, numbers of any size, strings, bytes, booleans, None; and objects with state_dict(),
-    of which that is saved. An array that occurs twice is stored once, and loads as one. Other objects: DTypeError.
+    Variables, as their arrays; RowSparseArrays; NumPy scalars, numbers of any size, strings, bytes, booleans, None;
+    and objects with state_dict(), of which that is saved. An array that occurs twice is stored once, and loads as
+    one. Other objects: DTypeError.
 
     Either all of it is at `path`, or nothing new: a save that fails or is killed leaves what was there.
     `overwrite` replaces a checkpoint, and nothing else, in the same way; without it FileExistsError. `meta`: a dict of

@@ -36,7 +36,7 @@ class Optimizer:
     `lr_mult` and `wd_mult`, which come before all other multipliers. `aggregate_num` and `use_fused_step`
     are kept for MXNet's sake: `step` and `fused_step` do the same, and all parameters of a call are one step.
 
-    Safe to call from several threads: each call is a whole update.
+    `update` is safe to call from several threads: each call is a whole update.
     All attributes can be assigned at any time and count from the next update on. `engine`: as in `Symbol.bind`.
     AssertedTypeError (an AssertionError): param_idx2name is no dict. UnknownArgumentError (a TypeError): others.
     """
@@ -170,8 +170,7 @@ class Optimizer:
             raise ShapeError(f"update takes as many indices, weights, gradients and states; got {lengths}")
         if len(indices):
             found = indices if isinstance(indices, list) else list(indices)
-            with self._lock:
-                self._plan(found, weights, states).run(grads)
+            self._plan(found, weights, states).run(grads)
 
     def fused_step(
         self, indices: Sequence[Any], weights: Sequence[Any], grads: Sequence[Any], states: Sequence[Any]
