@@ -52,6 +52,15 @@ class Given:
         """A dict inside; an empty one if it is missing."""
         return Given(self._items.get(name, {}), self.found, self.at(name))
 
+    def known(self, own: Mapping[str, Any]) -> list[str]:
+        """`names`, of variables that an object knows when it was built: noted, if that is still to be done."""
+        if self._items and not own:
+            self._differ(
+                "", f"{len(self._items)} variables, and none is known here: call build(variables) first"
+            )
+            return []
+        return self.names(own)
+
     def same(self, name: str, own: Any) -> None:
         """Note an entry that is not equal to what is here."""
         if name in self:

@@ -182,3 +182,12 @@ def test_the_rate_is_configuration_not_state() -> None:
     other.build(on)
     other.load_state_dict(optimizer.state_dict())
     assert other.learning_rate == 0.25 and other.iterations == 1
+
+
+@pytest.mark.parametrize("module", [so.keras.optimizers, so.keras3.optimizers], ids=["keras", "keras3"])
+@pytest.mark.parametrize("strict", [True, False])
+def test_an_optimizer_that_knows_no_variables_says_so(module: Any, strict: bool) -> None:
+    first, second = module.Adam(), module.Adam()
+    first.build(variables())
+    with pytest.raises(StateError, match=r"parameters: 2 variables, .* call build\(variables\) first"):
+        second.load_state_dict(first.state_dict(), strict=strict)

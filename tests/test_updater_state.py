@@ -54,6 +54,30 @@ def test_what_was_loaded_is_saved_again_before_any_step() -> None:
         run.step(2, seed=7).equals(first)
 
 
+@pytest.mark.parametrize(
+    ("indices", "names"), [(["3", 3], {}), ([0, 1], {0: "w", 1: "w"}), ([7, 8], {8: "7"})]
+)
+def test_parameters_of_one_name_all_have_their_states(indices: Any, names: Any) -> None:
+    first, second = (Updater(make("adam", param_idx2name=names)) for _ in range(2))
+    first(indices, [np.ones(2), np.full(3, 2.0)], [np.ones(2), np.ones(3)])
+    state = first.state_dict()
+    assert len(state["parameters"]) == 2
+    for _ in range(2):
+        assert not second.load_state_dict(copy.deepcopy(state))
+        np.testing.assert_equal(second.states, first.states)
+
+
+@pytest.mark.parametrize("has_come", [False, True])
+def test_parameters_are_found_by_name_when_they_are_numbered_otherwise(has_come: bool) -> None:
+    first = Updater(make("adam", param_idx2name={0: "a", 1: "b"}))
+    second = Updater(make("adam", param_idx2name={0: "b", 1: "a"}))
+    first([0, 1], [np.ones(2), np.full(3, 2.0)], [np.ones(2), np.ones(3)])
+    if has_come:
+        second([0, 1], [np.ones(3), np.ones(2)], [np.ones(3), np.ones(2)])
+    assert not second.load_state_dict(copy.deepcopy(first.state_dict()))
+    np.testing.assert_equal(second.states, {0: first.states[1], 1: first.states[0]})
+
+
 def test_loaded_counts_are_of_every_device(emulated: None) -> None:
     first, second = Run("adam").step(2), Run("adam")
     second.updater.load_state_dict(first.updater.state_dict())

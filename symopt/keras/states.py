@@ -39,7 +39,7 @@ def plan_state(optimizer: Optimizer, state: Mapping[str, Any], found: Difference
     numbers = {attr: products.number(attr, own["products"][attr]) for attr in products.names(own["products"])}
     parameters = given.part("parameters")
     commits = []
-    for key in parameters.names(own["parameters"]):
+    for key in parameters.known(own["parameters"]):
         mine, theirs = own["parameters"][key], parameters.part(key)
         theirs.needs(*mine)
         theirs.same("shape", mine["shape"])

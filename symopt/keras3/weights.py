@@ -137,7 +137,7 @@ def _plan(optimizer: KeepsState, state: Mapping[str, Any], found: Differences, p
     numbers = {name: scalar.planned(given, name) for name, scalar in counters.items()}
     commits = [given.arrays("variables", own["variables"])]
     parameters, sums = given.part("parameters"), {}
-    for key in parameters.names(own["parameters"]):
+    for key in parameters.known(own["parameters"]):
         mine, theirs = own["parameters"][key], parameters.part(key)
         theirs.names(mine)
         for fact in ("rule", "shape", "dtype"):

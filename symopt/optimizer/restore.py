@@ -25,7 +25,7 @@ PLAIN = (bool, int, float, str, type(None))
 def described(updater: Updater, version: int) -> dict[str, Any]:
     """What `Updater.state_dict` gives."""
     optimizer = updater.optimizer
-    parameters = {}
+    parameters: dict[str, Any] = {}
     for index, state in updater.states.items():
         weight = updater._weights.get(index)
         entry = {
@@ -36,7 +36,8 @@ def described(updater: Updater, version: int) -> dict[str, Any]:
         }
         # Nobody knows the names in MXNet's states before their weight comes.
         known = {"state": state} if weight is None else {"states": named(optimizer, index, weight, state)}
-        parameters[name_of(optimizer, index)] = {**entry, **known}
+        name = name_of(optimizer, index)
+        parameters[name if name not in parameters else f"{name}#{len(parameters)}"] = {**entry, **known}
     found = {"format": version, "optimizer": type(optimizer).__name__, "num_update": optimizer.num_update}
     generator = getattr(optimizer, "generator", None)
     drawn = {} if generator is None else {"generator": generator.bit_generator.state}
@@ -180,11 +181,10 @@ def _plan_generator(optimizer: Any, given: Given) -> Commit:
 
 def _index_of(updater: Updater, name: str, there: Given) -> Any:
     """The index of a parameter called `name` here; else the one it had when it was saved."""
-    by_name = {found: index for index, found in updater.optimizer.idx2name.items()}
-    index = by_name.get(name, there.get("index", name))
+    optimizer, index = updater.optimizer, there.get("index", name)
     if not isinstance(index, (int, str)):
-        there.found.different.append(
-            f"{there.at('index')}: expected a number or name, the state has {index!r}"
-        )
+        there.found.different.append(f"{there.at('index')}: expected an index, the state has {index!r}")
         return name
-    return index
+    if name_of(optimizer, index) == name:
+        return index
+    return next((own for own, called in optimizer.idx2name.items() if called == name), index)
