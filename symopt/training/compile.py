@@ -46,8 +46,8 @@ def compile(
     an `so.lr_scheduler`. Step counts and Nadam's products are kept by the step itself. Also `weight_decay`, decoupled:
     each weight loses `lr * weight_decay` of itself before the update; and `initial`, what states begin with.
 
-    `groups`: by pattern of the name (`"*.bias"`, `"embed*"`; the first that matches counts) other attributes, `lr_mult`,
-    `weight_decay`, or another `rule`, which takes over `lr` only; None: frozen.
+    `groups`: by pattern of the name (`"*.bias"`, `"embed*"`; the first that matches counts) other attributes,
+    `lr_mult`, `weight_decay`, or another `rule`, which takes over `lr` only; None: frozen.
     `clip_value`, `clip_norm`, `clip_global_norm`: bounds on gradients, in this order. `accumulate`: how many gradients
     make an update, of their mean. `ema`: momentum of an average of the weights, a number or a function, such as
     `so.training.swa()`. `loss_scale`: the factor your loss has, or "dynamic"; a step with a gradient that is not finite
