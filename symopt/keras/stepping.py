@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from operator import is_
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..errors import DTypeError, MissingArgumentError, PairsError, ShapeError, SymoptError, TooLateError
 from ..places import place_of_array
 from ..slices import is_slices, to_row_sparse
 from ..sparse import RowSparseArray
 from ..state import as_view, copy_into
+from ..training.copies import MadeAgain
 from ..training.gradients import clipped
 from ..training.graph import Entry, arrays_of, gradients, group, in_place, number, stype_of
 from ..training.runner import Runner, Runners
 from .clipping import Clips, clipped_eagerly
+from .known import KnownVariable
 from .slots import Slots
 from .updates import Updates, update_from
-from .variables import KnownVariable
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
@@ -39,8 +40,10 @@ class Step(NamedTuple):
     constrained: list[KnownVariable]
 
 
-class Steps:
+class Steps(MadeAgain):
     """The bound graphs of an optimizer, one for each set of variables and storage of their gradients."""
+
+    made_again: ClassVar[Mapping[str, Callable[[], Any]]] = {"_runners": Runners, "_last": type(None)}
 
     def __init__(self, optimizer: Optimizer, updates: Updates, slots: Slots) -> None:
         self._optimizer = optimizer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import numbers
+import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -22,6 +23,7 @@ from ..keras.hypers import checked
 from ..keras.rules import Rule
 from ..keras.scalars import Scalar
 from ..keras.schedules import LearningRateSchedule
+from ..training.copies import Locked
 from . import saving, stateless
 from .added import MakesVariables
 from .averages import HasAverages
@@ -31,7 +33,7 @@ from .steps import Steps
 from .weights import KeepsState
 
 
-class Optimizer(MakesVariables, KeepsState, HasAverages):
+class Optimizer(MakesVariables, KeepsState, HasAverages, Locked):
     """What all optimizers of Keras 3 have in common; a class of one's own says what it does to one variable.
 
     learning_rate: a number, a schedule of the count of calls, or a function without arguments. weight_decay: before
@@ -90,6 +92,7 @@ class Optimizer(MakesVariables, KeepsState, HasAverages):
             warnings.warn("Argument `decay` is no longer supported and will be ignored.", stacklevel=3)
         if unknown:
             raise AttributeValueError(f"Argument(s) not recognized: {unknown}")
+        self._lock = threading.RLock()
         self._iterations = Scalar(0, "iteration")
         self._learning_rate: Any = _as_rate(check_learning_rate(learning_rate))
         self._steps = Steps(self)

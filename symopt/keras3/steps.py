@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import (
     DTypeError,
@@ -14,6 +14,7 @@ from ..errors import (
 )
 from ..keras.hypers import checked
 from ..keras.scalars import Scalar
+from ..training.copies import MadeAgain
 from ..training.graph import variable_name
 from ..training.runner import Runner
 from .calls import Call, check_gradient
@@ -27,9 +28,15 @@ if TYPE_CHECKING:
 KEPT_CALLS = 8  # lists of variables and kinds of gradients; the one used longest ago goes first
 
 
-class Steps(Held):
+class Steps(Held, MadeAgain):
     """The steps of an optimizer. `is_swapped`: the averages are in the weights. `twin`: another optimizer like it, for
     stateless_apply."""
+
+    made_again: ClassVar[Mapping[str, Callable[[], Any]]] = {
+        "_calls": list,
+        "_given": type(None),
+        "twin": type(None),
+    }
 
     def __init__(self, optimizer: Optimizer, engine: str = "auto") -> None:
         super().__init__(optimizer)
@@ -56,7 +63,7 @@ class Steps(Held):
             self.renew()
             self._calls.clear()
         grads = grads if isinstance(grads, (list, tuple)) else list(grads)
-        given = self._given if variables is None else variables
+        given = self.given if variables is None else variables
         given = given if isinstance(given, (list, tuple)) else list(given)
         call = (
             self._calls[0] if self._calls and self._calls[0].fits(given, grads) else self._find(given, grads)
