@@ -17,10 +17,11 @@ from .configs import config_of, instance_of
 from .hypers import Hypers
 from .losses import NO_AUTOGRAD, gradients_of
 from .oldstyle import apply_old_style, is_old_style
+from .pairs import columns
 from .rules import Rule
 from .scalars import Scalar
 from .slots import Slots
-from .stepping import Steps, constrain, list_of_pairs
+from .stepping import Steps, constrain
 from .symbols import update_symbols
 from .updates import Updates, builtin_rule
 from .weights import KeepsState
@@ -110,17 +111,17 @@ class Optimizer(KeepsState, HasHypers, Locked):
         PairsError (a TypeError and ValueError) for what are no pairs, ValueError if no variable has a gradient,
         ShapeError, DTypeError and RowIndexError for gradients that do not fit: nothing was changed then.
         """
-        pairs = list_of_pairs(grads_and_vars)
-        if not pairs:
+        grads, variables = columns(grads_and_vars)
+        if not grads:
             return None
         with self._lock:
             count = self.iterations
             if is_old_style(self):
-                grads, variables, _ = self._steps.gradients(pairs, experimental_aggregate_gradients)
-                apply_old_style(self, grads, variables)
-                constrained = [known for known in variables if known.constraint is not None]
+                grads, known, _ = self._steps.gradients(grads, variables, experimental_aggregate_gradients)
+                apply_old_style(self, grads, known)
+                constrained = [one for one in known if one.constraint is not None]
             else:
-                step = self._steps.prepare(pairs, experimental_aggregate_gradients)
+                step = self._steps.prepare(grads, variables, experimental_aggregate_gradients)
                 self._steps.run(step, self._updates.numbers(int(count.value)))
                 self._updates.advance()
                 constrained = step.constrained

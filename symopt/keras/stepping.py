@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from itertools import chain
 from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -30,11 +29,12 @@ Pair = tuple[Any, KnownVariable]
 
 
 class Step(NamedTuple):
-    """A step that was prepared. `flat`: the objects given, if the same objects make the same step again."""
+    """A step that was prepared. `given`: the gradients and variables given, if the same make the same step again;
+    `grads`: those that there are, as they are bound."""
 
     version: int
-    flat: list[Any] | None
-    grads: list[Any]
+    given: tuple[list[Any], list[Any]] | None
+    grads: tuple[Any, ...]
     variables: list[KnownVariable]
     runner: Runner
     constrained: list[KnownVariable]
@@ -53,17 +53,19 @@ class Steps(MadeAgain):
         self._last: Step | None = None
         self._warned: set[tuple[str, ...]] = set()
 
-    def prepare(self, pairs: Sequence[Any], aggregate: bool) -> Step:
-        """The step for these pairs, everything about it checked, no variable written. It costs little where all
-        objects are those of the last step."""
-        flat = flattened(pairs)
+    def prepare(self, grads: list[Any], variables: list[Any], aggregate: bool) -> Step:
+        """The step for these gradients and variables, everything about it checked, no variable written. It costs
+        little where all objects are those of the last step."""
         last = self._last
-        if last is not None and last.flat is not None and last.version == self._optimizer._version:
-            if len(flat) == len(last.flat) and all(map(is_, flat, last.flat)):
-                return last
-            if _is_alike(flat, last.flat):
-                return last._replace(flat=flat, grads=[grad for grad in flat[::2] if grad is not None])
-        return self._prepared(pairs, flat, aggregate)
+        if last is not None and last.given is not None and last.version == self._optimizer._version:
+            last_grads, last_variables = last.given
+            if len(variables) == len(last_variables) and all(map(is_, variables, last_variables)):
+                if all(map(is_, grads, last_grads)):
+                    return last
+                if list(map(type, grads)) == list(map(type, last_grads)):
+                    present = tuple([grad for grad in grads if grad is not None])
+                    return last._replace(given=(grads, variables), grads=present)
+        return self._prepared(grads, variables, aggregate)
 
     def run(self, step: Step, numbers: Mapping[str, float]) -> None:
         """Take a step that was prepared."""
@@ -75,16 +77,18 @@ class Steps(MadeAgain):
             raise
         self._last = step
 
-    def gradients(self, pairs: Sequence[Any], aggregate: bool) -> tuple[list[Any], list[KnownVariable], bool]:
-        """Gradients and their variables, checked; and whether functions of the user's changed them."""
-        given = self._with_gradients(pairs)
-        variables = [known for _, known in given]
-        grads, has_hooks = self._through_hooks([grad for grad, _ in given], variables, aggregate)
+    def gradients(
+        self, given_grads: list[Any], given: list[Any], aggregate: bool
+    ) -> tuple[list[Any], list[KnownVariable], bool]:
+        """Gradients that there are and their variables, checked; and whether functions of the user's changed them."""
+        pairs = self._with_gradients(given_grads, given)
+        variables = [known for _, known in pairs]
+        grads, has_hooks = self._through_hooks([grad for grad, _ in pairs], variables, aggregate)
         grads = [as_gradient(grad, known) for grad, known in zip(grads, variables, strict=True)]
         return grads, variables, has_hooks
 
-    def _prepared(self, pairs: Sequence[Any], flat: list[Any], aggregate: bool) -> Step:
-        grads, variables, has_hooks = self.gradients(pairs, aggregate)
+    def _prepared(self, given_grads: list[Any], given: list[Any], aggregate: bool) -> Step:
+        grads, variables, has_hooks = self.gradients(given_grads, given, aggregate)
         self._updates.create(variables)
         grads, clips = self._clipped(grads, variables)
         version = self._optimizer._version
@@ -92,12 +96,12 @@ class Steps(MadeAgain):
         runner = self._runners.get(key, lambda: self._build(variables, grads, clips))
         is_same_again = not has_hooks and not any(isinstance(g, RowSparseArray) for g in grads)
         constrained = [known for known in variables if known.constraint is not None]
-        return Step(version, flat if is_same_again else None, grads, variables, runner, constrained)
+        again = (given_grads, given) if is_same_again else None
+        return Step(version, again, tuple(grads), variables, runner, constrained)
 
-    def _with_gradients(self, pairs: Sequence[Any]) -> list[Pair]:
+    def _with_gradients(self, grads: list[Any], variables: list[Any]) -> list[Pair]:
         """The pairs that have a gradient, each variable known from now on. Warns of the others, once for the same."""
-        check_pairs(pairs)
-        met = [(grad, self._slots.known.meet(variable)) for grad, variable in pairs]
+        met = [(grad, self._slots.known.meet(variable)) for grad, variable in zip(grads, variables)]
         given = [(grad, known) for grad, known in met if grad is not None]
         names = tuple(known.name for grad, known in met if grad is None)
         if not given:
@@ -176,39 +180,6 @@ def constrain(variables: Sequence[KnownVariable]) -> None:
     made = [(k, k.constraint(k.array)) for k in variables if k.constraint is not None]
     for known, array in made:
         copy_into(known.view, as_view(array, f"what the constraint of {known.name} gave"))
-
-
-def list_of_pairs(grads_and_vars: Any) -> list[Any]:
-    """What may be given only once, such as a zip, as a list."""
-    if not hasattr(grads_and_vars, "__iter__"):
-        what = type(grads_and_vars).__name__
-        raise PairsError(f"grads_and_vars must be pairs, got {what}: give zip(gradients, variables)")
-    return list(grads_and_vars)
-
-
-def flattened(pairs: Sequence[Any]) -> list[Any]:
-    """Gradient, variable, gradient, variable, ... PairsError if these are no pairs."""
-    try:
-        return list(chain.from_iterable(pairs))
-    except TypeError:
-        check_pairs(pairs)
-        raise
-
-
-def _is_alike(flat: list[Any], last: list[Any]) -> bool:
-    """Whether variables are the same objects, and gradients of the same types, None too."""
-    return all(map(is_, flat[1::2], last[1::2])) and list(map(type, flat[::2])) == list(map(type, last[::2]))
-
-
-def check_pairs(pairs: Sequence[Any]) -> None:
-    """PairsError, a TypeError and a ValueError, unless these are pairs."""
-    for k, pair in enumerate(pairs):
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            size = f" of {len(pair)}" if isinstance(pair, (tuple, list)) else ""
-            raise PairsError(
-                f"grads_and_vars must be (gradient, variable) pairs: number {k} is a {type(pair).__name__}{size}; "
-                "give zip(gradients, variables)"
-            )
 
 
 def as_gradient(grad: Any, known: KnownVariable) -> Any:

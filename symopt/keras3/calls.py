@@ -27,7 +27,7 @@ class Call:
 
     def __init__(self, kept: Sequence[Kept], given: Sequence[Any], grads: Sequence[Any]) -> None:
         self.given = list(given)
-        self.types = tuple(map(type, grads))
+        self.types = list(map(type, grads))
         positions = [k for k, g in enumerate(grads) if g is not None]
         self.missing = [kept[k].known.name for k, g in enumerate(grads) if g is None]
         self.kept = [kept[k] for k in positions]
@@ -48,9 +48,9 @@ class Call:
     def fits(self, given: Sequence[Any], grads: Sequence[Any]) -> bool:
         """Whether these are the same variables, with gradients of the same types."""
         return (
-            len(given) == len(self.given)
-            and tuple(map(type, grads)) == self.types
+            len(given) == len(self.given) == len(grads)
             and all(map(is_, given, self.given))
+            and list(map(type, grads)) == self.types
         )
 
     def gradients(self, grads: Sequence[Any]) -> Sequence[Any]:

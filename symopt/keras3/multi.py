@@ -135,8 +135,11 @@ class MultiOptimizer(Optimizer):
 
     def build(self, variables: Sequence[Any]) -> None:
         """Ask for each variable's optimizer, and build all of them."""
-        if self.built:
-            return
+        with self._lock:
+            if not self.built:
+                self._build(variables)
+
+    def _build(self, variables: Sequence[Any]) -> None:
         for variable in variables:
             one = self.optimizer_map(variable)
             check_inner(one, f"the optimizer of variable {variable!r}")
@@ -156,6 +159,12 @@ class MultiOptimizer(Optimizer):
     def _apply(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
         if not len(grads):
             return True
+        with self._lock:
+            return self._apply_parts(grads, variables, loss_scale)
+
+    def _apply_parts(
+        self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None
+    ) -> bool:
         if variables is None and not self.built:
             raise MissingArgumentError("MultiOptimizer: give the variables, or build(variables) first")
         given = self._trained() if variables is None else list(variables)

@@ -15,11 +15,11 @@ from ..errors import (
     AttributeValueError,
     DTypeError,
     MissingArgumentError,
-    PairsError,
     RuleError,
     TooLateError,
 )
 from ..keras.hypers import checked
+from ..keras.pairs import columns
 from ..keras.rules import Rule
 from ..keras.scalars import Scalar
 from ..keras.schedules import LearningRateSchedule
@@ -120,7 +120,8 @@ class Optimizer(MakesVariables, KeepsState, HasAverages, Locked):
             value = checked(name, value)
         object.__setattr__(self, name, value)
         if self.built and (name in DEFAULTS or name in self.hypers):
-            self._steps.change(name, value)
+            with self._lock:
+                self._steps.change(name, value)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, iterations {int(self._iterations)}>"
@@ -147,9 +148,10 @@ class Optimizer(MakesVariables, KeepsState, HasAverages, Locked):
     def build(self, variables: Sequence[Any]) -> None:
         """Make the state for these variables, which from then on are the only ones. Does nothing a second time."""
         self._check_started()
-        if not self.built:
-            self._steps.build(list(variables))
-            self.built = True
+        with self._lock:
+            if not self.built:
+                self._steps.build(list(variables))
+                self.built = True
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """One step. `grads`: an array, RowSparseArray, IndexedSlices or None for each variable; without variables, for
@@ -161,16 +163,11 @@ class Optimizer(MakesVariables, KeepsState, HasAverages, Locked):
         self._apply(grads, trainable_variables, None)
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> Any:
-        """`apply` of (gradient, variable) pairs; returns the count of calls. ValueError for no pairs."""
-        try:
-            columns = tuple(zip(*grads_and_vars, strict=True))
-        except (TypeError, ValueError):
-            columns = ((),)
-        if not columns:
+        """`apply` of (gradient, variable) pairs; returns the count of calls. ValueError for none; PairsError, a
+        TypeError, for what are no pairs."""
+        grads, variables = columns(grads_and_vars)
+        if not grads:
             raise MissingArgumentError("apply_gradients: expected (gradient, variable) pairs, got none")
-        if len(columns) != 2:
-            raise PairsError("apply_gradients: expected an iterable of (gradient, variable) pairs")
-        grads, variables = columns
         self.apply(grads, variables)
         return self._iterations
 
@@ -178,23 +175,25 @@ class Optimizer(MakesVariables, KeepsState, HasAverages, Locked):
         """A step; with a loss scale, whether it was taken."""
         if not len(grads):
             return True
-        if not self.built:
-            self._check_started()
-            if variables is None:
-                raise MissingArgumentError(
-                    "When passing `grads` without `variables`, the optimizer must already be built on a list of "
-                    "variables. Call `optimizer.build(trainable_variables)` first."
-                )
-            variables = list(variables)
-            self.build(variables)
-        return self._steps.run(grads, variables, loss_scale)
+        self._check_started()
+        with self._lock:
+            if not self.built:
+                if variables is None:
+                    raise MissingArgumentError(
+                        "When passing `grads` without `variables`, the optimizer must already be built on a list of "
+                        "variables. Call `optimizer.build(trainable_variables)` first."
+                    )
+                variables = list(variables)
+                self.build(variables)
+            return self._steps.run(grads, variables, loss_scale)
 
     def stateless_apply(
         self, optimizer_variables: Sequence[Any], grads: Sequence[Any], trainable_variables: Sequence[Any]
     ) -> tuple[list[Any], list[Any]]:
         """New values of the trainable variables and of `variables`, from arrays; nothing given is changed, nor is the
         optimizer. ValueError before `build`, and for lists of another length."""
-        return stateless.apply(self, optimizer_variables, grads, trainable_variables)
+        with self._lock:
+            return stateless.apply(self, optimizer_variables, grads, trainable_variables)
 
     def scale_loss(self, loss: Any) -> Any:
         """The loss times `loss_scale_factor`."""
@@ -235,7 +234,8 @@ class Optimizer(MakesVariables, KeepsState, HasAverages, Locked):
         """Let no weight decay act on these variables, nor on those in whose names one of the patterns `var_names` is
         found; instead of those named before. At any time: the next step has it."""
         self._check_started()
-        self._steps.exclude(list(var_list or ()), list(var_names or ()))
+        with self._lock:
+            self._steps.exclude(list(var_list or ()), list(var_names or ()))
 
     # ---- variables
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any, Unpack
 
 from ..errors import AttributeValueError
 from .optimizer import Optimizer
@@ -23,9 +23,10 @@ class SGD(Optimizer):
         learning_rate: LearningRate = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.momentum = momentum
         self.nesterov = bool(nesterov)
 
@@ -44,9 +45,10 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         epsilon: float = 1e-7,
         centered: bool = False,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.rho = rho
         self.momentum = momentum
         self.epsilon = epsilon
@@ -63,9 +65,10 @@ class Adagrad(Optimizer):
         learning_rate: LearningRate = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.initial_accumulator_value = initial_accumulator_value
         self.epsilon = epsilon
 
@@ -80,9 +83,10 @@ class Adadelta(Optimizer):
         learning_rate: LearningRate = 0.001,
         rho: float = 0.95,
         epsilon: float = 1e-7,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.rho = rho
         self.epsilon = epsilon
 
@@ -101,9 +105,10 @@ class Adafactor(Optimizer):
         epsilon_2: float = 1e-3,
         clip_threshold: float = 1.0,
         relative_step: bool = True,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.beta_2_decay = beta_2_decay
         self.epsilon_1 = at_least(epsilon_1, "epsilon_1", 0)
         self.epsilon_2 = at_least(epsilon_2, "epsilon_2", 0)
@@ -128,9 +133,10 @@ class Ftrl(Optimizer):
         l2_regularization_strength: float = 0.0,
         l2_shrinkage_regularization_strength: float = 0.0,
         beta: float = 0.0,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         if initial_accumulator_value < 0.0:
             raise AttributeValueError(
                 "`initial_accumulator_value` needs to be positive or zero. Received: "
