@@ -88,7 +88,7 @@ class Held:
             for one in self.kept:
                 slots = {} if one.rule is None else one.rule.slots
                 wanted = [s for s in slots if (s not in later if group is None else s == group)]
-                self.own += [one.slots[slot] for slot in wanted]
+                self.own += self.optimizer._listed([one.slots[slot] for slot in wanted])
         for one in self.kept:
             for name in one.rule.op.running if one.rule is not None else ():
                 if name not in self.products:

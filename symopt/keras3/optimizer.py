@@ -140,6 +140,10 @@ class Optimizer(MakesVariables, KeepsState, HasAverages, Locked):
         averages; the weight has decayed."""
         raise RuleError(f"{type(self).__name__} has no update_step: its rule is an op, see update_rule")
 
+    def _listed(self, slots: Sequence[Any]) -> list[Any]:
+        """What `variables` has where these slots of one variable are."""
+        return list(slots)
+
     def _rule_of(self, variable: Any) -> FullRule:
         return full_rule(self.update_rule(variable), self)
 

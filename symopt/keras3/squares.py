@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
+import numpy as np
+
 from ..errors import AttributeValueError
+from ..keras.scalars import Scalar
+from .factored import Factored
 from .optimizer import Optimizer
 from .options import LearningRate, Options, at_least
 
@@ -114,6 +119,12 @@ class Adafactor(Optimizer):
         self.epsilon_2 = at_least(epsilon_2, "epsilon_2", 0)
         self.clip_threshold = at_least(clip_threshold, "clip_threshold", 0)
         self.relative_step = bool(relative_step)
+
+    def _listed(self, slots: Sequence[Any]) -> list[Any]:
+        """Row, col and velocity of every variable, as in Keras: one of them is made of the others, or two are 0."""
+        if len(slots) == 2:
+            return [*slots, Factored(*slots, slots[0].name.removesuffix("_row") + "_velocity")]
+        return [Scalar(0, "not used", np.int32), Scalar(0, "not used", np.int32), *slots] if slots else []
 
 
 class Ftrl(Optimizer):
