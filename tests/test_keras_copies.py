@@ -13,7 +13,7 @@ import pytest
 import symopt as so
 from symopt.context import Context
 from symopt.emulatedarrays import emulated_gpus
-from symopt.places import place_of
+from symopt.places import from_host, place_of
 
 NO_CLASSES = ("Optimizer", "OptimizerMap", "MultiOptimizer", "LossScaleOptimizer", "Rule")
 
@@ -120,3 +120,32 @@ def test_copies_on_a_gpu_stay_there() -> None:
         optimizer.apply_gradients([(grad, variable)])
         assert type(own.value) is type(variable.value)
         np.testing.assert_array_equal(own.numpy(), variable.numpy())
+
+
+@pytest.mark.parametrize("cls", classes())
+def test_state_moves_between_host_and_gpus(cls: Any) -> None:
+    with emulated_gpus() as places:
+
+        def variables(values: list[Any], place: Any = None) -> list[Any]:
+            made = [v if place is None else from_host(place, v) for v in values]
+            return [so.Variable(v, name=f"v{k}") for k, v in enumerate(made)]
+
+        values = [np.full((4, 3), 0.5, np.float32), np.ones(3, np.float32)]
+        grads = [np.linspace(-1, 1, v.size, dtype=np.float32).reshape(v.shape) for v in values]
+        there, here = variables(values, places[0]), variables([v.copy() for v in values])
+        one, other = cls(0.1), cls(0.1)
+        for optimizer, own in ((one, there), (other, here)):
+            for _ in range(2):
+                given = [g if own is here else from_host(places[0], g) for g in grads]
+                optimizer.apply_gradients(zip(given, own))
+        ends = []
+        for source, place in ((one, None), (other, places[0]), (one, places[1])):
+            own = variables([v.numpy() for v in there], place)
+            again = cls(0.1)
+            again.build(own)
+            again.load_state_dict(source.state_dict())
+            given = [g if place is None else from_host(place, g) for g in grads]
+            again.apply_gradients(zip(given, own))
+            ends.append(np.concatenate([v.numpy().ravel() for v in own]))
+        np.testing.assert_allclose(ends[0], ends[1], rtol=1e-5)
+        np.testing.assert_allclose(ends[1], ends[2], rtol=1e-5)

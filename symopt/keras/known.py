@@ -79,6 +79,11 @@ class KnownVariables:
             self._keep(known)
         return known
 
+    def forget(self, count: int) -> None:
+        """Know the first `count` variables only."""
+        if count < len(self._all):
+            self.__setstate__(self._all[:count])
+
     def wrapped(self, known: KnownVariable) -> Variable:
         """The so.Variable that was given, or one on the array that was, by which it is known too."""
         if isinstance(known.variable, Variable):

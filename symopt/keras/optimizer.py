@@ -115,16 +115,16 @@ class Optimizer(KeepsState, HasHypers, Locked):
         if not grads:
             return None
         with self._lock:
-            count = self.iterations
             if is_old_style(self):
                 grads, known, _ = self._steps.gradients(grads, variables, experimental_aggregate_gradients)
                 apply_old_style(self, grads, known)
                 constrained = [one for one in known if one.constraint is not None]
             else:
                 step = self._steps.prepare(grads, variables, experimental_aggregate_gradients)
-                self._steps.run(step, self._updates.numbers(int(count.value)))
+                self._steps.run(step, self._updates.numbers(int(self.iterations.value)))
                 self._updates.advance()
                 constrained = step.constrained
+            count = self.iterations
             count.value += 1
             if constrained:
                 constrain(constrained)

@@ -52,6 +52,7 @@ class Steps(MadeAgain):
         self._runners = Runners()
         self._last: Step | None = None
         self._warned: set[tuple[str, ...]] = set()
+        self._updated: set[str] = set()  # keys of variables that have their slots
 
     def prepare(self, grads: list[Any], variables: list[Any], aggregate: bool) -> Step:
         """The step for these gradients and variables, everything about it checked, no variable written. It costs
@@ -72,8 +73,7 @@ class Steps(MadeAgain):
         try:
             step.runner.run(step.grads, numbers)
         except SymoptError:
-            for grad, known in zip(step.grads, step.variables, strict=True):
-                as_gradient(grad, known)  # says it better, if a gradient does not fit
+            check_gradients(step.grads, step.variables)
             raise
         self._last = step
 
@@ -81,19 +81,33 @@ class Steps(MadeAgain):
         self, given_grads: list[Any], given: list[Any], aggregate: bool
     ) -> tuple[list[Any], list[KnownVariable], bool]:
         """Gradients that there are and their variables, checked; and whether functions of the user's changed them."""
-        pairs = self._with_gradients(given_grads, given)
-        variables = [known for _, known in pairs]
-        grads, has_hooks = self._through_hooks([grad for grad, _ in pairs], variables, aggregate)
-        grads = [as_gradient(grad, known) for grad, known in zip(grads, variables, strict=True)]
+        n_known = len(self._slots.known)
+        try:
+            pairs = self._with_gradients(given_grads, given)
+            variables = [known for _, known in pairs]
+            grads, has_hooks = self._through_hooks([grad for grad, _ in pairs], variables, aggregate)
+            is_new = not self._updated.issuperset(
+                known.key for known in variables
+            )  # later the executor looks
+            grads = [as_gradient(grad, known, is_new) for grad, known in zip(grads, variables, strict=True)]
+        except BaseException:
+            self._slots.known.forget(n_known)
+            raise
         return grads, variables, has_hooks
 
     def _prepared(self, given_grads: list[Any], given: list[Any], aggregate: bool) -> Step:
         grads, variables, has_hooks = self.gradients(given_grads, given, aggregate)
-        self._updates.create(variables)
         grads, clips = self._clipped(grads, variables)
+        _ = self._optimizer.iterations  # the first of the weights
+        self._updates.create(variables)
+        self._updated.update(known.key for known in variables)
         version = self._optimizer._version
         key = (version, tuple(known.key for known in variables), tuple(map(stype_of, grads)), clips)
-        runner = self._runners.get(key, lambda: self._build(variables, grads, clips))
+        try:
+            runner = self._runners.get(key, lambda: self._build(variables, grads, clips))
+        except SymoptError:
+            check_gradients(grads, variables)
+            raise
         is_same_again = not has_hooks and not any(isinstance(g, RowSparseArray) for g in grads)
         constrained = [known for known in variables if known.constraint is not None]
         again = (given_grads, given) if is_same_again else None
@@ -182,16 +196,27 @@ def constrain(variables: Sequence[KnownVariable]) -> None:
         copy_into(known.view, as_view(array, f"what the constraint of {known.name} gave"))
 
 
-def as_gradient(grad: Any, known: KnownVariable) -> Any:
+def check_gradients(grads: Sequence[Any], variables: Sequence[KnownVariable]) -> None:
+    """The errors of gradients that do not fit: they say more than the executor's."""
+    for grad, known in zip(grads, variables, strict=True):
+        as_gradient(grad, known, look_at_rows=True)
+
+
+def as_gradient(grad: Any, known: KnownVariable, look_at_rows: bool = False) -> Any:
     """A gradient as it is bound: slices as a RowSparseArray of the variable's shape. ShapeError, DTypeError or
-    DeviceError if it does not fit."""
+    DeviceError if it does not fit; with `look_at_rows` RowIndexError too."""
     what = f"the gradient of {known.name}"
     if is_slices(grad):
         grad = to_row_sparse(grad, known.shape, what, check=False)
-    is_rows = isinstance(grad, RowSparseArray)
-    array = grad if is_rows else place_of_array(known.view).as_array(grad, what, mutable=False)
+    place = place_of_array(known.view)
+    array = grad if isinstance(grad, RowSparseArray) else place.view(grad, what)
     if array.shape != known.shape:
         raise ShapeError(f"{what}: expected shape {known.shape}, got {array.shape}")
     if array.dtype != known.dtype:
         raise DTypeError(f"{what}: expected {known.dtype.name}, got {array.dtype.name}: give g.astype(...)")
+    if array is not grad or not isinstance(grad, RowSparseArray):
+        place.as_array(grad, what, mutable=False)
+    elif look_at_rows:
+        place.view(grad.data, what)
+        grad.check_indices(what)
     return grad

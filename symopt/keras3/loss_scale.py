@@ -80,9 +80,7 @@ class LossScaleOptimizer(Optimizer):
         if not len(grads):
             return True
         with self._lock:
-            if variables is not None:
-                variables = list(variables)
-                self.build(variables)
+            self._build_first(grads, variables)
             is_taken = self.inner_optimizer._apply(grads, variables, float(self.dynamic_scale))
             self._rescale(is_taken)
             return is_taken

@@ -165,10 +165,8 @@ class MultiOptimizer(Optimizer):
     def _apply_parts(
         self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None
     ) -> bool:
-        if variables is None and not self.built:
-            raise MissingArgumentError("MultiOptimizer: give the variables, or build(variables) first")
+        self._build_first(grads, variables)
         given = self._trained() if variables is None else list(variables)
-        self.build(given)
         unknown = [v for v in given if self._of(v) is None]
         if unknown or len(given) != len(grads):
             raise AttributeValueError(

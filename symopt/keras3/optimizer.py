@@ -19,6 +19,7 @@ from ..errors import (
     TooLateError,
 )
 from ..keras.hypers import checked
+from ..keras.known import KnownVariables
 from ..keras.pairs import columns
 from ..keras.rules import Rule
 from ..keras.scalars import Scalar
@@ -27,6 +28,7 @@ from ..training.copies import Locked
 from . import saving, stateless
 from .added import MakesVariables
 from .averages import HasAverages
+from .calls import check_gradient, check_present
 from .options import DEFAULTS, LearningRate, automatic_name, check_clips, check_learning_rate, check_option
 from .rules import FullRule, class_rule, full_rule
 from .steps import Steps
@@ -181,15 +183,24 @@ class Optimizer(MakesVariables, KeepsState, HasAverages, Locked):
             return True
         self._check_started()
         with self._lock:
-            if not self.built:
-                if variables is None:
-                    raise MissingArgumentError(
-                        "When passing `grads` without `variables`, the optimizer must already be built on a list of "
-                        "variables. Call `optimizer.build(trainable_variables)` first."
-                    )
-                variables = list(variables)
-                self.build(variables)
+            self._build_first(grads, variables)
             return self._steps.run(grads, variables, loss_scale)
+
+    def _build_first(self, grads: Sequence[Any], variables: Sequence[Any] | None) -> None:
+        """Build at the first step, if its gradients fit: variables are fixed for good then."""
+        if self.built:
+            return
+        if variables is None:
+            raise MissingArgumentError(
+                "When passing `grads` without `variables`, the optimizer must already be built on a list of "
+                "variables. Call `optimizer.build(trainable_variables)` first."
+            )
+        check_present(grads, variables)
+        known = KnownVariables()
+        for grad, variable in zip(grads, variables, strict=True):
+            if grad is not None:
+                check_gradient(grad, known.meet(variable))
+        self.build(variables)
 
     def stateless_apply(
         self, optimizer_variables: Sequence[Any], grads: Sequence[Any], trainable_variables: Sequence[Any]

@@ -123,7 +123,7 @@ class Adafactor(Optimizer):
     def _listed(self, slots: Sequence[Any]) -> list[Any]:
         """Row, col and velocity of every variable, as in Keras: one of them is made of the others, or two are 0."""
         if len(slots) == 2:
-            return [*slots, Factored(*slots, slots[0].name.removesuffix("_row") + "_velocity")]
+            return [*slots, Factored(slots[0], slots[1], slots[0].name.removesuffix("_row") + "_velocity")]
         return [Scalar(0, "not used", np.int32), Scalar(0, "not used", np.int32), *slots] if slots else []
 
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import (
     DTypeError,
-    MissingArgumentError,
     StateError,
     StorageError,
+    SymoptError,
 )
 from ..keras.hypers import checked
 from ..keras.scalars import Scalar
 from ..training.copies import MadeAgain
 from ..training.graph import variable_name
 from ..training.runner import Runner
-from .calls import Call, check_gradient
+from .calls import Call, check_gradient, check_present
 from .graph import Phase, Processing, StepGraph
 from .held import Held
 from .options import CLIPS
@@ -71,11 +71,15 @@ class Steps(Held, MadeAgain):
         try:
             is_taken = self._step(call, grads, loss_scale)
         except (DTypeError, StorageError):
+            self.check(grads, given)
             fresh = self._new_call(given, grads)  # of the types before, but perhaps other dtypes
             if not fresh.converts or len(fresh.converts) == len(call.converts):
                 raise
             self._calls[self._calls.index(call)] = fresh
             is_taken = self._step(fresh, grads, loss_scale)
+        except SymoptError:
+            self.check(grads, given)  # says it better, if a gradient does not fit
+            raise
         if call.missing:
             warnings.warn(f"Gradients do not exist for variables {call.missing}", stacklevel=4)
         return is_taken
@@ -92,13 +96,8 @@ class Steps(Held, MadeAgain):
         return call
 
     def _new_call(self, given: Sequence[Any], grads: Sequence[Any]) -> Call:
-        if len(given) != len(grads):
-            raise MissingArgumentError(
-                f"expected a gradient for each variable: got {len(grads)} for {len(given)}"
-            )
+        check_present(grads, given)
         kept = [self.find(variable) for variable in given]
-        if all(g is None for g in grads):
-            raise MissingArgumentError("No gradients provided for any variable.")
         return Call(kept, given, grads)
 
     def check(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
@@ -106,7 +105,7 @@ class Steps(Held, MadeAgain):
         self.check_not_swapped("apply")
         for grad, variable in zip(grads, variables, strict=True):
             if grad is not None:
-                check_gradient(self.find(variable), grad)
+                check_gradient(grad, self.find(variable).known)
 
     def _phase(self, is_scaled: bool) -> Phase:
         every = self.optimizer.gradient_accumulation_steps or 1
