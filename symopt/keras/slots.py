@@ -11,8 +11,9 @@ from ..arrays import Array
 from ..dtypes import canonical, to_numpy
 from ..errors import AttributeValueError, ShapeError, UnknownSlotError, near
 from ..places import place_of_array
+from .known import KnownVariable, KnownVariables
 from .scalars import Scalar
-from .variables import KnownVariable, KnownVariables, Variable
+from .variables import Variable
 
 INITIALIZERS: Mapping[str, float] = {"zeros": 0.0, "zero": 0.0, "ones": 1.0, "one": 1.0}
 
@@ -85,7 +86,7 @@ def first_array(known: KnownVariable, initializer: Any, shape: Any) -> Array:
 def new_weight(name: str, shape: Any, dtype: Any, initializer: Any) -> Variable:
     """A variable of zeros, or of what the initializer gives, on the host."""
     view = np.zeros(tuple(shape or ()), to_numpy(canonical(dtype)))
-    known = KnownVariable(view, view, view, name, name)
+    known = KnownVariable(view, name, name)
     return Variable(first_array(known, initializer, None), name)
 
 

@@ -11,10 +11,10 @@ from .numbers import plain_number
 from .scalars import Scalar
 
 if TYPE_CHECKING:
-    from .optimizer import Optimizer
+    from .weights import KeepsState
 
 
-def state_of(optimizer: Optimizer) -> dict[str, Any]:
+def state_of(optimizer: KeepsState) -> dict[str, Any]:
     """What is to be saved. `config` is for the reader: it is not taken over."""
     return {
         "class": type(optimizer).__name__,
@@ -25,7 +25,7 @@ def state_of(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def plan_state(optimizer: Optimizer, state: Mapping[str, Any], found: Differences, path: str) -> Commit:
+def plan_state(optimizer: KeepsState, state: Mapping[str, Any], found: Differences, path: str) -> Commit:
     """Compare names, shapes and dtypes; the function returned copies arrays and numbers."""
     prefix = f"{path}/" if path else ""
     slots, updates = optimizer._slots, optimizer._updates
@@ -47,7 +47,7 @@ def plan_state(optimizer: Optimizer, state: Mapping[str, Any], found: Difference
     return commit
 
 
-def _arrays(optimizer: Optimizer, key: str) -> dict[str, Any]:
+def _arrays(optimizer: KeepsState, key: str) -> dict[str, Any]:
     return {name: slot.value for name, slot in optimizer._slots.of(key).items()}
 
 
