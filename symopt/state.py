@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+import numpy as np
+
 from .arrays import Array
 from .errors import StateError
 from .places import HOST, from_host, place_of_array
@@ -38,15 +40,16 @@ class Differences:
 
     def compare(self, path: str, what: str, expected: object, given: object) -> bool:
         """Whether both are equal; if not, a line among `different` says so."""
-        if expected == given:
+        if _is_same(expected, given):
             return True
         self.different.append(f"{path}: {what} is {expected!r} here, the state has {given!r}")
         return False
 
     def names(self, path: str, expected: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
         """The names that both have; the others are noted."""
-        self.missing += [f"{path}/{name}" for name in expected if name not in given]
-        self.unexpected += [f"{path}/{name}" for name in given if name not in expected]
+        prefix = f"{path}/" if path else ""
+        self.missing += [f"{prefix}{name}" for name in expected if name not in given]
+        self.unexpected += [f"{prefix}{name}" for name in given if name not in expected]
         return [name for name in expected if name in given]
 
     def check(self, what: str, strict: bool) -> None:
@@ -87,15 +90,22 @@ def load_state(target: Stateful, state: Mapping[str, Any], strict: bool, what: s
     return found
 
 
+def nothing() -> None:
+    """A Commit that takes nothing over."""
+
+
 def plan_arrays(own: Mapping[str, Array], given: Mapping[str, Any], found: Differences, path: str) -> Commit:
     """Copy arrays by name into those of `own`, wherever they lie, when committed."""
     pairs = []
     for name in found.names(path, own, given):
-        where, there = f"{path}/{name}", given[name]
+        where, there = f"{path}/{name}" if path else str(name), given[name]
         if not hasattr(there, "shape") or not hasattr(there, "dtype"):
-            found.different.append(f"{where}: expected an array, the state has {type(there).__name__}")
+            found.different.append(f"{where}: expected an array, the state has {said(there)}")
             continue
         here, there = as_view(own[name], where), as_view(there, where)
+        if isinstance(here, np.ndarray) and not here.flags.writeable:
+            found.different.append(f"{where}: it can't be written to: it is read-only")
+            continue
         fits = found.compare(where, "shape", here.shape, there.shape)
         if found.compare(where, "dtype", here.dtype.name, there.dtype.name) and fits:
             pairs.append((here, there))
@@ -107,8 +117,26 @@ def plan_arrays(own: Mapping[str, Array], given: Mapping[str, Any], found: Diffe
     return commit
 
 
+def said(x: Any) -> str:
+    """What something is, for errors."""
+    return "None" if x is None else f"a {type(x).__name__}"
+
+
+def _is_same(expected: Any, given: Any) -> bool:
+    if isinstance(expected, (list, tuple)) and isinstance(given, (list, tuple)):
+        return len(expected) == len(given) and all(map(_is_same, expected, given))
+    return not hasattr(given, "__array__") and bool(expected == given)  # arrays are compared by element
+
+
+def held(x: Any) -> Any:
+    """The array that a variable of Keras's holds as its `value`; else x."""
+    value = getattr(x, "value", None)
+    return value if hasattr(value, "shape") and hasattr(value, "dtype") else x
+
+
 def as_view(x: Any, what: str) -> Array:
     """An array of its place's own type (NumPy's, CuPy's) on the memory of x."""
+    x = held(x)
     return place_of_array(x).view(x, what)
 
 

@@ -114,7 +114,7 @@ def test_what_both_have_is_loaded_when_not_strict(saved: Path) -> None:
         so.load(saved, into=target)
     assert target["own"].count == 2
     found = so.load(saved, into=target, strict=False)
-    assert found.missing == ["/more"] and "/rows" in found.unexpected
+    assert found.missing == ["more"] and "rows" in found.unexpected
     assert target["own"].count == 1 and target["w"][0, 0] == 1
 
 

@@ -114,8 +114,8 @@ def test_state_is_by_name() -> None:
     )
     optimizer.apply_gradients([(np.ones(1), v) for v in (w, other, bare)])
     state = optimizer.state_dict()
-    assert list(state["variables"]) == ["w", "w_1", "Variable"]
-    assert list(state["variables"]["w_1"]) == ["m", "v"]
+    assert list(state["parameters"]) == ["w", "w_1", "Variable"]
+    assert list(state["parameters"]["w_1"]["states"]) == ["m", "v"]
     assert (
         state["iterations"] == 1 and state["class"] == "Nadam" and state["config"] == optimizer.get_config()
     )
@@ -125,30 +125,31 @@ def test_state_is_by_name() -> None:
 @pytest.mark.parametrize(
     "change, text",
     [
-        (lambda s: s.update({"class": "Adam"}), "class: the class is 'Adamax' here, the state has 'Adam'"),
+        (lambda s: s.update({"class": "Adam"}), "class: class is 'Adamax' here, the state has 'Adam'"),
         (lambda s: s.pop("iterations"), "iterations: missing"),
         (lambda s: s.update(iterations=-1), "expected a count"),
         (lambda s: s.update(iterations="many"), "iterations"),
-        (lambda s: s["variables"].pop("a"), "variables/a: missing"),
-        (lambda s: s["variables"].update(c={}), "variables/c: only in the state"),
-        (lambda s: s["variables"]["a"].pop("m"), "variables/a/m: missing"),
+        (lambda s: s["parameters"].pop("a"), "parameters/a: missing"),
+        (lambda s: s["parameters"].update(c={}), "parameters/c: only in the state"),
+        (lambda s: s["parameters"]["a"]["states"].pop("m"), "parameters/a/states/m: missing"),
         (
-            lambda s: s["variables"]["a"].update(m=np.ones(3)),
-            "variables/a/m: shape is (2,) here, the state has (3,)",
+            lambda s: s["parameters"]["a"]["states"].update(m=np.ones(3)),
+            "parameters/a/states/m: shape is (2,) here, the state has (3,)",
         ),
         (
-            lambda s: s["variables"]["a"].update(m=np.ones(2, "float32")),
-            "variables/a/m: dtype is 'float64' here",
+            lambda s: s["parameters"]["a"]["states"].update(m=np.ones(2, "float32")),
+            "parameters/a/states/m: dtype is 'float64' here",
         ),
-        (lambda s: s.update(variables=[1]), "variables: expected names and values"),
+        (lambda s: s.update(parameters=[1]), "parameters: expected a dict"),
     ],
 )
 def test_a_state_that_does_not_fit_changes_nothing(change: Any, text: str) -> None:
     optimizer, on = Adamax(0.5), variables()
     run(optimizer, on, range(2))
     state = optimizer.state_dict()
-    state["variables"] = {
-        key: {n: x + 1 for n, x in slots.items()} for key, slots in state["variables"].items()
+    state["parameters"] = {
+        key: {**entry, "states": {n: x + 1 for n, x in entry["states"].items()}}
+        for key, entry in state["parameters"].items()
     }
     change(state)
     before = optimizer.get_weights()
@@ -163,9 +164,10 @@ def test_what_both_have_can_be_loaded() -> None:
     optimizer, on = Adamax(0.5), variables()
     run(optimizer, on, range(2))
     state = optimizer.state_dict()
-    state["variables"] = {"a": {"m": np.full(2, 7.0)}, "c": {}}
+    state["parameters"] = {"a": {**state["parameters"]["a"], "states": {"m": np.full(2, 7.0)}}, "c": {}}
     found = optimizer.load_state_dict(state, strict=False)
-    assert found.missing == ["variables/b", "variables/a/v"] and found.unexpected == ["variables/c"]
+    assert found.missing == ["parameters/b", "parameters/a/states/v"]
+    assert found.unexpected == ["parameters/c"]
     np.testing.assert_array_equal(optimizer.get_slot(on[0], "m").numpy(), [7.0, 7.0])
 
 

@@ -60,7 +60,7 @@ def test_a_name_is_never_that_of_another_state() -> None:
     for _ in range(2):
         optimizer.apply_gradients([(np.ones(1), w) for w in named])
     assert len({w.numpy()[0] for w in named}) == 1
-    assert len(optimizer.state_dict()["variables"]) == len(named)
+    assert len(optimizer.state_dict()["parameters"]) == len(named)
 
 
 def test_torch_tensors_are_variables() -> None:
@@ -85,7 +85,7 @@ def test_variables_on_a_gpu(emulated: None) -> None:
     np.testing.assert_array_equal(optimizer.get_weights()[1], same.get_weights()[1])
     again = Adam(0.5)
     again.build([w])
-    again.load_state_dict(same.state_dict() | {"variables": optimizer.state_dict()["variables"]})
+    again.load_state_dict(same.state_dict() | {"parameters": optimizer.state_dict()["parameters"]})
     np.testing.assert_array_equal(again.get_slot(w, "v").numpy(), optimizer.get_slot(w, "v").numpy())
 
 

@@ -16,7 +16,7 @@ facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose looking | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |
 places cupyarrays emulatedarrays | finite segments | sparse slices | bound | binding rebuild | together | replacing |
 backends | nonfinite report step planned | namedarrays | executor | mxnetfiles | nd model | show | rules |
-state | checkpoint | training | optimizer keras torch | keras3 | convert |
+state | given | checkpoint | training | optimizer keras torch | keras3 | convert |
 view | cost | values | lint | cli | __main__ |
 _load __init__
 """

@@ -202,17 +202,6 @@ def test_a_state_that_does_not_fit_changes_nothing(spoil: Any, text: str) -> Non
     assert run.updater.optimizer.num_update == 2
 
 
-def test_a_state_that_waited_is_compared_when_its_parameter_comes() -> None:
-    state = Run().step(2).updater.state_dict()
-    run = Run()
-    run.updater.load_state_dict(state)
-    with pytest.raises(ValueError, match="parameters/0/states/mean: shape"):
-        run.updater([1, 0], [np.ones((5, 2)), np.ones((3, 4))], [np.ones((5, 2)), np.ones((3, 4))])
-    assert run.updater.states == {}
-    run.step()
-    assert dict(run.updater.optimizer._index_update_count) == {0: 3, 1: 3}
-
-
 @pytest.mark.parametrize("name", ["adam", "groupadagrad", "sgld"])
 def test_states_follow_their_weight_to_another_device(name: str, gpu: Place) -> None:
     on_host, on_gpu = Run(name).step(2), Run(name)

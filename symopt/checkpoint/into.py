@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..sparse import RowSparseArray
-from ..state import Commit, Differences, Stateful, as_view, plan_arrays
+from ..state import Commit, Differences, Stateful, plan_arrays, said
 
 Put = Callable[[Any], object]  # gives a container another value where this one is
 
@@ -66,7 +66,7 @@ class _Plan:
         if isinstance(given, kind):
             return True
         self._differ(
-            path, f"expected a {kind.__name__} for a {type(own).__name__}, the state has {_said(given)}"
+            path, f"expected a {kind.__name__} for a {type(own).__name__}, the state has {said(given)}"
         )
         return False
 
@@ -74,16 +74,12 @@ class _Plan:
         if isinstance(given, RowSparseArray):
             self._differ(path, "expected an array, the state has a row_sparse one")
             return
-        view = as_view(own, path or "the array")
-        if isinstance(view, np.ndarray) and not view.flags.writeable:
-            self._differ(path, "it can't be written to: it is read-only")
-            return
         parent, _, name = path.rpartition("/")
         self.commits.append(plan_arrays({name: own}, {name: given}, self.found, parent))
 
     def _rows(self, own: RowSparseArray, given: Any, path: str) -> None:
         if not isinstance(given, RowSparseArray):
-            self._differ(path, f"expected a row_sparse array, the state has {_said(given)}")
+            self._differ(path, f"expected a row_sparse array, the state has {said(given)}")
             return
         fits = self.found.compare(path, "shape", own.shape, given.shape)
         if self.found.compare(path, "dtype", own.dtype.name, given.dtype.name) and fits:
@@ -91,7 +87,7 @@ class _Plan:
 
     def _number(self, own: Any, given: Any, path: str, put: Put | None) -> None:
         if type(own) is not type(given) and not (_is_number(own) and _is_number(given)) and own is not None:
-            self._differ(path, f"expected a {type(own).__name__}, the state has {_said(given)}")
+            self._differ(path, f"expected a {type(own).__name__}, the state has {said(given)}")
         elif put is not None:
             self.commits.append(lambda: _call(put, given))
         elif own != given:
@@ -154,7 +150,3 @@ def _replace_rows(own: RowSparseArray, given: RowSparseArray) -> None:
 
 def _is_number(x: Any) -> bool:
     return isinstance(x, (int, float, complex, np.generic)) and not isinstance(x, bool)
-
-
-def _said(x: Any) -> str:
-    return "None" if x is None else f"a {type(x).__name__}"

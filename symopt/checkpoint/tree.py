@@ -25,6 +25,7 @@ from ..arrays import Array
 from ..errors import AttributeValueError, DTypeError
 from ..overlap import address
 from ..places import Place, place_of_array
+from ..state import held
 from .dtypes import name_of
 
 MAX_DEPTH = 100
@@ -106,6 +107,7 @@ class Encoder:
         return {"row_sparse": {"data": data, "indices": indices, "shape": shape, "canonical": canonical}}
 
     def _leaf(self, x: Any, path: tuple[str, ...]) -> str:
+        x = held(x)
         place = place_of_array(x)
         array = place.view(x, _said(path))
         dtype = name_of(array.dtype, _said(path))

@@ -57,6 +57,7 @@ def from_keras_weights(
         parameters[variable.name] = {
             "rule": _named(rule.op, cls, layout).name,
             "shape": list(variable.shape),
+            "dtype": variable.dtype.name,
             "hyper": {**rule.attrs, **numbers},
             "products": _products(rule.op, held),
             "states": {state: np.array(slots[slot]) for slot, state in rule.slots.items()},
@@ -114,9 +115,7 @@ def _built(variables: Sequence[Variable], cls: str, config: Mapping[str, Any] | 
 
 def _slots(held: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """The slots of each variable, by name: the arrays in use."""
-    if "parameters" in held:
-        return [p["states"] for p in held["parameters"].values()]
-    return list(held["variables"].values())
+    return [p["states"] for p in held["parameters"].values()]
 
 
 def _named(op: OpDef, cls: str, layout: str) -> OpDef:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from ..given import Given
 from .numbers import plain_number
 
 
@@ -41,6 +42,12 @@ class Scalar(NDArrayOperatorsMixin):
     def assign_add(self, value: Any) -> Scalar:
         """Add to the number."""
         return self.assign(self.value + plain_number(value, self.name))
+
+    def planned(self, given: Given, name: str) -> int | float:
+        """The value that a state has under this name."""
+        if self.dtype.kind == "i":
+            return given.count(name, int(self.value))
+        return given.number(name, float(self.value))
 
     def __int__(self) -> int:
         return int(self.value)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import AttributeValueError
-from ..keras.numbers import plain_number, positive
+from ..given import Given
+from ..keras.numbers import positive
 from ..keras.scalars import Scalar
 from ..state import Commit, Differences
 from . import saving
@@ -181,25 +182,16 @@ class LossScaleOptimizer(Optimizer):
 
     def plan_load(self, state: Mapping[str, Any], found: Differences, path: str = "") -> Commit:
         """See symopt.state."""
-        prefix = f"{path}/" if path else ""
-        known = found.names(path or "state", self.state_dict(), state)
-        found.compare(f"{prefix}class", "class", type(self).__name__, state.get("class"))
-        numbers = {}
-        for scalar in (self.dynamic_scale, self.step_counter):
-            numbers[scalar.name] = scalar.value
-            if scalar.name in known:
-                try:
-                    numbers[scalar.name] = plain_number(state[scalar.name], scalar.name)
-                except AttributeValueError as error:
-                    found.different.append(f"{prefix}{scalar.name}: {error}")
-        inner = state.get("inner", {})
-        commit_inner = self.inner_optimizer.plan_load(
-            inner if isinstance(inner, Mapping) else {}, found, f"{prefix}inner"
-        )
+        own, given = self.state_dict(), Given(state, found, path)
+        given.names(own)
+        given.same("class", own["class"])
+        scale = given.number("dynamic_scale", own["dynamic_scale"], above=0)
+        counter = given.count("step_counter", own["step_counter"])
+        commit_inner = self.inner_optimizer.plan_load(given.get("inner", {}), found, given.at("inner"))
 
         def commit() -> None:
             commit_inner()
-            self.dynamic_scale.assign(numbers["dynamic_scale"])
-            self.step_counter.assign(numbers["step_counter"])
+            self.dynamic_scale.assign(scale)
+            self.step_counter.assign(counter)
 
         return commit

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AttributeValueError, DTypeError, MissingArgumentError, UnknownMemberError
+from ..given import Given
 from ..keras.known import KnownVariables
 from ..places import HOST, place_of_array
 from ..slices import is_slices
@@ -252,20 +253,19 @@ class MultiOptimizer(Optimizer):
 
     def plan_load(self, state: Mapping[str, Any], found: Differences, path: str = "") -> Commit:
         """See symopt.state."""
-        prefix, own = f"{path}/" if path else "", self.state_dict()
-        found.names(path or "state", own, state)
-        found.compare(f"{prefix}class", "class", own["class"], state.get("class"))
-        parts = state.get("optimizers", {})
-        commits = []
-        for name in found.names(f"{prefix}optimizers", own["optimizers"], parts):
-            commits.append(
-                self.optimizers[int(name)].plan_load(parts[name], found, f"{prefix}optimizers/{name}")
-            )
+        own, given = self.state_dict(), Given(state, found, path)
+        given.names(own)
+        given.same("class", own["class"])
+        iterations, parts = given.count("iterations", own["iterations"]), given.part("optimizers")
+        commits = [
+            self.optimizers[int(name)].plan_load(parts.get(name), found, parts.at(name))
+            for name in parts.names(own["optimizers"])
+        ]
 
         def commit() -> None:
             for write in commits:
                 write()
-            self._iterations.assign(state.get("iterations", own["iterations"]))
+            self._iterations.assign(iterations)
 
         return commit
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import ShapeError, StateError
+from ..given import Given
 from ..keras.scalars import Scalar
-from ..state import Commit, Differences, load_state, plan_arrays
+from ..state import Commit, Differences, load_state
 from .steps import Steps
 
 FORMAT = 1  # of state_dict
@@ -74,6 +75,10 @@ class KeepsState:
         """Values were given to `variables`."""
         self._steps.look_at_sums()
 
+    def _hyper(self) -> dict[str, Any]:
+        """Settings, to be read."""
+        raise NotImplementedError
+
     def _counters(self) -> dict[str, Scalar]:
         """Numbers that change from step to step, by name."""
         return {"iterations": self._iterations, **self._steps.products}
@@ -114,12 +119,14 @@ def _state_of(optimizer: KeepsState) -> dict[str, Any]:
         parameters[kept.key] = {
             "rule": kept.rule.op.name if kept.rule is not None else "",
             "shape": list(kept.known.view.shape),
+            "dtype": kept.known.view.dtype.name,
             "has_sum": kept.has_sum,
             "states": {slot: variable.value for slot, variable in kept.slots.items()},
         }
     return {
         "format": FORMAT,
         "class": type(optimizer).__name__,
+        "hyper": optimizer._hyper(),
         **{name: scalar.value for name, scalar in optimizer._counters().items()},
         "parameters": parameters,
         "variables": {name: variable.value for name, variable in steps.added.items()},
@@ -127,47 +134,28 @@ def _state_of(optimizer: KeepsState) -> dict[str, Any]:
 
 
 def _plan(optimizer: KeepsState, state: Mapping[str, Any], found: Differences, path: str) -> Commit:
-    own, steps, prefix = _state_of(optimizer), optimizer._steps, f"{path}/" if path else ""
-    known = found.names(path or "state", own, state)
-    for name in {"format", "class"} & set(known):
-        found.compare(f"{prefix}{name}", name, own[name], state[name])
+    own, steps, given = _state_of(optimizer), optimizer._steps, Given(state, found, path)
+    given.names({name: x for name, x in own.items() if name != "hyper" or name in given})
+    given.same("format", own["format"])
+    given.same("class", own["class"])
     counters = optimizer._counters()
-    for name in counters:
-        value = state.get(name, own[name])
-        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-        if not is_count and (name == "iterations" or not isinstance(value, float)):
-            found.different.append(f"{prefix}{name}: expected a number, the state has {value!r}")
-    commits = [
-        plan_arrays(
-            own["variables"], _mapping(state, "variables", found, prefix), found, f"{prefix}variables"
-        )
-    ]
-    parameters = _mapping(state, "parameters", found, prefix)
-    sums = {}
-    for key in found.names(f"{prefix}parameters", own["parameters"], parameters):
-        where, mine = f"{prefix}parameters/{key}", own["parameters"][key]
-        theirs = _mapping(parameters, key, found, f"{prefix}parameters/")
-        found.names(where, mine, theirs)
-        found.compare(f"{where}/rule", "rule", mine["rule"], theirs.get("rule", mine["rule"]))
-        found.compare(f"{where}/shape", "shape", mine["shape"], list(theirs.get("shape", mine["shape"])))
-        states = _mapping(theirs, "states", found, f"{where}/")
-        commits.append(plan_arrays(mine["states"], states, found, f"{where}/states"))
-        sums[key] = bool(theirs.get("has_sum", False))
+    numbers = {name: scalar.planned(given, name) for name, scalar in counters.items()}
+    commits = [given.arrays("variables", own["variables"])]
+    parameters, sums = given.part("parameters"), {}
+    for key in parameters.names(own["parameters"]):
+        mine, theirs = own["parameters"][key], parameters.part(key)
+        theirs.names(mine)
+        for fact in ("rule", "shape", "dtype"):
+            theirs.same(fact, mine[fact])
+        sums[key] = theirs.flag("has_sum", mine["has_sum"])
+        commits.append(theirs.arrays("states", mine["states"]))
 
     def commit() -> None:
         for write in commits:
             write()
         for name, scalar in counters.items():
-            scalar.assign(state.get(name, own[name]))
+            scalar.assign(numbers[name])
         for kept in steps.kept:
             kept.has_sum = sums.get(kept.key, kept.has_sum)
 
     return commit
-
-
-def _mapping(state: Mapping[str, Any], name: str, found: Differences, prefix: str) -> Mapping[str, Any]:
-    part = state.get(name, {})
-    if isinstance(part, Mapping):
-        return part
-    found.different.append(f"{prefix}{name}: expected a dict, the state has {type(part).__name__}")
-    return {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Hashable, Mapping, Sequence
@@ -35,6 +36,7 @@ class Optimizer:
     `lr_mult` and `wd_mult`, which come before all other multipliers. `aggregate_num` and `use_fused_step`
     are kept for MXNet's sake: `step` and `fused_step` do the same, and all parameters of a call are one step.
 
+    Safe to call from several threads: each call is a whole update.
     All attributes can be assigned at any time and count from the next update on. `engine`: as in `Symbol.bind`.
     AssertedTypeError (an AssertionError): param_idx2name is no dict. UnknownArgumentError (a TypeError): others.
     """
@@ -85,6 +87,7 @@ class Optimizer:
         self.sym_info: Any = (sym.attr_dict(), sym.list_arguments()) if sym is not None else ()
         self.param_dict = param_dict or {}
         self.engine = "auto"
+        self._lock = threading.RLock()
         self._plans: OrderedDict[Any, Plan] = OrderedDict()
         self._last: Plan | None = None
         self.set_lr_mult({})
@@ -151,7 +154,8 @@ class Optimizer:
         """Update weights and states in place, by `fused_step` or `step`. Lists, or one parameter."""
         if not isinstance(indices, (list, tuple)):
             indices, weights, grads, states = [indices], [weights], [grads], [states]
-        (self.fused_step if self.use_fused_step else self.step)(indices, weights, grads, states)
+        with self._lock:
+            (self.fused_step if self.use_fused_step else self.step)(indices, weights, grads, states)
 
     def step(
         self, indices: Sequence[Any], weights: Sequence[Any], grads: Sequence[Any], states: Sequence[Any]
@@ -166,7 +170,8 @@ class Optimizer:
             raise ShapeError(f"update takes as many indices, weights, gradients and states; got {lengths}")
         if len(indices):
             found = indices if isinstance(indices, list) else list(indices)
-            self._plan(found, weights, states).run(grads)
+            with self._lock:
+                self._plan(found, weights, states).run(grads)
 
     def fused_step(
         self, indices: Sequence[Any], weights: Sequence[Any], grads: Sequence[Any], states: Sequence[Any]
@@ -267,7 +272,8 @@ class Optimizer:
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
-        del state["param_dict"], state["_plans"], state["_last"], state["_index_update_count"]
+        for name in ("param_dict", "_plans", "_last", "_index_update_count", "_lock"):
+            del state[name]
         tables = self._all_index_update_counts
         state["_all_index_update_counts"] = {device: dict(counts) for device, counts in tables.items()}
         state["_device"] = next(d for d, counts in tables.items() if counts is self._index_update_count)
@@ -275,7 +281,7 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         device = state.pop("_device")
-        self.__dict__.update(state, param_dict={}, _plans=OrderedDict(), _last=None)
+        self.__dict__.update(state, param_dict={}, _plans=OrderedDict(), _last=None, _lock=threading.RLock())
         tables = state["_all_index_update_counts"]
         self._all_index_update_counts = {d: UpdateCounts(counts) for d, counts in tables.items()}
         self._set_current_device(device)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..errors import RuleError
-from ..places import place_of_array
-from ..state import Commit, Differences, plan_arrays
+import numpy as np
+
+from ..errors import RuleError, SymoptError
+from ..given import Given
+from ..state import Commit, Differences, nothing, plan_arrays
+from .arriving import copied, in_order, stand_in
 from .cohort import Cohort, share
 from .optimizer import Optimizer
-from .plan import HALF, dtype_of, leaves, named_states, plain
+from .plan import HALF, dtype_of, leaves, named_states
 
 if TYPE_CHECKING:
     from .updater import Updater
@@ -24,18 +28,28 @@ def described(updater: Updater, version: int) -> dict[str, Any]:
     parameters = {}
     for index, state in updater.states.items():
         weight = updater._weights.get(index)
-        arrays = {} if weight is None else named(optimizer, index, weight, state)
-        parameters[name_of(optimizer, index)] = {
+        entry = {
             "index": index,
             "updates": optimizer._index_update_count.get(index, optimizer.begin_num_update),
             "shape": None if weight is None else list(weight.shape),
-            "states": arrays if weight is not None else positions(state),
+            "dtype": None if weight is None else dtype_of(weight),
         }
-    hyper = {k: v for k, v in vars(optimizer).items() if not k.startswith("_") and isinstance(v, PLAIN)}
+        # Nobody knows the names in MXNet's states before their weight comes.
+        known = {"state": state} if weight is None else {"states": named(optimizer, index, weight, state)}
+        parameters[name_of(optimizer, index)] = {**entry, **known}
     found = {"format": version, "optimizer": type(optimizer).__name__, "num_update": optimizer.num_update}
     generator = getattr(optimizer, "generator", None)
     drawn = {} if generator is None else {"generator": generator.bit_generator.state}
-    return {**found, "hyper": hyper, **drawn, "parameters": parameters}
+    return {**found, "hyper": hyper_of(optimizer), **drawn, "parameters": parameters}
+
+
+def hyper_of(optimizer: Optimizer) -> dict[str, Any]:
+    """The optimizer's settings as plain data, to be read: the scheduler as text."""
+    plain_ones = {k: v for k, v in vars(optimizer).items() if not k.startswith("_") and isinstance(v, PLAIN)}
+    schedule = optimizer.lr_scheduler
+    text = None if schedule is None else repr(schedule)
+    factors = {"lr_mult": dict(optimizer.lr_mult), "wd_mult": dict(optimizer.wd_mult)}
+    return {**plain_ones, "lr_scheduler": text, **factors}
 
 
 def name_of(optimizer: Optimizer, index: Any) -> str:
@@ -63,97 +77,114 @@ def positions(state: Any) -> dict[str, Any]:
     return {str(k): x for k, x in enumerate(leaves(state))}
 
 
-def filled(updater: Updater, index: Any, weight: Any) -> Any:
-    """The state of a parameter that comes for the first time: new, or what was loaded for it. StateError if that does
-    not fit."""
-    optimizer = updater.optimizer
-    state = optimizer.create_state_multi_precision(index, weight)
-    given = updater._waiting.get(index)
-    if given is not None:
-        found = Differences()
-        path = f"parameters/{name_of(optimizer, index)}"
-        own = named(optimizer, index, weight, state)
-        if given["shape"] is not None:
-            found.compare(f"{path}/shape", "shape", list(weight.shape), list(given["shape"]))
-        commit = plan_arrays(own, given["states"], found, f"{path}/states")
-        found.check("this Updater", strict=True)
-        commit()
-    return state
-
-
 def plan_updater(
     updater: Updater, state: Mapping[str, Any], found: Differences, path: str, version: int
 ) -> Commit:
     """Compare a state with an Updater, and give the function that takes it over."""
-    optimizer = updater.optimizer
-    prefix = f"{path}/" if path else ""
-    own = described(updater, version)
-    found.compare(f"{prefix}format", "format", version, state.get("format"))
-    found.compare(f"{prefix}optimizer", "optimizer", own["optimizer"], state.get("optimizer"))
-    num_update = _count(state, "num_update", found, prefix)
-    given = state.get("parameters")
-    if not isinstance(given, Mapping):
-        found.different.append(f"{prefix}parameters: expected a dict, the state has {type(given).__name__}")
-        given = {}
-    found.missing += [f"{prefix}parameters/{name}" for name in own["parameters"] if name not in given]
-    commits: list[Commit] = []
+    optimizer, own, given = updater.optimizer, described(updater, version), Given(state, found, path)
+    given.needs(*(name for name in own if name != "hyper"))
+    given.same("format", version)
+    given.same("optimizer", own["optimizer"])
+    num_update, parameters = given.count("num_update", optimizer.num_update), given.part("parameters")
+    parameters.needs(*own["parameters"])
+    commits = [_plan_generator(optimizer, given)]
     counts: dict[Any, int] = {}
-    waiting: dict[Any, Any] = {}
-    for name, there in given.items():
-        where = f"{prefix}parameters/{name}"
-        if not _is_parameter(there, found, where):
-            continue
+    for name in parameters:
+        here, there = own["parameters"].get(name), parameters.part(name)
+        there.needs("index", "updates", "shape", "dtype")
         index = _index_of(updater, name, there)
-        counts[index] = _count(there, "updates", found, f"{where}/")
-        here = own["parameters"].get(name)
-        if here is None or here["shape"] is None:
-            waiting[index] = {
-                "shape": there.get("shape"),
-                "states": {k: _copied(x) for k, x in there["states"].items()},
-            }
+        counts[index] = there.count("updates")
+        if here is not None and here["shape"] is not None:
+            commits.append(_plan_known(updater, index, here, there))
         else:
-            found.compare(f"{where}/shape", "shape", here["shape"], there.get("shape"))
-            commits.append(plan_arrays(here["states"], there["states"], found, f"{where}/states"))
+            commits.append(_plan_fresh(updater, index, there))
 
     def commit() -> None:
         for write in commits:
             write()
-        for index in waiting:
-            updater.states.pop(index, None)
-        updater._waiting.update(waiting)
-        optimizer._index_update_count.update(counts)
+        for table in optimizer._all_index_update_counts.values():
+            table.update(counts)
+        updater._loaded.update(counts)
         optimizer.num_update = num_update
-        if "generator" in state and hasattr(optimizer, "generator"):
-            optimizer.generator.bit_generator.state = state["generator"]
 
     return commit
 
 
-def _is_parameter(given: Any, found: Differences, path: str) -> bool:
-    good = isinstance(given, Mapping) and isinstance(given.get("states"), Mapping)
-    if not good:
-        found.different.append(f"{path}: expected a dict with states, the state has {type(given).__name__}")
-    return good
+def _plan_known(updater: Updater, index: Any, here: Mapping[str, Any], there: Given) -> Commit:
+    """Into the state of a parameter that has come."""
+    if there.get("shape") is None and "state" in there:
+        given = in_order(updater, there.get("state"), updater._weights[index])
+        own = positions(updater.states[index])
+        return plan_arrays(own, positions(given), there.found, there.at("state"))
+    there.same("shape", here["shape"])
+    there.same("dtype", here["dtype"])
+    there.needs("states")
+    return there.arrays("states", here["states"])
 
 
-def _count(given: Mapping[str, Any], name: str, found: Differences, prefix: str) -> int:
-    value = given.get(name)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        found.different.append(f"{prefix}{name}: expected a count, the state has {value!r}")
-        return 0
-    return value
+def _plan_fresh(updater: Updater, index: Any, there: Given) -> Commit:
+    """Of a parameter that has not come: its state is made now, for a weight like the one saved, so that what does not
+    fit is known now. It goes to its weight's device when that comes."""
+    weight = state = None
+    fill = nothing
+    if there.get("shape") is None and "state" in there:
+        state = copied(there.get("state"))
+    else:
+        there.needs("states")
+        is_whole = not there.found.missing  # with strict=False, a state that lacks something begins anew
+        weight = _stand_in(there)
+        if weight is None:
+            return nothing
+        state = updater.optimizer.create_state_multi_precision(index, np.zeros(weight.shape, weight.dtype))
+        fill = there.arrays("states", named(updater.optimizer, index, weight, state))
+        if is_whole and there.found.missing:
+            return nothing
+
+    def commit() -> None:
+        fill()
+        updater.states[index] = state
+        updater.states_synced[index] = updater._is_synced = False
+        updater._weights[index] = weight
+
+    return commit
 
 
-def _index_of(updater: Updater, name: str, given: Mapping[str, Any]) -> Any:
+def _stand_in(there: Given) -> Any:
+    """What stands for the weight that a state was saved with; None if its shape and dtype are none."""
+    shape, dtype = there.get("shape"), there.get("dtype")
+    is_shape = isinstance(shape, (list, tuple)) and all(type(n) is int and n >= 0 for n in shape)
+    try:
+        if is_shape:
+            return stand_in(shape, str(dtype))
+        there.found.different.append(f"{there.at('shape')}: expected a shape, the state has {shape!r}")
+    except SymoptError as error:
+        there.found.different.append(f"{there.at('dtype')}: {error}")
+    return None
+
+
+def _plan_generator(optimizer: Any, given: Given) -> Commit:
+    """The state of what draws random numbers: tried on a copy."""
+    if "generator" not in given or not hasattr(optimizer, "generator"):
+        return nothing
+    state = given.get("generator")
+    try:
+        copy.deepcopy(optimizer.generator).bit_generator.state = state
+    except (TypeError, ValueError, KeyError, IndexError, OverflowError, AttributeError) as error:
+        given.found.different.append(f"{given.at('generator')}: {error}")
+
+    def commit() -> None:
+        optimizer.generator.bit_generator.state = state
+
+    return commit
+
+
+def _index_of(updater: Updater, name: str, there: Given) -> Any:
     """The index of a parameter called `name` here; else the one it had when it was saved."""
     by_name = {found: index for index, found in updater.optimizer.idx2name.items()}
-    return by_name.get(name, given.get("index", name))
-
-
-def _copied(x: Any) -> Any:
-    """An array in memory of its own: what waits for its weight must not change."""
-    if not hasattr(x, "shape"):
-        return x
-    place = place_of_array(x)
-    with place.current():
-        return place.view(plain(x), "a state").copy()
+    index = by_name.get(name, there.get("index", name))
+    if not isinstance(index, (int, str)):
+        there.found.different.append(
+            f"{there.at('index')}: expected a number or name, the state has {index!r}"
+        )
+        return name
+    return index

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from ..errors import ShapeError
-from ..places import Place, moved, place_of_array
-from ..sparse import RowSparseArray
+from ..places import place_of_array
 from ..state import Commit, Differences, load_state
 from . import records, restore
+from .arriving import beside, stand_in
 from .optimizer import Optimizer
-from .plan import HALF, dtype_of, plain
+from .plan import dtype_of, plain
 
 FORMAT = 1  # of state_dict
 
@@ -36,9 +34,10 @@ class Updater:
         self.aggregate_updates = optimizer.aggregate_num > 1
         self.states_synced: dict[Any, bool] = {}
         self._weights: dict[Any, Any] = {}
-        self._waiting: dict[Any, Mapping[str, Any]] = {}  # arrays that were loaded before their weight came
+        self._loaded: dict[Any, int] = {}  # counts that were loaded: every device begins with them
         self._is_synced = True
-        self._first: Any = None  # weight of the last call, whose device counts updates
+        self._first: Any = None  # weight of the last call
+        self._device = 0  # where it is: each device counts its own updates
 
     def __call__(self, index: Any, grad: Any, weight: Any) -> None:
         """Update weights in place: one index, gradient and weight, or lists of them.
@@ -47,6 +46,16 @@ class Updater:
         """
         if not isinstance(index, (list, tuple)):
             index, grad, weight = [index], [grad], [weight]
+        with self.optimizer._lock:
+            self._update(index, grad, weight)
+
+    def _update(self, index: Sequence[Any], grad: Sequence[Any], weight: Sequence[Any]) -> None:
+        optimizer = self.optimizer
+        if weight and weight[0] is not self._first:
+            self._device = place_of_array(plain(weight[0])).context.device_id
+            self._first = weight[0]
+        if optimizer._all_index_update_counts.get(self._device) is not optimizer._index_update_count:
+            optimizer._set_current_device(self._device)
         try:
             states = list(map(self.states.__getitem__, index))
         except KeyError:
@@ -54,10 +63,7 @@ class Updater:
         if states is None or not self._is_synced:
             index = [i.decode() if isinstance(i, bytes) else i for i in index]
             states = self._ready(index, weight)
-        if weight and weight[0] is not self._first:
-            self._first = weight[0]
-            self.optimizer._set_current_device(place_of_array(plain(self._first)).context.device_id)
-        self.optimizer.update_multi_precision(index, weight, grad, states)
+        optimizer.update_multi_precision(index, weight, grad, states)
 
     def _ready(self, indices: Sequence[Any], weights: Sequence[Any]) -> list[Any]:
         """The state of each parameter, beside its weight. Nothing is kept if one of them does not fit."""
@@ -68,26 +74,17 @@ class Updater:
         fresh = {}
         for i, weight in zip(indices, weights, strict=True):
             if i not in self.states:
-                fresh[i] = restore.filled(self, i, weight)
+                fresh[i] = self.optimizer.create_state_multi_precision(i, weight)
             elif not self.states_synced.get(i, True):
-                fresh[i] = self._beside(self.states[i], weight)
+                fresh[i] = beside(self, i, weight)
         self.states.update(fresh)
         self.states_synced.update(dict.fromkeys(indices, True))
         self._is_synced = all(self.states_synced.values())
-        for i, weight in zip(indices, weights, strict=True):
-            self._weights[i] = weight
-            self._waiting.pop(i, None)
+        self._weights.update(zip(indices, weights, strict=True))
+        for i in indices:
+            if i in self._loaded:
+                self.optimizer._index_update_count.setdefault(i, self._loaded[i])
         return [self.states[i] for i in indices]
-
-    def _beside(self, state: Any, weight: Any) -> Any:
-        """A loaded state where its weight is, with the float32 copy first, as MXNet 2 has it."""
-        here = moved_to(place_of_array(weight), state)
-        is_copied = self.optimizer.multi_precision and dtype_of(weight) in HALF
-        if is_copied and isinstance(here, tuple) and len(here) == 2:
-            first, last = here
-            if rounds_to(last, weight) and not rounds_to(first, weight):  # SGD and NAG of MXNet 1
-                return last, first
-        return here
 
     # ---- MXNet's files
 
@@ -116,7 +113,8 @@ class Updater:
         self.states = dict(found.states)
         self.states_synced = dict.fromkeys(self.states, False)
         self._is_synced = False
-        self._waiting.clear()
+        self._weights.clear()
+        self._loaded.clear()
         self._first = None
 
     # ---- state by name
@@ -131,38 +129,29 @@ class Updater:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Differences:
         """Take over counts and states, whole or not at all: StateError lists what does not fit.
 
-        A parameter that has not come yet gets its state when it comes, and StateError then if it does not fit. With
-        strict=False, parameters of this Updater that the state lacks are left as they are.
+        The state of a parameter that has not come yet is compared with what its class keeps now, and with the weight
+        when that comes. With strict=False, parameters of this Updater that the state lacks are left as they are.
         """
-        return load_state(self, state, strict, "this Updater")
+        with self.optimizer._lock:
+            return load_state(self, state, strict, "this Updater")
 
     def plan_load(self, state: Mapping[str, Any], found: Differences, path: str = "") -> Commit:
         """What `load_state_dict` does, in two moves; see symopt.state."""
         return restore.plan_updater(self, state, found, path, FORMAT)
 
+    # ---- copies: of states, not of weights
+
+    def __getstate__(self) -> dict[str, Any]:
+        known = {i: w if w is None else (tuple(w.shape), dtype_of(w)) for i, w in self._weights.items()}
+        return {**self.__dict__, "_weights": known, "_first": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._weights = {i: known and stand_in(*known) for i, known in self._weights.items()}
+        self.states_synced = dict.fromkeys(self.states, False)
+        self._is_synced = not self.states
+
 
 def get_updater(optimizer: Optimizer) -> Updater:
     """An Updater of an optimizer."""
     return Updater(optimizer)
-
-
-def moved_to(place: Place, state: Any) -> Any:
-    """A state whose arrays lie in a place: themselves if they do, else copies."""
-    if isinstance(state, (tuple, list)):
-        return type(state)(moved_to(place, x) for x in state)
-    if isinstance(state, RowSparseArray):
-        return moved_to(place, state.todense())
-    if state is None or not hasattr(state, "shape"):
-        return state
-    source = place_of_array(state)
-    return state if source is place else moved(source.view(state, "a state"), source, place)
-
-
-def rounds_to(copy: Any, weight: Any) -> bool:
-    """Whether a weight of 16 bits is what a float32 array rounds to."""
-    place = place_of_array(weight)
-    view = place.view(plain(weight), "a weight")
-    if copy is None or not hasattr(copy, "shape") or copy.shape != view.shape or copy.dtype != np.float32:
-        return False
-    with place.current():
-        return bool((copy.astype(view.dtype) == view).all())

@@ -48,18 +48,24 @@ def fitted(
 
 
 def _check_sizes(given: Mapping[str, Any], groups: Sequence[Group]) -> None:
-    try:
-        sizes = [len(group["params"]) for group in given["param_groups"]]
-        _ = given["state"].get
-    except (AttributeError, KeyError, TypeError):
+    state: Any = given.get("state")
+    saved: Any = given.get("param_groups")
+    is_right = isinstance(state, Mapping) and isinstance(saved, (list, tuple)) and all(map(_is_group, saved))
+    if not is_right or not all(isinstance(kept, Mapping) for kept in state.values()):
         raise StateError(
-            "an optimizer's state_dict has 'state' and 'param_groups', as torch makes them"
-        ) from None
+            "an optimizer's state_dict has 'state' and 'param_groups', as torch makes them; nothing was changed"
+        )
+    sizes = [len(group["params"]) for group in saved]
     own = [len(group["params"]) for group in groups]
     if sizes != own:
         raise StateError(
             f"the state is of groups with {sizes} parameters, the optimizer has groups with {own}; nothing was changed"
         )
+
+
+def _is_group(group: Any) -> bool:
+    numbers = group.get("params") if isinstance(group, Mapping) else None
+    return isinstance(numbers, (list, tuple)) and all(isinstance(key, (int, str)) for key in numbers)
 
 
 def _group(own: Group, other: Group, found: Differences, path: str) -> dict[str, Any]:
@@ -116,6 +122,13 @@ def _state(
     keys = {state_key(p.rule, name): name for name in wanted}
     own = {STEP: 0, **dict.fromkeys(op.running), **keys}
     both = found.names(path, own, {n: x for n, x in kept.items() if not _is_made(known, n)})
+    bad = [n for n in (STEP, *op.running) if n in kept and not _is_number(kept[n])]
+    bad += [n for n in keys if n in both and not isinstance(kept[n], torch.Tensor)]
+    if bad:
+        found.different += [
+            f"{path}/{n}: expected a {'tensor' if n in keys else 'number'}, got {kept[n]!r}" for n in bad
+        ]
+        return {}
     step, *products = history(op, kept)
     made: dict[str, Any] = dict(Counter(op, step, dict(zip(op.running, products))).kept)
     for key, name in keys.items():
@@ -127,6 +140,12 @@ def _state(
             kind = p.tensor.dtype if is_complex else getattr(torch, dtype)
             made[key] = tensor.detach().to(device=p.tensor.device, dtype=kind, copy=True).contiguous()
     return made
+
+
+def _is_number(x: Any) -> bool:
+    if isinstance(x, torch.Tensor):
+        return bool(x.numel() == 1)
+    return isinstance(x, (int, float)) and not isinstance(x, bool)
 
 
 def _is_made(known: TorchClass | None, name: str) -> bool:

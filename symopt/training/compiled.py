@@ -221,6 +221,7 @@ class CompiledStep:
             parameters[name] = {
                 "rule": group.hyper.op.name,
                 "shape": list(self.params[name].shape),
+                "dtype": self._place.view(self.params[name], name).dtype.name,
                 "hyper": group.hyper.described(),
                 "products": dict(group.hyper.products),
                 "states": {**self.states[name], **self._kept[name]},

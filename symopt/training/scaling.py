@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import AttributeValueError
+from ..given import Given
+from ..state import Commit
 
 
 @dataclass
@@ -52,9 +53,15 @@ class LossScale:
         """What changes from step to step."""
         return {"scale": self.scale, "good_steps": self.good_steps}
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state` gave."""
-        self.scale, self.good_steps = float(state["scale"]), int(state["good_steps"])
+    def plan(self, given: Given) -> Commit:
+        """What takes over what `state` gave."""
+        given.names(self.state())
+        scale, good_steps = given.number("scale", self.scale, above=0), given.count("good_steps")
+
+        def commit() -> None:
+            self.scale, self.good_steps = scale, good_steps
+
+        return commit
 
 
 def as_loss_scale(given: Any) -> LossScale | None:
