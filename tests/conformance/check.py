@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import class_cases
 from class_cases import ClassCase
@@ -19,10 +19,21 @@ from keras_cases import write as write_keras
 from symopt import sym
 
 
+class Compared(Protocol):
+    """What is told of a case."""
+
+    @property
+    def row(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def exact(self) -> bool: ...
+
+
 class Outcome(NamedTuple):
     """A case and its worst error, None if all are explained by defects; the keys of those, and other differences."""
 
-    case: Case | ClassCase
+    case: Compared
     how: str
     error: float | None
     defects: frozenset[str]

@@ -72,6 +72,28 @@ def files_part(count: int, wrong: Sequence[str]) -> str:
     return text + _list(wrong[:MAXIMUM_SHOWN])
 
 
+UPDATERS = {
+    "mxnet1": """
+Classes of 1.9.1 whose formulas are those of MXNet 2 (of AdaGrad and RMSProp for an epsilon near 0) step two weights by
+an Updater, beside those of `so.optimizer`: weights, states and counts are compared. After three steps each side takes
+over the other's states and weights and makes the other three: here with the optimizer that 1.9.1 saved beside them,
+there with a new one, from `get_states(np_shape=False)`.
+""",
+    "mxnet2": """
+The classes step two weights by an Updater, beside those of `so.optimizer`: plain, clipped and decayed, fused, in
+float16 with float32 copies, with schedulers and factors of rates. Weights, states and counts are compared. After three
+steps each side takes over the other's states, optimizer and weights, and makes the other three. Nadam has one weight:
+of several, MXNet's makes one product. SGLD is random.
+""",
+}
+
+
+def updaters_part(system: str, classes: Sequence[Row]) -> str:
+    """Of the section of an MXNet: its optimizer classes."""
+    table = _table("class", classes, dtypes=("float16", "float32"))
+    return "\n".join(part for part in (UPDATERS[system], table, _differences(classes)) if part)
+
+
 def keras_section(title: str, rows: Sequence[Row], missing: Sequence[str], classes: Sequence[Row]) -> str:
     intro = (
         "The optimizers of `tf_keras.optimizers.legacy` (`keras_` ops) and of Keras 3 on TensorFlow (`keras3_` ops)\n"
