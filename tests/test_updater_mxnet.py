@@ -68,10 +68,16 @@ def shown(state: Any) -> Any:
 
 
 SOME = [
-    ("sgd", {"momentum": 0.9}, "float16"), ("nag", {"momentum": 0.0}, "float16"), ("lars", {}, "float16"),
-    ("lars", {"momentum": 0.9}, "float16"), ("sgd", {"momentum": 0.9}, "float32"), ("rmsprop", {}, "float32"), ("rmsprop", {"centered": True}, "float32"),
-    ("rmsprop", {"centered": True}, "float16"), ("rmsprop", {}, "float16"), ("adam", {}, "float16"),
-]  # fmt: skip
+    ("sgd", {"momentum": 0.9}, "float16"),
+    ("sgd", {"momentum": 0.9}, "float32"),
+    ("nag", {"momentum": 0.0}, "float16"),
+    ("lars", {"momentum": 0.9}, "float16"),
+    ("rmsprop", {}, "float32"),
+    ("rmsprop", {}, "float16"),
+    ("rmsprop", {"centered": True}, "float32"),
+    ("rmsprop", {"centered": True}, "float16"),
+    ("adam", {}, "float16"),
+]
 
 
 @pytest.mark.parametrize(("name", "given", "dtype"), SOME)

@@ -60,9 +60,10 @@ def mxnet_section(
 
 CLASSES = """\
 The classes `so.keras.optimizers` beside those of `tf_keras.optimizers.legacy`, two variables in one step: with clips,
-decay, schedules, rows that occur more than once, a variable without gradient, a rate set later, and weights restored
-into a new optimizer. Names, order and values of all weights, names of slots, and configurations must agree; in the last
-column of numbers are defaults, schedules and Nadam, of which Keras keeps numbers in float32.
+decay, schedules, rows that occur more than once, a variable without gradient, and a rate set later. Names, order and
+values of all weights, names of slots, and configurations must agree. For every class, schedules and decay too, each side
+takes the other's `get_weights()` by `set_weights()` after three steps, and makes the rest of them. In the last column of
+numbers are defaults, schedules and Nadam, of which Keras keeps numbers in float32.
 """
 
 
@@ -112,6 +113,8 @@ def keras3_part(count: int, different: Sequence[str]) -> str:
     text = (
         f"\nThe classes of `so.keras3.optimizers` step beside Keras 3's on JAX: {count} optimizers of two variables,\n"
         "with clips, decay, averages, accumulation and loss scales; weights and `variables` are compared, in order.\n"
+        "After three steps each side takes over the other's variables (`set_weights` here, `load_own_variables` there),\n"
+        "and makes the other three.\n"
     )
     return text + _list(different[:MAXIMUM_SHOWN])
 
