@@ -34,7 +34,7 @@ class Held:
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self.kept: list[Kept] = []
-        self.own: list[Variable | Scalar] = []
+        self.own: list[Any] = []
         self.added: dict[str, Variable] = {}
         self.products: dict[str, Scalar] = {}
         self._given: list[Any] = []
@@ -88,7 +88,7 @@ class Held:
             for one in self.kept:
                 slots = {} if one.rule is None else one.rule.slots
                 wanted = [s for s in slots if (s not in later if group is None else s == group)]
-                self.own += [one.slots[slot] for slot in wanted]
+                self.own += self.optimizer._listed(one, wanted)
         for one in self.kept:
             for name in one.rule.op.running if one.rule is not None else ():
                 if name not in self.products:

@@ -25,6 +25,7 @@ from ..keras.schedules import LearningRateSchedule
 from . import saving, stateless
 from .added import MakesVariables
 from .averages import HasAverages
+from .kept import Kept
 from .options import DEFAULTS, LearningRate, automatic_name, check_clips, check_learning_rate, check_option
 from .rules import FullRule, class_rule, full_rule
 from .steps import Steps
@@ -242,6 +243,10 @@ class Optimizer(MakesVariables, KeepsState, HasAverages):
         order, and variables that a subclass added."""
         rate = [self._learning_rate] if isinstance(self._learning_rate, Scalar) else []
         return [self._iterations, *rate, *self._steps.own]
+
+    def _listed(self, one: Kept, slots: list[str]) -> list[Any]:
+        """What `variables` has for these slots of a variable."""
+        return [one.slots[slot] for slot in slots]
 
     def _get_variable_index(self, variable: Any) -> int:
         """The place of a variable among those of `build`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from typing import Any, Unpack
 
 from ..errors import AttributeValueError
+from .follows import nothing, second_moment
+from .kept import Kept
 from .optimizer import Optimizer
 from .options import LearningRate, Options, at_least
 
@@ -109,6 +111,11 @@ class Adafactor(Optimizer):
         self.epsilon_2 = at_least(epsilon_2, "epsilon_2", 0)
         self.clip_threshold = at_least(clip_threshold, "clip_threshold", 0)
         self.relative_step = bool(relative_step)
+
+    def _listed(self, one: Kept, slots: list[str]) -> list[Any]:
+        """With what Keras lists beside them: it also keeps the second moment that row and col stand for."""
+        own = super()._listed(one, slots)
+        return [*own, second_moment(one)] if "row" in slots else [nothing(one), nothing(one), *own]
 
 
 class Ftrl(Optimizer):

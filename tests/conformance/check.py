@@ -111,7 +111,9 @@ def compare_class(made: ClassCase, told: dict[str, Any]) -> Outcome:
         return Outcome(made, "refused", None, frozenset(), (f"{place}: {told['error']}",))
     ours, said = class_cases.run_here(made)
     theirs = told["results"]
-    for key, x in class_cases.taken_over(made, theirs).items():  # which the other side's whole run must be like
+    for key, x in class_cases.taken_over(
+        made, theirs
+    ).items():  # which the other side's whole run must be like
         same = key.replace("taken", "out", 1)
         ours |= {f"{key} here": x, f"{key} there": ours[same]}
         theirs |= {f"{key} here": theirs[same], f"{key} there": theirs.pop(key)}

@@ -61,9 +61,9 @@ def mxnet_section(
 CLASSES = """\
 The classes `so.keras.optimizers` beside those of `tf_keras.optimizers.legacy`, two variables in one step: with clips,
 decay, schedules, rows that occur more than once, a variable without gradient, and a rate set later. Names, order and
-values of all weights, names of slots, and configurations must agree. For every class, schedules and decay too, each side
-takes the other's `get_weights()` by `set_weights()` after three steps, and makes the rest of them. In the last column of
-numbers are defaults, schedules and Nadam, of which Keras keeps numbers in float32.
+values of all weights, names of slots, and configurations must agree. For every class, and with schedules and decay,
+each side takes the other's `get_weights()` by `set_weights()` after three steps, and makes the rest of them. In the last
+column of numbers are defaults, schedules and Nadam, of which Keras keeps numbers in float32.
 """
 
 
@@ -113,8 +113,8 @@ def keras3_part(count: int, different: Sequence[str]) -> str:
     text = (
         f"\nThe classes of `so.keras3.optimizers` step beside Keras 3's on JAX: {count} optimizers of two variables,\n"
         "with clips, decay, averages, accumulation and loss scales; weights and `variables` are compared, in order.\n"
-        "After three steps each side takes over the other's variables (`set_weights` here, `load_own_variables` there),\n"
-        "and makes the other three.\n"
+        "After three steps each side takes over the other's variables (`set_weights` here, `load_own_variables`\n"
+        "there), and makes the other three.\n"
     )
     return text + _list(different[:MAXIMUM_SHOWN])
 
