@@ -62,8 +62,8 @@ CLASSES = """\
 The classes `so.keras.optimizers` beside those of `tf_keras.optimizers.legacy`, two variables in one step: with clips,
 decay, schedules, rows that occur more than once, a variable without gradient, and a rate set later. Names, order and
 values of all weights, names of slots, and configurations must agree. For every class, and with schedules and decay,
-each side takes the other's `get_weights()` by `set_weights()` after three steps, and makes the rest of them. In the last
-column of numbers are defaults, schedules and Nadam, of which Keras keeps numbers in float32.
+each side takes the other's `get_weights()` by `set_weights()` after three steps, and makes the rest of them. In the
+last column of numbers are defaults, schedules and Nadam, of which Keras keeps numbers in float32.
 """
 
 
