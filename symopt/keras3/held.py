@@ -30,7 +30,7 @@ class Held:
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self.kept: list[Kept] = []
-        self.own: list[Variable | Scalar] = []
+        self.own: list[Any] = []
         self.added: dict[str, Variable] = {}
         self.products: dict[str, Scalar] = {}
         self._known = KnownVariables()
