@@ -21,6 +21,7 @@ class Updater:
 
     Attributes: `optimizer`; `states`, by index. All parameters of a call are one step, whatever `aggregate_num` says.
 
+    >>> import numpy as np
     >>> updater = Updater(Optimizer.create_optimizer("sgd", learning_rate=0.5, momentum=0.9))
     >>> w = np.ones(2)
     >>> updater(0, np.ones(2), w)
