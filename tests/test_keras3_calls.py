@@ -60,6 +60,21 @@ def test_arguments_by_position(cls: str) -> None:
         getattr(k3, cls)(momentums=1.0)
 
 
+@pytest.mark.parametrize("cls", OWN)
+@pytest.mark.parametrize("bad", ["abc", None, float("nan"), 1j, [1.0], True])
+def test_numbers_must_be_numbers(cls: str, bad: Any) -> None:
+    made = getattr(k3, cls)
+    config = made().get_config()
+    own = [name for name in OWN[cls].split() if name in made.hypers and type(config[name]) in (int, float)]
+    if bad is None:
+        own = [name for name in own if name not in ("adam_weight_decay", "rms_rate")]
+    for name in own:
+        with pytest.raises(ValueError, match=name):
+            made(**{name: bad})
+        with pytest.raises(ValueError, match=name):
+            setattr(made(), name, bad)
+
+
 def read(name: str) -> dict[str, Any]:
     content: dict[str, Any] = json.loads((GOLDEN / name).read_text())
     return content

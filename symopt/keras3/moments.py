@@ -141,7 +141,7 @@ class ScheduleFreeAdamW(Optimizer):
         **more: Unpack[Options],
     ) -> None:
         super().__init__(learning_rate, *options, **more)
-        if beta_1 <= 0:
+        if within(beta_1, "beta_1", 0, 1) == 0:
             raise AttributeValueError(
                 f"`beta_1` must be above 0: the rule divides by it. Received: beta_1={beta_1!r}"
             )
@@ -233,7 +233,9 @@ class Muon(Optimizer):
             None if adam_weight_decay is None else at_least(adam_weight_decay, "adam_weight_decay", 0)
         )
         self.epsilon = epsilon
-        self.exclude_layers = list(exclude_layers or [])
+        if isinstance(exclude_layers, str) or not all(isinstance(x, str) for x in exclude_layers or ()):
+            raise AttributeValueError(f"`exclude_layers` must be a list of patterns, got {exclude_layers!r}")
+        self.exclude_layers = list(exclude_layers or ())
         self.exclude_embeddings = bool(exclude_embeddings)
         self.muon_a = muon_a
         self.muon_b = muon_b

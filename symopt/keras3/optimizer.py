@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
-import numbers
 import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +16,6 @@ from ..errors import (
     RuleError,
     TooLateError,
 )
-from ..keras.hypers import checked
 from ..keras.known import KnownVariables
 from ..keras.pairs import columns
 from ..keras.rules import Rule
@@ -27,15 +24,16 @@ from ..keras.schedules import LearningRateSchedule
 from ..training.copies import Locked
 from . import saving, stateless
 from .added import MakesVariables
+from .attributes import HasAttributes
 from .averages import HasAverages
 from .calls import check_gradient, check_present
-from .options import DEFAULTS, LearningRate, automatic_name, check_clips, check_learning_rate, check_option
+from .options import DEFAULTS, LearningRate, automatic_name, check_clips, check_learning_rate
 from .rules import FullRule, class_rule, full_rule
 from .steps import Steps
 from .weights import KeepsState
 
 
-class Optimizer(MakesVariables, KeepsState, HasAverages, Locked):
+class Optimizer(HasAttributes, MakesVariables, KeepsState, HasAverages, Locked):
     """What all optimizers of Keras 3 have in common; a class of one's own says what it does to one variable.
 
     learning_rate: a number, a schedule of the count of calls, or a function without arguments. weight_decay: before
@@ -62,18 +60,9 @@ class Optimizer(MakesVariables, KeepsState, HasAverages, Locked):
     array([-0.5,  0.5])
     """
 
-    hypers: ClassVar[tuple[str, ...]] = ()  # the constructor's arguments beside the options of all classes
     # Slots that are made for all variables together, after those that are made variable by variable.
     later_slots: ClassVar[tuple[str, ...]] = ()
     rule_name: ClassVar[str] = ""  # of Keras's class, in the table of rules
-    built = False
-
-    def __init_subclass__(cls) -> None:
-        parameters = inspect.signature(cls.__init__).parameters.values()
-        own = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        known = {"self", "learning_rate", "name", *DEFAULTS}
-        cls.hypers = tuple(dict.fromkeys([*cls.hypers, *(name for name in own if name not in known)]))
-        saving.register(cls)
 
     def __init__(
         self,
@@ -109,21 +98,6 @@ class Optimizer(MakesVariables, KeepsState, HasAverages, Locked):
         self.gradient_accumulation_steps = gradient_accumulation_steps
         check_clips(vars(self))
         self.name = automatic_name(type(self)) if name is None else str(name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Configuration is checked, and may change at any time: the next step has it."""
-        if name in DEFAULTS:
-            value = check_option(name, value)
-        elif (
-            name in self.hypers
-            and isinstance(value, (numbers.Real, np.generic))
-            and not isinstance(value, bool)
-        ):
-            value = checked(name, value)
-        object.__setattr__(self, name, value)
-        if self.built and (name in DEFAULTS or name in self.hypers):
-            with self._lock:
-                self._steps.change(name, value)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, iterations {int(self._iterations)}>"

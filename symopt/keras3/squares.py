@@ -8,6 +8,7 @@ from typing import Any, Unpack
 import numpy as np
 
 from ..errors import AttributeValueError
+from ..keras.numbers import plain_number
 from ..keras.scalars import Scalar
 from .factored import Factored
 from .optimizer import Optimizer
@@ -148,7 +149,7 @@ class Ftrl(Optimizer):
         **more: Unpack[Options],
     ) -> None:
         super().__init__(learning_rate, *options, **more)
-        if initial_accumulator_value < 0.0:
+        if plain_number(initial_accumulator_value, "initial_accumulator_value") < 0:
             raise AttributeValueError(
                 "`initial_accumulator_value` needs to be positive or zero. Received: "
                 f"initial_accumulator_value={initial_accumulator_value}."

@@ -68,6 +68,8 @@ class Steps(Held, MadeAgain):
         call = (
             self._calls[0] if self._calls and self._calls[0].fits(given, grads) else self._find(given, grads)
         )
+        if call.missing:
+            warnings.warn(f"Gradients do not exist for variables {call.missing}", stacklevel=4)
         try:
             is_taken = self._step(call, grads, loss_scale)
         except (DTypeError, StorageError):
@@ -80,8 +82,6 @@ class Steps(Held, MadeAgain):
         except SymoptError:
             self.check(grads, given)  # says it better, if a gradient does not fit
             raise
-        if call.missing:
-            warnings.warn(f"Gradients do not exist for variables {call.missing}", stacklevel=4)
         return is_taken
 
     def _find(self, given: Sequence[Any], grads: Sequence[Any]) -> Call:
