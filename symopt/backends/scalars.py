@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from struct import pack
 from typing import Any
 
 import numpy as np
@@ -24,35 +25,61 @@ class Scalars:
         self.kernel = launch.kernel
         self.memory = memory
         self.found: list[Column] = []
-        self._leaves: dict[Any, Column] = {}
         self._fixed_at = -1
         self._all = tuple(range(len(self.kernel.scalars)))
-        # The leaves that may differ at each step, and the scalars that depend on one of them. The others depend on
-        # attributes only, and are what they are until one of those changes.
-        sources = {leaf: self._sources(k) for k, leaf in enumerate(self.kernel.leaves)}
-        self._varying = {x: found for x, found in sources.items() if any(isinstance(s, Value) for s in found)}
-        self._moving = _depending(self.kernel, self._varying)
-        self._evaluate = _program(self.kernel, self._moving)
+        instances = launch.instances
+        self._leaves = {x: _Leaf([i.leaves[k] for i in instances]) for k, x in enumerate(self.kernel.leaves)}
+        # The leaves that may differ at each step. Scalars that depend on none of them depend on attributes only, and
+        # are what they are until one of those changes.
+        self._varying = [(name, leaf) for name, leaf in self._leaves.items() if leaf.is_varying]
+        self._moving: dict[tuple[Any, ...], tuple[int, ...]] = {(): ()}
 
     def take(self, numbers: Numbers) -> tuple[int, ...]:
-        """Evaluate what may have changed since the last call; which of the scalars that is."""
+        """Evaluate what has changed since the last call; which of the scalars that is."""
         if self._fixed_at != self.memory.changes:
             self._fixed_at = self.memory.changes
-            for k, leaf in enumerate(self.kernel.leaves):
-                self._leaves[leaf] = _column(numbers, self._sources(k))
-            self.found = _program(self.kernel, self._all)(self._leaves)
+            for leaf in self._leaves.values():
+                leaf.take(numbers)
+            self.found = self._evaluate(self._all)
             return self._all
-        if self._moving:
-            for leaf, sources in self._varying.items():
-                self._leaves[leaf] = _column(numbers, sources)
-            for k, column in zip(self._moving, self._evaluate(self._leaves), strict=True):
+        changed = tuple([name for name, leaf in self._varying if leaf.take(numbers)])
+        moving = self._moving.get(changed)
+        if moving is None:
+            moving = self._moving[changed] = _depending(self.kernel, changed)
+        if moving:
+            for k, column in zip(moving, self._evaluate(moving), strict=True):
                 self.found[k] = column
-        return self._moving
+        return moving
 
-    def _sources(self, k: int) -> list[Source]:
-        """Where the numbers of a leaf come from: for each instance, or one for all of them."""
-        found = [instance.leaves[k] for instance in self.launch.instances]
-        return found[:1] if all(source is found[0] for source in found) else found
+    def _evaluate(self, scalars: tuple[int, ...]) -> list[Column]:
+        return _program(self.kernel, scalars)({name: leaf.column for name, leaf in self._leaves.items()})
+
+
+class _Leaf:
+    """Where the numbers of a leaf come from: each source once, however many instances have it.
+
+    `column`: the numbers read last, one for each instance; a float when they are all the same.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        places: dict[int, int] = {}
+        self._which = np.array([places.setdefault(id(s), len(places)) for s in sources], np.intp)
+        self._sources = list({id(s): s for s in sources}.values())
+        self._bits = b""
+        self.is_varying = any(isinstance(s, Value) for s in self._sources)
+        self.column: Column = 0.0
+
+    def take(self, numbers: Numbers) -> bool:
+        """Read the numbers. Whether one differs from the last time, in any bit."""
+        values = numbers.values
+        found = [values[id(s)] if isinstance(s, Value) else numbers.number(s) for s in self._sources]
+        bits = pack(f"{len(found)}d", *found)
+        if bits == self._bits:
+            return False
+        self._bits = bits
+        are_same = bits == bits[:8] * len(found)
+        self.column = found[0] if are_same else np.array(found, np.float64)[self._which]
+        return True
 
 
 def _depending(kernel: Kernel, leaves: Collection[Any]) -> tuple[int, ...]:
@@ -70,10 +97,3 @@ def _program(kernel: Kernel, scalars: tuple[int, ...]) -> HostProgram:
         found = kernel, HostProgram([kernel.scalars[k] for k in scalars])
         _PROGRAMS[id(kernel), scalars] = found
     return found[1]
-
-
-def _column(numbers: Numbers, sources: list[Source]) -> Column:
-    """One number for each source; a float when they are all the same."""
-    values = numbers.values
-    found = [values[id(s)] if isinstance(s, Value) else numbers.number(s) for s in sources]
-    return found[0] if found.count(found[0]) == len(found) else np.array(found, np.float64)
