@@ -1,4 +1,4 @@
-"""symopt's own tests beside torch, run where that is: of `torch_` ops, of `so.torch.optim`, of state dicts."""
+"""symopt's own tests beside torch.optim, run where torch is: `torch_` ops, `so.torch.optim`, state dicts."""
 
 from __future__ import annotations
 
