@@ -99,3 +99,18 @@ def test_a_first_step_that_fails_fixes_no_variables(kind: str) -> None:
         optimizer.apply_gradients(zip([np.ones(4, np.float32)], wrong))
     optimizer.apply_gradients(zip([np.ones(3, np.float32)], right))
     assert "w_1" not in str(optimizer.state_dict()) and int(optimizer.iterations) <= 1
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS if "Multi" not in k])
+def test_a_first_step_that_cannot_be_bound_leaves_nothing(kind: str) -> None:
+    optimizer, table = make(kind), np.ones((4, 2), np.float32)
+    before = [np.array(w) for w in optimizer.get_weights()]
+    parts = [table, table[:2]]  # which both would be written
+    for _ in range(2):
+        with pytest.raises(so.errors.ArrayError, match="shares memory"):
+            optimizer.apply_gradients(zip([np.ones(v.shape, np.float32) for v in parts], parts))
+        assert len(optimizer.get_weights()) == len(before)
+        assert table.all()
+    optimizer.apply_gradients([(np.ones((4, 2), np.float32), table)])
+    assert int(optimizer.iterations) == 1 and (table != 1).all()
+    assert "Variable_1" not in str(optimizer.state_dict())

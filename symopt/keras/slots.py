@@ -46,6 +46,19 @@ class Slots:
             )
         return slots[name]
 
+    def mark(self) -> tuple[int, int, int]:
+        """Where `back_to` goes back to."""
+        return len(self.known), len(self.weights), len(self.names)
+
+    def back_to(self, mark: tuple[int, int, int]) -> None:
+        """Forget what was met and made since a mark."""
+        n_known, n_weights, n_names = mark
+        self.known.forget(n_known)
+        del self.weights[n_weights:], self.names[n_names:]
+        kept = set(map(id, self.weights))
+        for key, slots in self._of.items():
+            self._of[key] = {name: slot for name, slot in slots.items() if id(slot) in kept}
+
     def add(self, owner: str, known: KnownVariable, name: str, array: Any) -> Variable:
         """Keep an array as a slot, after all others."""
         slot = Variable(array, f"{owner}/{known.key}/{name}:0", trainable=False)

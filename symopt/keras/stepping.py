@@ -96,22 +96,28 @@ class Steps(MadeAgain):
         return grads, variables, has_hooks
 
     def _prepared(self, given_grads: list[Any], given: list[Any], aggregate: bool) -> Step:
+        mark = self._slots.mark()
         grads, variables, has_hooks = self.gradients(given_grads, given, aggregate)
+        try:
+            return self._bound(grads, variables, None if has_hooks else (given_grads, given))
+        except SymoptError:
+            self._optimizer._forget_since(mark)
+            check_gradients(grads, variables)
+            raise
+
+    def _bound(
+        self, grads: list[Any], variables: list[KnownVariable], given: tuple[list[Any], list[Any]] | None
+    ) -> Step:
         grads, clips = self._clipped(grads, variables)
         _ = self._optimizer.iterations  # the first of the weights
         self._updates.create(variables)
-        self._updated.update(known.key for known in variables)
         version = self._optimizer._version
         key = (version, tuple(known.key for known in variables), tuple(map(stype_of, grads)), clips)
-        try:
-            runner = self._runners.get(key, lambda: self._build(variables, grads, clips))
-        except SymoptError:
-            check_gradients(grads, variables)
-            raise
-        is_same_again = not has_hooks and not any(isinstance(g, RowSparseArray) for g in grads)
+        runner = self._runners.get(key, lambda: self._build(variables, grads, clips))
+        self._updated.update(known.key for known in variables)
+        is_same_again = not any(isinstance(g, RowSparseArray) for g in grads)
         constrained = [known for known in variables if known.constraint is not None]
-        again = (given_grads, given) if is_same_again else None
-        return Step(version, again, tuple(grads), variables, runner, constrained)
+        return Step(version, given if is_same_again else None, tuple(grads), variables, runner, constrained)
 
     def _with_gradients(self, grads: list[Any], variables: list[Any]) -> list[Pair]:
         """The pairs that have a gradient, each variable known from now on. Warns of the others, once for the same."""

@@ -62,6 +62,11 @@ class Updates(MadeAgain):
         for slot, known, array in missing:
             self._slots.add(self._optimizer.name, known, slot, array)
 
+    def forget_products(self) -> None:
+        """Those that are no longer among the weights."""
+        kept = set(map(id, self._slots.weights))
+        self.products = {attr: x for attr, x in self.products.items() if id(x) in kept}
+
     def _start_products(self, variables: Sequence[KnownVariable]) -> None:
         for attr in dict.fromkeys(attr for known in variables for attr in op_of(self.rule(known)).running):
             if attr not in self.products:

@@ -47,6 +47,13 @@ class KeepsState:
         self._iterations = count
         self._slots.weights.append(count)
 
+    def _forget_since(self, mark: tuple[int, int, int]) -> None:
+        """Be as at a mark of the slots: a step failed before it was taken."""
+        self._slots.back_to(mark)
+        self._updates.forget_products()
+        if not any(weight is self._iterations for weight in self._slots.weights):
+            self._iterations = None
+
     def add_slot(self, var: Any, slot_name: str, initializer: Any = "zeros", shape: Any = None) -> Variable:
         """The slot of that name, made if there is none: "zeros", "ones", a function of (shape, dtype), or values."""
         with self._lock:

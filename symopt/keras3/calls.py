@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import AttributeValueError, DTypeError, MissingArgumentError, ShapeError
-from ..keras.known import KnownVariable
+from ..keras.known import KnownVariable, KnownVariables
 from ..keras.variables import Variable
 from ..places import HOST, place_of_array
 from ..slices import is_slices, to_row_sparse
@@ -147,3 +147,12 @@ def check_present(grads: Sequence[Any], variables: Sequence[Any]) -> None:
         )
     if all(grad is None for grad in grads):
         raise MissingArgumentError("No gradients provided for any variable.")
+
+
+def check_first(grads: Sequence[Any], variables: Sequence[Any]) -> None:
+    """The errors of gradients of variables that are not known yet."""
+    check_present(grads, variables)
+    known = KnownVariables()
+    for grad, variable in zip(grads, variables, strict=True):
+        if grad is not None:
+            check_gradient(grad, known.meet(variable))

@@ -62,6 +62,12 @@ class Held:
         self._keep_states()
         self._read_numbers()
 
+    def forget(self) -> None:
+        """Be as before `build`."""
+        self._excluded = [one.known.variable for one in self.kept if one.key in self._excluded_keys]
+        self.kept, self.own, self.added, self.products = [], [], {}, {}
+        self._known, self._by_key, self._given, self._numbers = KnownVariables(), {}, None, {}
+
     @property
     def is_python(self) -> bool:
         """Whether a subclass updates variables by `update_step`."""

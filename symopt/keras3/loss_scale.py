@@ -75,16 +75,16 @@ class LossScaleOptimizer(Optimizer):
                 self._steps.own += [self.step_counter, self.dynamic_scale]
                 self.built = True
 
-    def _apply(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
+    def _take(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
         if loss_scale is not None:
             raise AttributeValueError("a LossScaleOptimizer can't be inside another one")
-        if not len(grads):
-            return True
-        with self._lock:
-            self._build_first(grads, variables)
-            is_taken = self.inner_optimizer._apply(grads, variables, float(self.dynamic_scale))
-            self._rescale(is_taken)
-            return is_taken
+        is_taken = self.inner_optimizer._apply(grads, variables, float(self.dynamic_scale))
+        self._rescale(is_taken)
+        return is_taken
+
+    def _unbuild(self) -> None:
+        super()._unbuild()
+        self.inner_optimizer._unbuild()
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> Any:
         """See Optimizer.apply_gradients: returns the inner optimizer's count of calls that were taken."""

@@ -157,16 +157,13 @@ class MultiOptimizer(Optimizer):
         known = self._known.find(variable)
         return None if known is None else self._by_key[known.key]
 
-    def _apply(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
-        if not len(grads):
-            return True
-        with self._lock:
-            return self._apply_parts(grads, variables, loss_scale)
+    def _unbuild(self) -> None:
+        super()._unbuild()
+        self._known, self._by_key = KnownVariables(), {}
+        for one in self.optimizers:
+            one._unbuild()
 
-    def _apply_parts(
-        self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None
-    ) -> bool:
-        self._build_first(grads, variables)
+    def _take(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
         given = self._trained() if variables is None else list(variables)
         unknown = [v for v in given if self._of(v) is None]
         if unknown or len(given) != len(grads):

@@ -14,9 +14,9 @@ from ..errors import (
     DTypeError,
     MissingArgumentError,
     RuleError,
+    SymoptError,
     TooLateError,
 )
-from ..keras.known import KnownVariables
 from ..keras.pairs import columns
 from ..keras.rules import Rule
 from ..keras.scalars import Scalar
@@ -26,7 +26,7 @@ from . import saving, stateless
 from .added import MakesVariables
 from .attributes import HasAttributes
 from .averages import HasAverages
-from .calls import check_gradient, check_present
+from .calls import check_first
 from .options import DEFAULTS, LearningRate, automatic_name, check_clips, check_learning_rate
 from .rules import FullRule, class_rule, full_rule
 from .steps import Steps
@@ -157,8 +157,23 @@ class Optimizer(HasAttributes, MakesVariables, KeepsState, HasAverages, Locked):
             return True
         self._check_started()
         with self._lock:
+            was_built = self.built
             self._build_first(grads, variables)
-            return self._steps.run(grads, variables, loss_scale)
+            try:
+                return self._take(grads, variables, loss_scale)
+            except SymoptError:
+                if not was_built:
+                    self._unbuild()
+                raise
+
+    def _take(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
+        """`_apply` of what is built."""
+        return self._steps.run(grads, variables, loss_scale)
+
+    def _unbuild(self) -> None:
+        """Be as before `build`."""
+        self._steps.forget()
+        self.built = False
 
     def _build_first(self, grads: Sequence[Any], variables: Sequence[Any] | None) -> None:
         """Build at the first step, if its gradients fit: variables are fixed for good then."""
@@ -169,11 +184,7 @@ class Optimizer(HasAttributes, MakesVariables, KeepsState, HasAverages, Locked):
                 "When passing `grads` without `variables`, the optimizer must already be built on a list of "
                 "variables. Call `optimizer.build(trainable_variables)` first."
             )
-        check_present(grads, variables)
-        known = KnownVariables()
-        for grad, variable in zip(grads, variables, strict=True):
-            if grad is not None:
-                check_gradient(grad, known.meet(variable))
+        check_first(grads, variables)
         self.build(variables)
 
     def stateless_apply(
