@@ -32,7 +32,7 @@ tests/browser/node_modules/.installed: tests/browser/package.json tests/browser/
 
 # What `make test` samples, without a GPU: every kernel compiled for three architectures, every op emulated, and the golden
 # suites on the emulator. Half an hour on two cores; a C++ compiler is needed.
-GOLDEN := tests/test_golden.py tests/test_golden_keras.py tests/test_golden_monolith.py
+GOLDEN := tests/test_golden.py tests/test_golden_keras.py tests/test_keras3_goldens.py tests/test_optimizer_golden.py tests/test_golden_monolith.py
 test-cuda: .venv/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --all-kernels tests/test_cuda_text.py tests/test_emulated.py
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --on-emulator $(GOLDEN)

@@ -46,7 +46,31 @@ def mxnet_updater(weights: Arrays, grads: Arrays) -> Work:
     return lambda: updater(indices, grads, weights)
 
 
-CASES = [Case("mxnet Adam.update", mxnet_update), Case("mxnet Updater, named", mxnet_updater, 2)]
+def keras_pairs(weights: Arrays, grads: Arrays) -> Work:
+    """`apply_gradients(zip(...))` of a class of TF 2's Keras."""
+    optimizer = so.keras.optimizers.Adam()
+    return lambda: optimizer.apply_gradients(zip(grads, weights, strict=True))
+
+
+def keras3_pairs(weights: Arrays, grads: Arrays) -> Work:
+    """The same of Keras 3."""
+    optimizer = so.keras3.optimizers.Adam()
+    return lambda: optimizer.apply_gradients(zip(grads, weights, strict=True))
+
+
+def keras3_apply(weights: Arrays, grads: Arrays) -> Work:
+    """`apply` of Keras 3, with two lists."""
+    optimizer = so.keras3.optimizers.Adam()
+    return lambda: optimizer.apply(grads, weights)
+
+
+CASES = [
+    Case("mxnet Adam.update", mxnet_update),
+    Case("mxnet Updater, named", mxnet_updater, 2),
+    Case("keras apply_gradients", keras_pairs),
+    Case("keras3 apply_gradients", keras3_pairs),
+    Case("keras3 apply", keras3_apply),
+]
 
 
 def classes(quick: bool) -> Iterable[Row]:

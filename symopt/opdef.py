@@ -125,6 +125,12 @@ class OpDef:
     def __repr__(self) -> str:
         return f"<op {self.name}>"
 
+    def __reduce__(self) -> tuple[Callable[[str], OpDef], tuple[str]]:
+        """Ops are copied and pickled by name, as functions are."""
+        from .forms import get_op
+
+        return get_op, (self.name,)
+
     def derive(self, **fields: Any) -> OpDef:
         """A copy with some attributes replaced."""
         made = object.__new__(OpDef)

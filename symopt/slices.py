@@ -66,6 +66,11 @@ def to_row_sparse(
     if known is not None and known != wanted:
         raise ShapeError(f"{what}: dense_shape is {known}, expected {wanted}")
     values, indices = _readable(x.values, f"values of {what}"), _readable(x.indices, f"indices of {what}")
+    if values.shape[1:] != wanted[1:] or values.shape[:1] != indices.shape:
+        rows = "".join(f", {size}" for size in wanted[1:])
+        raise ShapeError(
+            f"{what}: expected values of shape (n{rows or ','}) at n indices, got {values.shape} at {indices.shape}"
+        )
     made = RowSparseArray(values, indices, wanted)
     if check:
         made.check_indices(what)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from test_engines import STORAGES, UPDATES, random_array, required, sparse_array, state_shape
+from test_engines import STORAGES, UPDATES, other_input, random_array, required, sparse_array, state_shape
 
 import symopt as so
 from symopt import sym
@@ -38,7 +38,7 @@ def op_kernels(op: OpDef, storage: str, dtype: str, **attrs: Any) -> Iterator[Ke
         if spec.kind in STATE_KINDS:
             states[spec.name] = np.zeros(state_shape(op, spec, SHAPE), kept[spec.name])
         else:
-            args[spec.name] = np.array([0.5], np.float32)
+            args[spec.name] = other_input(rng, spec, SHAPE, dtype)
     args["given"] = (
         random_array(rng, SHAPE, dtype) if storage == "dense" else sparse_array(rng, SHAPE, dtype, False)
     )

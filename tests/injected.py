@@ -207,7 +207,7 @@ def op_graph(op: OpDef, storage: str, dtype: str, shape: tuple[int, ...]) -> Gra
             states[spec.name] = state if state.dtype.kind == "c" else np.abs(state)
         elif spec.kind == "scalar":
             args[spec.name] = np.array([0.5], np.float32)
-        elif storage == "dense":
+        elif storage == "dense" or spec != op.inputs[1]:
             args[spec.name] = random_array(rng, shape, dtype)
         else:
             args[spec.name] = sparse_array(rng, shape, dtype, storage == "duplicates", edges=False)

@@ -32,7 +32,8 @@ def scratch(executor: Any) -> int:
     for launch in executor._step.engine.launches:
         if isinstance(launch, NativeLaunch):
             total += sum(array.nbytes for array in (*launch.keep, *launch._scratch))
-            total += sum(a.nbytes for table in launch.tables if table and len(table) == 4 for a in table[:3])
+            given = 2 * len(launch._gradients)  # indices and data; then what repeated rows were sorted into
+            total += sum(array.nbytes for array in launch.tables[given:])
         elif isinstance(launch, CudaLaunch):
             total += sum(array.nbytes for array in launch._partials)
     return total

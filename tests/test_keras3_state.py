@@ -203,3 +203,19 @@ def test_numbers_behave_like_numbers() -> None:
     optimizer.learning_rate.assign(0.25)
     assert optimizer.get_config()["learning_rate"] == 0.25
     assert pickle.loads(pickle.dumps(optimizer.get_config())) == optimizer.get_config()
+
+
+def test_adafactors_list_is_kerass() -> None:
+    """Keras lists the second moment of a matrix, which follows from row and col, and two zeros for a vector."""
+    optimizer = o.Adafactor(0.05)
+    trained = [so.Variable(np.ones((4, 3)), name="kernel"), so.Variable(np.ones(3), name="bias")]
+    optimizer.build(trained)
+    shapes = [(), (), (4,), (3,), (4, 3), (), (), (3,)]
+    assert [v.shape for v in optimizer.variables] == [w.shape for w in optimizer.get_weights()] == shapes
+    assert not any(np.any(w) for w in optimizer.get_weights()[2:])
+    optimizer.apply([np.arange(12.0).reshape(4, 3), np.arange(3.0)], trained)
+    row, col, moment = optimizer.get_weights()[2:5]
+    np.testing.assert_allclose(moment, np.outer(row, col) / row.mean())
+    with pytest.raises(ValueError, match=r"kernel_velocity' has shape \(4, 3\)"):
+        optimizer.variables[4].assign(np.zeros(3))
+    assert sorted(optimizer.state_dict()["parameters"]["kernel"]["states"]) == ["col", "row"]

@@ -22,7 +22,7 @@ _load __init__
 """
 RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}
 # Methods of Symbol and Executor; imported when called. `looking` is nothing but such methods.
-DOORS = {("symbol", "executor"), ("symbol", "serial")}
+DOORS = {("symbol", "executor"), ("symbol", "serial"), ("opdef", "forms")}
 SEEN = "files planned nonfinite step backends report show view cost values lint executor"
 DOORS |= {("looking", name) for name in SEEN.split()}
 

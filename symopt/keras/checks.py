@@ -27,7 +27,7 @@ def check_kwargs(kwargs: Mapping[str, Any]) -> None:
         if key not in KWARGS:
             raise UnknownArgumentError(
                 f"Unexpected keyword argument passed to optimizer: {key}{near(key, KWARGS)}. "
-                f"Allowed kwargs are {set(KWARGS)}."
+                f"Allowed kwargs are {{{', '.join(map(repr, KWARGS))}}}."
             )
         if value is not None and key in CLIPS:
             checked_clip(key, value)

@@ -26,6 +26,11 @@ def plain_number(value: Any, what: str) -> int | float:
     return number
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a real number of Python's or NumPy's, and no flag."""
+    return isinstance(value, (numbers.Real, np.generic)) and not isinstance(value, (bool, np.bool_))
+
+
 def positive(value: Any, what: str) -> int | float:
     """A real number above zero."""
     number = plain_number(value, what)

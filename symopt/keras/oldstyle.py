@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ..places import place_of_array
 from ..sparse import RowSparseArray
 from .clipping import clipped_eagerly
-from .variables import KnownVariable
+from .known import KnownVariable
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer

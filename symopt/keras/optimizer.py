@@ -7,28 +7,27 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import errors
-from ..errors import AttributeValueError, NoAutogradError, TooLateError, near
-from ..state import Commit, Differences, load_state
+from ..errors import NoAutogradError
 from ..symbol import Symbol
-from .checks import CLIPS, check_clips, check_kwargs, checked_clip, checked_name, checked_option
+from ..training.copies import Locked
+from .attributes import HasHypers
+from .checks import CLIPS, check_clips, check_kwargs, checked_name
 from .clipping import Clips
 from .configs import config_of, instance_of
-from .hypers import Hypers, is_constant
+from .hypers import Hypers
 from .losses import NO_AUTOGRAD, gradients_of
 from .oldstyle import apply_old_style, is_old_style
-from .rules import SQUARE_ROOT, Rule
+from .pairs import columns
+from .rules import Rule
 from .scalars import Scalar
-from .slots import Slots, first_array, new_weight, plan_weights
-from .states import plan_state, state_of
-from .stepping import Steps, constrain, list_of_pairs
+from .slots import Slots
+from .stepping import Steps, constrain
 from .symbols import update_symbols
 from .updates import Updates, builtin_rule
-from .variables import Variable
-
-ALIASES = {"lr": "learning_rate"}
+from .weights import KeepsState
 
 
-class Optimizer:
+class Optimizer(KeepsState, HasHypers, Locked):
     """Updates variables in place with their gradients: what all of tf.keras's classes have in common.
 
     `name`: in a configuration and in the names of slots; "" gives sgd, sgd_1, ... `gradient_aggregator(pairs)` gives
@@ -59,10 +58,8 @@ class Optimizer:
 
     # Of the built-in classes: whose rule it is, its hyperparameters and options in the order of their configuration.
     _keras_class = ""
-    _option_names: tuple[str, ...] = ()
     _groups_slots = True
     _product_names: Mapping[str, str] = {}
-    _may_lack_iterations = False
     _has_decay = True
 
     def __init__(
@@ -92,73 +89,6 @@ class Optimizer:
         self._steps = Steps(self, self._updates, self._slots)
         self._lock = threading.RLock()
 
-    # ---- hyperparameters
-
-    def __getattr__(self, name: str) -> Any:
-        name = ALIASES.get(name, name)
-        hypers = self.__dict__.get("_hypers", ())
-        if name in hypers:
-            return hypers.shown(name)
-        raise errors.UnknownMemberError(
-            f"{type(self).__name__} has no attribute {name!r}{near(name, hypers)}"
-        )
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        name = ALIASES.get(name, name)
-        if name in self.__dict__.get("_hypers", ()):
-            self._set_hyper(name, value)
-            return
-        if name in CLIPS and value is not None:
-            value = checked_clip(name, value)
-            if self.__dict__.get("gradient_transformers"):
-                raise AttributeValueError(f"`{name}` cannot be set when `gradient_transformers` are given")
-        if name in self._option_names:
-            value = checked_option(name, value)
-        object.__setattr__(self, name, value)
-        if not name.startswith("_"):
-            self.__dict__["_version"] = self.__dict__.get("_version", 0) + 1
-
-    def _set_hyper(self, name: str, value: Any) -> None:
-        """Give a hyperparameter a value, of which `optimizer.<name>` then tells; see Optimizer."""
-        before = self._hypers.set(name, value)
-        now = self._hypers[name]
-        if name == "momentum" and not self._with_momentum and (not is_constant(now) or now > 0):
-            self._with_momentum = True
-            self.__dict__["_version"] += 1  # another op
-        elif name == "learning_rate_power" and (before == SQUARE_ROOT) != (now == SQUARE_ROOT):
-            self.__dict__["_version"] += 1
-
-    def _get_hyper(self, name: str, dtype: Any = None) -> Any:
-        """The value that a hyperparameter has now, or its schedule."""
-        return self._hypers.shown(name)
-
-    def _decayed_lr(self, dtype: Any = None) -> float:
-        """The learning rate of the next step, its schedule and `decay` counted in."""
-        return float(self._hypers.numbers(int(self.iterations))["@learning_rate"])
-
-    def _serialize_hyperparameter(self, name: str) -> Any:
-        """A hyperparameter as plain data, for `get_config`."""
-        return self._hypers.described(ALIASES.get(name, name))
-
-    @property
-    def iterations(self) -> Scalar:
-        """How many steps were taken. Can be set, to a number or another optimizer's, until it is first used."""
-        if self._iterations is None:
-            self._iterations = Scalar(0, f"{self._name}/iter:0")
-            self._slots.weights.append(self._iterations)
-        return self._iterations
-
-    @iterations.setter
-    def iterations(self, value: Any) -> None:
-        if self._iterations is not None:
-            raise TooLateError(
-                "Cannot set `iterations` to a new Variable after the Optimizer weights have been created. "
-                "Use iterations.assign(number), or set it before the first apply_gradients."
-            )
-        count = value if isinstance(value, Scalar) else Scalar(0, f"{self._name}/iter:0").assign(value)
-        self._iterations = count
-        self._slots.weights.append(count)
-
     @property
     def name(self) -> str:
         """The name given, or the one made up."""
@@ -181,20 +111,20 @@ class Optimizer:
         PairsError (a TypeError and ValueError) for what are no pairs, ValueError if no variable has a gradient,
         ShapeError, DTypeError and RowIndexError for gradients that do not fit: nothing was changed then.
         """
-        pairs = list_of_pairs(grads_and_vars)
-        if not pairs:
+        grads, variables = columns(grads_and_vars)
+        if not grads:
             return None
         with self._lock:
-            count = self.iterations
             if is_old_style(self):
-                grads, variables, _ = self._steps.gradients(pairs, experimental_aggregate_gradients)
-                apply_old_style(self, grads, variables)
-                constrained = [known for known in variables if known.constraint is not None]
+                grads, known, _ = self._steps.gradients(grads, variables, experimental_aggregate_gradients)
+                apply_old_style(self, grads, known)
+                constrained = [one for one in known if one.constraint is not None]
             else:
-                step = self._steps.prepare(pairs, experimental_aggregate_gradients)
-                self._steps.run(step, self._updates.numbers(int(count.value)))
+                step = self._steps.prepare(grads, variables, experimental_aggregate_gradients)
+                self._steps.run(step, self._updates.numbers(int(self.iterations.value)))
                 self._updates.advance()
                 constrained = step.constrained
+            count = self.iterations
             count.value += 1
             if constrained:
                 constrain(constrained)
@@ -250,62 +180,6 @@ class Optimizer:
         """The bounds that gradients are clipped with."""
         return Clips(self.clipvalue, self.clipnorm, self.global_clipnorm)
 
-    # ---- slots and weights
-
-    def add_slot(self, var: Any, slot_name: str, initializer: Any = "zeros", shape: Any = None) -> Variable:
-        """The slot of that name, made if there is none: "zeros", "ones", a function of (shape, dtype), or values."""
-        with self._lock:
-            known = self._slots.known.meet(var)
-            found = self._slots.of(known.key).get(slot_name)
-            if found is None:
-                array = first_array(known, initializer, shape)
-                found = self._slots.add(self._name, known, slot_name, array)
-            return found
-
-    def get_slot(self, var: Any, slot_name: str) -> Variable:
-        """A slot of a variable. UnknownSlotError, a KeyError, if there is none of that name."""
-        return self._slots.get(var, slot_name)
-
-    def get_slot_names(self) -> list[str]:
-        """Names of slots, in the order in which they came up; none before the first step."""
-        return list(self._slots.names)
-
-    @property
-    def weights(self) -> list[Variable | Scalar]:
-        """`iterations`, then all slots, in the order in which they were made."""
-        return list(self._slots.weights)
-
-    def variables(self) -> list[Variable | Scalar]:
-        """The same as `weights`."""
-        return self.weights
-
-    def add_weight(
-        self,
-        name: str,
-        shape: Any = (),
-        dtype: Any = "float32",
-        initializer: Any = "zeros",
-        trainable: Any = None,
-    ) -> Variable:
-        """A new variable of the optimizer's own, which is not among `weights` unless you append it."""
-        return new_weight(name, shape, dtype, initializer)
-
-    def get_weights(self) -> list[Any]:
-        """Copies of all weights as NumPy arrays."""
-        return [weight.numpy() for weight in self._slots.weights]
-
-    def set_weights(self, weights: Sequence[Any]) -> None:
-        """Copy arrays into all weights, as `get_weights` gave them. ValueError if they are not as many, or of other
-        shapes; nothing was changed then. Lists of older Keras are taken too: without iterations, or with vhat."""
-        with self._lock:
-            plan_weights(self._name, self._slots.weights, self._in_todays_order(list(weights)))()
-
-    def _in_todays_order(self, weights: list[Any]) -> list[Any]:
-        """A list of weights as older Keras wrote it, in the form of today's."""
-        if self._may_lack_iterations and len(weights) == len(self._slots.weights) - 1:
-            return [0, *weights]
-        return weights
-
     # ---- configuration and state
 
     def get_config(self) -> dict[str, Any]:
@@ -318,20 +192,3 @@ class Optimizer:
         """The optimizer that `get_config` described, without its state. `custom_objects`: schedules and functions of
         one's own by name. The configuration stays as it is."""
         return instance_of(cls, config, custom_objects)
-
-    def state_dict(self) -> dict[str, Any]:
-        """`class`, `config`, `iterations`, `products` and, by variable and slot, `variables`: the arrays in use."""
-        return state_of(self)
-
-    def plan_load(self, state: Mapping[str, Any], found: Differences, path: str = "") -> Commit:
-        """Compare a state with this optimizer's, and give the function that takes it over."""
-        return plan_state(self, state, found, path)
-
-    def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Differences:
-        """Take over a state of the same class and variables, whole or, with a StateError, not at all.
-
-        Slots must be there: call build(variables) before the first step. Hyperparameters stay as configured here.
-        With strict=False what only one of both has is left; the result lists it.
-        """
-        with self._lock:
-            return load_state(self, state, strict, f"{type(self).__name__} {self._name!r}")

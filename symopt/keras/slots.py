@@ -11,8 +11,9 @@ from ..arrays import Array
 from ..dtypes import canonical, to_numpy
 from ..errors import AttributeValueError, ShapeError, UnknownSlotError, near
 from ..places import place_of_array
+from .known import KnownVariable, KnownVariables
 from .scalars import Scalar
-from .variables import KnownVariable, KnownVariables, Variable
+from .variables import Variable
 
 INITIALIZERS: Mapping[str, float] = {"zeros": 0.0, "zero": 0.0, "ones": 1.0, "one": 1.0}
 
@@ -44,6 +45,19 @@ class Slots:
                 f"variable {known.name!r} has no slot {name!r}{near(name, slots)}; it has {list(slots)}"
             )
         return slots[name]
+
+    def mark(self) -> tuple[int, int, int]:
+        """Where `back_to` goes back to."""
+        return len(self.known), len(self.weights), len(self.names)
+
+    def back_to(self, mark: tuple[int, int, int]) -> None:
+        """Forget what was met and made since a mark."""
+        n_known, n_weights, n_names = mark
+        self.known.forget(n_known)
+        del self.weights[n_weights:], self.names[n_names:]
+        kept = set(map(id, self.weights))
+        for key, slots in self._of.items():
+            self._of[key] = {name: slot for name, slot in slots.items() if id(slot) in kept}
 
     def add(self, owner: str, known: KnownVariable, name: str, array: Any) -> Variable:
         """Keep an array as a slot, after all others."""
@@ -85,7 +99,7 @@ def first_array(known: KnownVariable, initializer: Any, shape: Any) -> Array:
 def new_weight(name: str, shape: Any, dtype: Any, initializer: Any) -> Variable:
     """A variable of zeros, or of what the initializer gives, on the host."""
     view = np.zeros(tuple(shape or ()), to_numpy(canonical(dtype)))
-    known = KnownVariable(view, view, view, name, name)
+    known = KnownVariable(view, name, name)
     return Variable(first_array(known, initializer, None), name)
 
 

@@ -9,10 +9,10 @@ from ..given import Given
 from ..state import Commit, Differences
 
 if TYPE_CHECKING:
-    from .optimizer import Optimizer
+    from .weights import KeepsState
 
 
-def state_of(optimizer: Optimizer) -> dict[str, Any]:
+def state_of(optimizer: KeepsState) -> dict[str, Any]:
     """What is to be saved. `config` is for the reader: it is not taken over."""
     return {
         "class": type(optimizer).__name__,
@@ -30,7 +30,7 @@ def state_of(optimizer: Optimizer) -> dict[str, Any]:
     }
 
 
-def plan_state(optimizer: Optimizer, state: Mapping[str, Any], found: Differences, path: str) -> Commit:
+def plan_state(optimizer: KeepsState, state: Mapping[str, Any], found: Differences, path: str) -> Commit:
     """Compare names, shapes and dtypes; the function returned copies arrays and numbers."""
     own, given = state_of(optimizer), Given(state, found, path)
     given.needs(*(name for name in own if name != "config"))
@@ -56,5 +56,5 @@ def plan_state(optimizer: Optimizer, state: Mapping[str, Any], found: Difference
     return commit
 
 
-def _arrays(optimizer: Optimizer, key: str) -> dict[str, Any]:
+def _arrays(optimizer: KeepsState, key: str) -> dict[str, Any]:
     return {name: slot.value for name, slot in optimizer._slots.of(key).items()}

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from itertools import chain
+from collections.abc import Callable, Mapping, Sequence
 from operator import is_
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from ..errors import DTypeError, MissingArgumentError, PairsError, ShapeError, SymoptError, TooLateError
 from ..places import place_of_array
 from ..slices import is_slices, to_row_sparse
 from ..sparse import RowSparseArray
 from ..state import as_view, copy_into
+from ..training.copies import MadeAgain
 from ..training.gradients import clipped
 from ..training.graph import Entry, arrays_of, gradients, group, in_place, number, stype_of
 from ..training.runner import Runner, Runners
 from .clipping import Clips, clipped_eagerly
+from .known import KnownVariable
 from .slots import Slots
 from .updates import Updates, update_from
-from .variables import KnownVariable
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
@@ -29,18 +29,21 @@ Pair = tuple[Any, KnownVariable]
 
 
 class Step(NamedTuple):
-    """A step that was prepared. `flat`: the objects given, if the same objects make the same step again."""
+    """A step that was prepared. `given`: the gradients and variables given, if the same make the same step again;
+    `grads`: those that there are, as they are bound."""
 
     version: int
-    flat: list[Any] | None
-    grads: list[Any]
+    given: tuple[list[Any], list[Any]] | None
+    grads: tuple[Any, ...]
     variables: list[KnownVariable]
     runner: Runner
     constrained: list[KnownVariable]
 
 
-class Steps:
+class Steps(MadeAgain):
     """The bound graphs of an optimizer, one for each set of variables and storage of their gradients."""
+
+    made_again: ClassVar[Mapping[str, Callable[[], Any]]] = {"_runners": Runners, "_last": type(None)}
 
     def __init__(self, optimizer: Optimizer, updates: Updates, slots: Slots) -> None:
         self._optimizer = optimizer
@@ -49,52 +52,76 @@ class Steps:
         self._runners = Runners()
         self._last: Step | None = None
         self._warned: set[tuple[str, ...]] = set()
+        self._updated: set[str] = set()  # keys of variables that have their slots
 
-    def prepare(self, pairs: Sequence[Any], aggregate: bool) -> Step:
-        """The step for these pairs, everything about it checked, no variable written. It costs little where all
-        objects are those of the last step."""
-        flat = flattened(pairs)
+    def prepare(self, grads: list[Any], variables: list[Any], aggregate: bool) -> Step:
+        """The step for these gradients and variables, everything about it checked, no variable written. It costs
+        little where all objects are those of the last step."""
         last = self._last
-        if last is not None and last.flat is not None and last.version == self._optimizer._version:
-            if len(flat) == len(last.flat) and all(map(is_, flat, last.flat)):
-                return last
-            if _is_alike(flat, last.flat):
-                return last._replace(flat=flat, grads=[grad for grad in flat[::2] if grad is not None])
-        return self._prepared(pairs, flat, aggregate)
+        if last is not None and last.given is not None and last.version == self._optimizer._version:
+            last_grads, last_variables = last.given
+            if len(variables) == len(last_variables) and all(map(is_, variables, last_variables)):
+                if all(map(is_, grads, last_grads)):
+                    return last
+                if list(map(type, grads)) == list(map(type, last_grads)):
+                    present = tuple([grad for grad in grads if grad is not None])
+                    return last._replace(given=(grads, variables), grads=present)
+        return self._prepared(grads, variables, aggregate)
 
     def run(self, step: Step, numbers: Mapping[str, float]) -> None:
         """Take a step that was prepared."""
         try:
             step.runner.run(step.grads, numbers)
         except SymoptError:
-            for grad, known in zip(step.grads, step.variables, strict=True):
-                as_gradient(grad, known)  # says it better, if a gradient does not fit
+            check_gradients(step.grads, step.variables)
             raise
         self._last = step
 
-    def gradients(self, pairs: Sequence[Any], aggregate: bool) -> tuple[list[Any], list[KnownVariable], bool]:
-        """Gradients and their variables, checked; and whether functions of the user's changed them."""
-        given = self._with_gradients(pairs)
-        variables = [known for _, known in given]
-        grads, has_hooks = self._through_hooks([grad for grad, _ in given], variables, aggregate)
-        grads = [as_gradient(grad, known) for grad, known in zip(grads, variables, strict=True)]
+    def gradients(
+        self, given_grads: list[Any], given: list[Any], aggregate: bool
+    ) -> tuple[list[Any], list[KnownVariable], bool]:
+        """Gradients that there are and their variables, checked; and whether functions of the user's changed them."""
+        n_known = len(self._slots.known)
+        try:
+            pairs = self._with_gradients(given_grads, given)
+            variables = [known for _, known in pairs]
+            grads, has_hooks = self._through_hooks([grad for grad, _ in pairs], variables, aggregate)
+            is_new = not self._updated.issuperset(
+                known.key for known in variables
+            )  # later the executor looks
+            grads = [as_gradient(grad, known, is_new) for grad, known in zip(grads, variables, strict=True)]
+        except BaseException:
+            self._slots.known.forget(n_known)
+            raise
         return grads, variables, has_hooks
 
-    def _prepared(self, pairs: Sequence[Any], flat: list[Any], aggregate: bool) -> Step:
-        grads, variables, has_hooks = self.gradients(pairs, aggregate)
-        self._updates.create(variables)
+    def _prepared(self, given_grads: list[Any], given: list[Any], aggregate: bool) -> Step:
+        mark = self._slots.mark()
+        grads, variables, has_hooks = self.gradients(given_grads, given, aggregate)
+        try:
+            return self._bound(grads, variables, None if has_hooks else (given_grads, given))
+        except SymoptError:
+            self._optimizer._forget_since(mark)
+            check_gradients(grads, variables)
+            raise
+
+    def _bound(
+        self, grads: list[Any], variables: list[KnownVariable], given: tuple[list[Any], list[Any]] | None
+    ) -> Step:
         grads, clips = self._clipped(grads, variables)
+        _ = self._optimizer.iterations  # the first of the weights
+        self._updates.create(variables)
         version = self._optimizer._version
         key = (version, tuple(known.key for known in variables), tuple(map(stype_of, grads)), clips)
         runner = self._runners.get(key, lambda: self._build(variables, grads, clips))
-        is_same_again = not has_hooks and not any(isinstance(g, RowSparseArray) for g in grads)
+        self._updated.update(known.key for known in variables)
+        is_same_again = not any(isinstance(g, RowSparseArray) for g in grads)
         constrained = [known for known in variables if known.constraint is not None]
-        return Step(version, flat if is_same_again else None, grads, variables, runner, constrained)
+        return Step(version, given if is_same_again else None, tuple(grads), variables, runner, constrained)
 
-    def _with_gradients(self, pairs: Sequence[Any]) -> list[Pair]:
+    def _with_gradients(self, grads: list[Any], variables: list[Any]) -> list[Pair]:
         """The pairs that have a gradient, each variable known from now on. Warns of the others, once for the same."""
-        check_pairs(pairs)
-        met = [(grad, self._slots.known.meet(variable)) for grad, variable in pairs]
+        met = [(grad, self._slots.known.meet(variable)) for grad, variable in zip(grads, variables)]
         given = [(grad, known) for grad, known in met if grad is not None]
         names = tuple(known.name for grad, known in met if grad is None)
         if not given:
@@ -175,49 +202,27 @@ def constrain(variables: Sequence[KnownVariable]) -> None:
         copy_into(known.view, as_view(array, f"what the constraint of {known.name} gave"))
 
 
-def list_of_pairs(grads_and_vars: Any) -> list[Any]:
-    """What may be given only once, such as a zip, as a list."""
-    if not hasattr(grads_and_vars, "__iter__"):
-        what = type(grads_and_vars).__name__
-        raise PairsError(f"grads_and_vars must be pairs, got {what}: give zip(gradients, variables)")
-    return list(grads_and_vars)
+def check_gradients(grads: Sequence[Any], variables: Sequence[KnownVariable]) -> None:
+    """The errors of gradients that do not fit: they say more than the executor's."""
+    for grad, known in zip(grads, variables, strict=True):
+        as_gradient(grad, known, look_at_rows=True)
 
 
-def flattened(pairs: Sequence[Any]) -> list[Any]:
-    """Gradient, variable, gradient, variable, ... PairsError if these are no pairs."""
-    try:
-        return list(chain.from_iterable(pairs))
-    except TypeError:
-        check_pairs(pairs)
-        raise
-
-
-def _is_alike(flat: list[Any], last: list[Any]) -> bool:
-    """Whether variables are the same objects, and gradients of the same types, None too."""
-    return all(map(is_, flat[1::2], last[1::2])) and list(map(type, flat[::2])) == list(map(type, last[::2]))
-
-
-def check_pairs(pairs: Sequence[Any]) -> None:
-    """PairsError, a TypeError and a ValueError, unless these are pairs."""
-    for k, pair in enumerate(pairs):
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            size = f" of {len(pair)}" if isinstance(pair, (tuple, list)) else ""
-            raise PairsError(
-                f"grads_and_vars must be (gradient, variable) pairs: number {k} is a {type(pair).__name__}{size}; "
-                "give zip(gradients, variables)"
-            )
-
-
-def as_gradient(grad: Any, known: KnownVariable) -> Any:
+def as_gradient(grad: Any, known: KnownVariable, look_at_rows: bool = False) -> Any:
     """A gradient as it is bound: slices as a RowSparseArray of the variable's shape. ShapeError, DTypeError or
-    DeviceError if it does not fit."""
+    DeviceError if it does not fit; with `look_at_rows` RowIndexError too."""
     what = f"the gradient of {known.name}"
     if is_slices(grad):
         grad = to_row_sparse(grad, known.shape, what, check=False)
-    is_rows = isinstance(grad, RowSparseArray)
-    array = grad if is_rows else place_of_array(known.view).as_array(grad, what, mutable=False)
+    place = place_of_array(known.view)
+    array = grad if isinstance(grad, RowSparseArray) else place.view(grad, what)
     if array.shape != known.shape:
         raise ShapeError(f"{what}: expected shape {known.shape}, got {array.shape}")
     if array.dtype != known.dtype:
         raise DTypeError(f"{what}: expected {known.dtype.name}, got {array.dtype.name}: give g.astype(...)")
+    if array is not grad or not isinstance(grad, RowSparseArray):
+        place.as_array(grad, what, mutable=False)
+    elif look_at_rows:
+        place.view(grad.data, what)
+        grad.check_indices(what)
     return grad

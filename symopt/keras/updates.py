@@ -5,31 +5,33 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from ..arrays import Array
 from ..opdef import OpDef
+from ..training.copies import MadeAgain
 from ..training.update import Update, count_of, find_op, new_states
+from .known import KnownVariable
 from .rules import Rule, find_rule
 from .scalars import Scalar
 from .slots import Slots
-from .variables import KnownVariable
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
 
 
-class Updates:
+class Updates(MadeAgain):
     """Rules by variable, and the running products that their ops need, such as Nadam's momentum cache."""
+
+    made_again: ClassVar[Mapping[str, Callable[[], Any]]] = {"_rules": dict}
 
     def __init__(self, optimizer: Optimizer, slots: Slots) -> None:
         self._optimizer = optimizer
         self._slots = slots
         self._rules: dict[str, Rule] = {}
         self._version = -1
-        self._running: dict[str, Rule] = {}  # by attribute, a rule whose op has it
         self._factors: dict[str, float] = {}  # of the step whose numbers were asked for last
         self.products: dict[str, Scalar] = {}
 
@@ -41,7 +43,6 @@ class Updates:
         found = self._rules.get(known.key)
         if found is None:
             found = self._rules[known.key] = resolved(self._optimizer.update_rule(known))
-            self._running.update(dict.fromkeys(op_of(found).running, found))
         return found
 
     def create(self, variables: Sequence[KnownVariable]) -> None:
@@ -54,15 +55,20 @@ class Updates:
             if wanted:
                 states = new_states(update_from(rule, {}), known.view)
                 missing += [(slot, known, states[slots[slot]]) for slot in wanted]
-        self._start_products()
+        self._start_products(variables)
         if self._optimizer._groups_slots:
             order = {slot: k for k, slot in enumerate(dict.fromkeys(slot for slot, _, _ in missing))}
             missing.sort(key=lambda one: order[one[0]])
         for slot, known, array in missing:
             self._slots.add(self._optimizer.name, known, slot, array)
 
-    def _start_products(self) -> None:
-        for attr in self._running:
+    def forget_products(self) -> None:
+        """Those that are no longer among the weights."""
+        kept = set(map(id, self._slots.weights))
+        self.products = {attr: x for attr, x in self.products.items() if id(x) in kept}
+
+    def _start_products(self, variables: Sequence[KnownVariable]) -> None:
+        for attr in dict.fromkeys(attr for known in variables for attr in op_of(self.rule(known)).running):
             if attr not in self.products:
                 name = self._optimizer._product_names.get(attr, attr)
                 self.products[attr] = made = Scalar(1.0, f"{self._optimizer.name}/{name}:0", np.float64)
@@ -78,8 +84,9 @@ class Updates:
         numbers: dict[str, float] = self._optimizer._hypers.numbers(iterations)
         numbers["@step"] = iterations + 1
         for attr, product in self.products.items():
-            self._factors[attr] = factor = self._factor(attr, numbers)
-            is_inclusive = op_of(self._running[attr]).running[attr].inclusive
+            rule = self._rule_with(attr)
+            self._factors[attr] = factor = float(factor_of(rule, attr, _without_marks(numbers)))
+            is_inclusive = op_of(rule).running[attr].inclusive
             numbers[f"@{attr}"] = product.value * factor if is_inclusive else product.value
         return numbers
 
@@ -92,10 +99,13 @@ class Updates:
         for attr, product in self.products.items():
             product.value *= self._factors[attr]
 
-    def _factor(self, attr: str, numbers: Mapping[str, float]) -> float:
-        return float(
-            factor_of(self._running[attr], attr, {n.removeprefix("@"): x for n, x in numbers.items()})
-        )
+    def _rule_with(self, attr: str) -> Rule:
+        """The first rule whose op has a running product."""
+        return next(rule for rule in map(self.rule, self._slots.known) if attr in op_of(rule).running)
+
+
+def _without_marks(numbers: Mapping[str, float]) -> dict[str, float]:
+    return {name.removeprefix("@"): value for name, value in numbers.items()}
 
 
 def builtin_rule(optimizer: Optimizer, variable: Any) -> Rule:

@@ -45,6 +45,15 @@ class Variable:
         self.trainable = bool(trainable)
         self.constraint = constraint
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but what looks at the memory of `value`, of which a copy has its own."""
+        return {name: value for name, value in vars(self).items() if name not in ("_place", "_array")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._place = place_of_array(self._value)
+        self._array = self._place.as_array(self._value, f"the value of variable {self._name}", mutable=True)
+
     @property
     def name(self) -> str:
         """The name given, or "Variable:0"."""
@@ -119,95 +128,3 @@ class Variable:
 
     def __repr__(self) -> str:
         return f"<Variable {self.name!r} shape={self.shape} dtype={self.dtype.name}>"
-
-
-class KnownVariables:
-    """The variables that an optimizer has met, each with a key of its own for its state.
-
-    Arrays are told apart as objects and are kept, so that an id is never another's; what they are called is found
-    here too: what has no name is "Variable:0", then "Variable_1:0".
-    """
-
-    def __init__(self) -> None:
-        self._by_id: dict[int, KnownVariable] = {}
-        self._wrapped: dict[int, KnownVariable] = {}
-        self._keys: set[str] = set()
-
-    def __iter__(self) -> Any:
-        return iter(self._by_id.values())
-
-    def __len__(self) -> int:
-        return len(self._by_id)
-
-    def find(self, variable: Any) -> KnownVariable | None:
-        """What is known of a variable, if it was met before."""
-        return self._by_id.get(id(variable)) or self._wrapped.get(id(variable))
-
-    def meet(self, variable: Any) -> KnownVariable:
-        """What is known of a variable, known from now on."""
-        known = self.find(variable)
-        if known is None:
-            known = self.look_at(variable)
-            self._keys.add(known.key)
-            self._by_id[id(variable)] = known
-        return known
-
-    def wrapped(self, known: KnownVariable) -> Variable:
-        """The so.Variable that was given, or one on the array that was, by which it is known too."""
-        if isinstance(known.variable, Variable):
-            return known.variable
-        if known.wrapper is None:
-            known.wrapper = Variable(known.array, known.name)
-            self._wrapped[id(known.wrapper)] = known
-        return known.wrapper
-
-    def look_at(self, variable: Any) -> KnownVariable:
-        """What would be known of a new variable. Errors if it cannot be updated in place."""
-        name = given_name(variable)
-        array = variable.value if isinstance(variable, Variable) else variable
-        view = place_of_array(array).as_array(
-            array, f"variable {name}" if name else "a variable", mutable=True
-        )
-        stem = (name or "Variable:0").partition(":")[0]
-        key, count = stem, 0
-        while key in self._keys:
-            count += 1
-            key = f"{stem}_{count}"
-        return KnownVariable(variable, array, view, name or f"{key}:0", key)
-
-
-class KnownVariable:
-    """A variable as an optimizer sees it: the object given, the array to bind, how it is called, and the key of its
-    state, which no other has."""
-
-    __slots__ = ("array", "constraint", "key", "name", "variable", "view", "wrapper")
-
-    def __init__(self, variable: Any, array: Any, view: Array, name: str, key: str) -> None:
-        self.variable = variable
-        self.array = array
-        self.view = view
-        self.name = name
-        self.key = key
-        self.constraint = getattr(variable, "constraint", None)
-        self.wrapper: Variable | None = None  # a Variable on a bare array, for those who need one
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        shape: tuple[int, ...] = self.view.shape
-        return shape
-
-    @property
-    def ndim(self) -> int:
-        return self.view.ndim
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.view.dtype
-
-
-def given_name(variable: Any) -> str | None:
-    """The name that a variable has itself: a Variable's, or that of an array with a `name`."""
-    if isinstance(variable, Variable):
-        return variable.name if variable.is_named else None
-    name = getattr(variable, "name", None)
-    return name if isinstance(name, str) and name else None

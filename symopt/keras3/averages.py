@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 from ..errors import AttributeValueError
@@ -15,16 +16,19 @@ class HasAverages:
     """The methods of `Optimizer` about averages of weights."""
 
     use_ema: bool
+    _lock: RLock
     _steps: Steps
 
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """With use_ema, copy the averages into these variables."""
-        _overwrite(self._steps, self.use_ema, var_list)
+        with self._lock:
+            _overwrite(self._steps, self.use_ema, var_list)
 
     def swap(self) -> bool:
         """Exchange weights and averages, to evaluate with the averages; the next call exchanges them back. Returns
         whether the averages are in the weights now. In between there are no steps. ValueError without use_ema."""
-        return _swap(self._steps, self.use_ema)
+        with self._lock:
+            return _swap(self._steps, self.use_ema)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:

@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import AttributeValueError, ShapeError
+from ..errors import AttributeValueError, DTypeError, MissingArgumentError, ShapeError
+from ..keras.known import KnownVariable, KnownVariables
+from ..keras.variables import Variable
 from ..places import HOST, place_of_array
 from ..slices import is_slices, to_row_sparse
 from ..sparse import RowSparseArray
@@ -27,7 +29,7 @@ class Call:
 
     def __init__(self, kept: Sequence[Kept], given: Sequence[Any], grads: Sequence[Any]) -> None:
         self.given = list(given)
-        self.types = tuple(map(type, grads))
+        self.types = list(map(type, grads))
         positions = [k for k, g in enumerate(grads) if g is not None]
         self.missing = [kept[k].known.name for k, g in enumerate(grads) if g is None]
         self.kept = [kept[k] for k in positions]
@@ -48,9 +50,9 @@ class Call:
     def fits(self, given: Sequence[Any], grads: Sequence[Any]) -> bool:
         """Whether these are the same variables, with gradients of the same types."""
         return (
-            len(given) == len(self.given)
-            and tuple(map(type, grads)) == self.types
+            len(given) == len(self.given) == len(grads)
             and all(map(is_, given, self.given))
+            and list(map(type, grads)) == self.types
         )
 
     def gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
@@ -91,11 +93,11 @@ def _conversion(one: Kept, grad: Any) -> Convert | None:
     if is_slices(grad):
         what = f"the gradient of {one.known.name!r}"
         return lambda g: _cast_rows(to_row_sparse(g, shape, what), dtype)
-    if hasattr(grad, "_array") and hasattr(grad, "assign"):  # a Variable
-        return lambda g: _as_dense(g.value, one)
+    if isinstance(grad, Variable):
+        return lambda g: _as_dense(g.value, one.known)
     is_plain = getattr(grad, "dtype", None) == dtype and getattr(grad, "shape", None) == shape != ()
     has_memory = is_plain or (hasattr(grad, "__dlpack__") and not isinstance(grad, np.ndarray))
-    return None if has_memory and not one.is_scalar else lambda g: _as_dense(g, one)
+    return None if has_memory and not one.is_scalar else lambda g: _as_dense(g, one.known)
 
 
 def _cast_rows(grad: RowSparseArray, dtype: Any) -> RowSparseArray:
@@ -105,28 +107,52 @@ def _cast_rows(grad: RowSparseArray, dtype: Any) -> RowSparseArray:
         return RowSparseArray(grad.data.astype(dtype), grad.indices, grad.shape, grad.canonical)
 
 
-def _as_dense(grad: Any, one: Kept) -> Any:
+def _as_dense(grad: Any, known: KnownVariable) -> Any:
     """A number, list or array of another dtype as the variable's; one element for a variable of shape ()."""
+    what = f"the gradient of {known.name!r}"
     place = place_of_array(grad)
-    array = np.asarray(grad) if place is HOST else place.view(grad, f"the gradient of {one.known.name!r}")
-    if array.shape != one.known.view.shape:
-        raise ShapeError(
-            f"the gradient of {one.known.name!r} has shape {array.shape}, the variable {one.known.view.shape}"
-        )
+    array = np.asarray(grad) if place is HOST else place.view(grad, what)
+    if array.shape != known.shape:
+        raise ShapeError(f"{what}: expected shape {known.shape}, got {array.shape}")
+    if array.dtype.kind not in "biufcV":
+        raise DTypeError(f"{what}: expected {known.dtype.name}, got {array.dtype.name}")
     with place.current():
-        array = array.astype(one.known.view.dtype, copy=False)
-        return array.reshape((1,)) if one.is_scalar else array
+        array = array.astype(known.dtype, copy=False)
+        return array.reshape((1,)) if known.shape == () else array
 
 
-def check_gradient(one: Kept, grad: Any) -> None:
-    """ShapeError, DTypeError or RowIndexError for what can't be the gradient of a variable."""
+def check_gradient(grad: Any, known: KnownVariable) -> None:
+    """ShapeError, DTypeError, DeviceError or RowIndexError for what can't be the gradient of a variable."""
+    what = f"the gradient of {known.name!r}"
+    if isinstance(grad, Variable):
+        grad = grad.value
     if is_slices(grad):
-        grad = to_row_sparse(grad, one.known.view.shape, f"the gradient of {one.known.name!r}")
+        grad = to_row_sparse(grad, known.shape, what)
+    if place_of_array(grad) is not (place := place_of_array(known.view)):
+        stored = grad.data if isinstance(grad, RowSparseArray) else grad
+        place.view(stored if hasattr(stored, "dtype") else np.asarray(stored), what)
     if not isinstance(grad, RowSparseArray):
-        _as_dense(grad, one)
+        _as_dense(grad, known)
         return
-    grad.check_indices(f"the gradient of {one.known.name!r}")
-    if grad.shape != one.known.view.shape:
-        raise ShapeError(
-            f"the gradient of {one.known.name!r} has shape {grad.shape}, the variable {one.known.view.shape}"
+    grad.check_indices(what)
+    if grad.shape != known.shape:
+        raise ShapeError(f"{what}: expected shape {known.shape}, got {grad.shape}")
+
+
+def check_present(grads: Sequence[Any], variables: Sequence[Any]) -> None:
+    """MissingArgumentError, a ValueError, unless there are as many gradients as variables, and one is not None."""
+    if len(grads) != len(variables):
+        raise MissingArgumentError(
+            f"expected a gradient for each variable: got {len(grads)} for {len(variables)}"
         )
+    if all(grad is None for grad in grads):
+        raise MissingArgumentError("No gradients provided for any variable.")
+
+
+def check_first(grads: Sequence[Any], variables: Sequence[Any]) -> None:
+    """The errors of gradients of variables that are not known yet."""
+    check_present(grads, variables)
+    known = KnownVariables()
+    for grad, variable in zip(grads, variables, strict=True):
+        if grad is not None:
+            check_gradient(grad, known.meet(variable))

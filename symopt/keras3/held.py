@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import (
-    AttributeValueError,
-    TooLateError,
-)
+from ..errors import AttributeValueError, TooLateError
+from ..keras.known import KnownVariables
 from ..keras.scalars import Scalar
-from ..keras.variables import KnownVariables, Variable
+from ..keras.variables import Variable
 from ..places import HOST, place_of_array
 from ..training.update import count_of
 from .kept import Initializer, Kept, new_variable
@@ -22,8 +20,6 @@ from .rules import FullRule
 
 if TYPE_CHECKING:
     from .optimizer import Optimizer
-
-KEPT_CALLS = 8  # lists of variables and kinds of gradients; the one used longest ago goes first
 
 
 class Held:
@@ -34,13 +30,15 @@ class Held:
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
         self.kept: list[Kept] = []
-        self.own: list[Variable | Scalar] = []
+        self.own: list[Any] = []
         self.added: dict[str, Variable] = {}
         self.products: dict[str, Scalar] = {}
-        self._given: list[Any] = []
-        self._by_id: dict[int, Kept] = {}
+        self._known = KnownVariables()
+        self._by_key: dict[str, Kept] = {}
+        self._given: list[Any] | None = None
         self._numbers: dict[str, float] = {}  # of the optimizer's attributes, by their names in the graph
-        self._excluded: list[Any] = []
+        self._excluded: list[Any] = []  # before the variables are known, then:
+        self._excluded_keys: set[str] = set()
         self._pattern: re.Pattern[str] | None = None
         self._is_stale = False  # something was set that shapes the graph
 
@@ -54,13 +52,21 @@ class Held:
             if known.find(variable) is not None:
                 raise AttributeValueError(f"variable {known.meet(variable).name!r} was given twice")
             kept.append(Kept(known.meet(variable), len(kept)))
+            known.wrapped(kept[-1].known)
         for one in kept:
             one.rule = None if self.is_python or one.overwritten else self.optimizer._rule_of(one.shown)
-        self.kept, self._given = kept, variables
-        self._by_id = {id(x): one for one in kept for x in (one.known.variable, one.shown)}
+        self.kept, self._known = kept, known
+        self._by_key = {one.key: one for one in kept}
+        self._find_excluded()
         self._keep_options()
         self._keep_states()
         self._read_numbers()
+
+    def forget(self) -> None:
+        """Be as before `build`."""
+        self._excluded = [one.known.variable for one in self.kept if one.key in self._excluded_keys]
+        self.kept, self.own, self.added, self.products = [], [], {}, {}
+        self._known, self._by_key, self._given, self._numbers = KnownVariables(), {}, None, {}
 
     @property
     def is_python(self) -> bool:
@@ -88,7 +94,7 @@ class Held:
             for one in self.kept:
                 slots = {} if one.rule is None else one.rule.slots
                 wanted = [s for s in slots if (s not in later if group is None else s == group)]
-                self.own += [one.slots[slot] for slot in wanted]
+                self.own += self.optimizer._listed([one.slots[slot] for slot in wanted])
         for one in self.kept:
             for name in one.rule.op.running if one.rule is not None else ():
                 if name not in self.products:
@@ -97,14 +103,21 @@ class Held:
 
     def find(self, variable: Any) -> Kept:
         """What is kept for a variable. ValueError for one that the optimizer was not built with."""
-        one = self._by_id.get(id(variable))
-        if one is None:
+        known = self._known.find(variable)
+        if known is None:
             raise AttributeValueError(
                 f"Unknown variable: {variable!r}. This optimizer can only be called for the variables it was "
                 "originally built with. When working with a new set of variables, you should recreate a new "
                 "optimizer instance."
             )
-        return one
+        return self._by_key[known.key]
+
+    @property
+    def given(self) -> list[Any]:
+        """The variables, as they were given."""
+        if self._given is None:
+            self._given = [one.known.variable for one in self.kept]
+        return self._given
 
     def add(
         self, shape: Sequence[int], initializer: Initializer, dtype: Any, name: str, place: Any = HOST
@@ -120,8 +133,12 @@ class Held:
 
     def add_like(self, variable: Any, name: str, initializer: Initializer) -> Variable:
         """A variable of a subclass, like another one."""
-        one = self._by_id.get(id(variable))
-        path = one.path if one is not None else str(getattr(variable, "name", None) or "variable")
+        known = self._known.find(variable)
+        path = (
+            str(getattr(variable, "name", None) or "variable")
+            if known is None
+            else self._by_key[known.key].path
+        )
         place = place_of_array(variable.value if isinstance(variable, Variable) else variable)
         stem = path.partition(":")[0].replace("/", "_")
         return self.add(variable.shape, initializer, variable.dtype, f"{stem}_{name}", place)
@@ -139,7 +156,15 @@ class Held:
         """See Optimizer.exclude_from_weight_decay."""
         self._pattern = re.compile("|".join(patterns)) if patterns else None
         self._excluded = variables
+        self._excluded_keys = set()
+        self._find_excluded()
         self._is_stale = True
+
+    def _find_excluded(self) -> None:
+        if self.kept:
+            known = map(self._known.find, self._excluded)
+            self._excluded_keys = {one.key for one in known if one is not None}
+            self._excluded = []
 
     def decaying(self) -> dict[str, str]:
         """By key of a variable, the optimizer's attribute that is its weight decay."""
@@ -156,8 +181,8 @@ class Held:
 
     def is_excluded(self, one: Kept) -> bool:
         """Whether no weight decay acts on a variable."""
-        is_listed = any(x is one.known.variable or x is one.shown for x in self._excluded)
-        return is_listed or bool(self._pattern is not None and self._pattern.search(one.known.name))
+        is_named = self._pattern is not None and self._pattern.search(one.known.name) is not None
+        return is_named or one.key in self._excluded_keys
 
     def renew(self) -> None:
         """Ask for the rules again."""

@@ -10,7 +10,8 @@ import numpy as np
 from ..arrays import Array
 from ..dtypes import canonical, to_numpy
 from ..errors import AttributeValueError
-from ..keras.variables import KnownVariable, Variable
+from ..keras.known import KnownVariable
+from ..keras.variables import Variable
 from ..places import HOST, Place, place_of_array
 from ..training.update import Update, new_states, zeros_beside
 from .rules import FullRule, slot_shape
@@ -33,13 +34,30 @@ class Kept:
         self.index = index
         self.rule: FullRule | None = None
         self.is_scalar = known.view.shape == ()
-        self.weight: Any = known.view.reshape((1,)) if self.is_scalar else known.array
         self.overwritten = bool(getattr(known.variable, "overwrite_with_gradient", False))
-        is_variable = isinstance(known.variable, Variable)
-        self.shown: Variable = known.variable if is_variable else Variable(known.array, known.name)
         self.bound: dict[str, Array] = {}
         self.slots: dict[str, Variable] = {}
         self.has_sum = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What is bound looks at the memory of what is shown, and so it must in a copy."""
+        shapes = {kind: (slot, array.shape) for (kind, array), slot in zip(self.bound.items(), self.slots)}
+        return {**vars(self), "bound": shapes}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        shapes = state["bound"].items()
+        self.bound = {kind: self.slots[slot].value.reshape(shape) for kind, (slot, shape) in shapes}
+
+    @property
+    def weight(self) -> Any:
+        return self.known.view.reshape((1,)) if self.is_scalar else self.known.array
+
+    @property
+    def shown(self) -> Variable:
+        variable = self.known.variable if self.known.wrapper is None else self.known.wrapper
+        assert isinstance(variable, Variable)
+        return variable
 
     @property
     def place(self) -> Place:

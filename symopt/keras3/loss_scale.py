@@ -69,22 +69,22 @@ class LossScaleOptimizer(Optimizer):
 
     def build(self, variables: Sequence[Any]) -> None:
         """Build the inner optimizer."""
-        if not self.built:
-            self.inner_optimizer.build(variables)
-            self._steps.own += [self.step_counter, self.dynamic_scale]
-            self.built = True
+        with self._lock:
+            if not self.built:
+                self.inner_optimizer.build(variables)
+                self._steps.own += [self.step_counter, self.dynamic_scale]
+                self.built = True
 
-    def _apply(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
+    def _take(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
         if loss_scale is not None:
             raise AttributeValueError("a LossScaleOptimizer can't be inside another one")
-        if not len(grads):
-            return True
-        if variables is not None:
-            variables = list(variables)
-            self.build(variables)
         is_taken = self.inner_optimizer._apply(grads, variables, float(self.dynamic_scale))
         self._rescale(is_taken)
         return is_taken
+
+    def _unbuild(self) -> None:
+        super()._unbuild()
+        self.inner_optimizer._unbuild()
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> Any:
         """See Optimizer.apply_gradients: returns the inner optimizer's count of calls that were taken."""

@@ -29,9 +29,10 @@ class Adam(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -52,11 +53,12 @@ class AdamW(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
-        **options: Unpack[MoreOptions],
+        *options: Any,
+        **more: Unpack[MoreOptions],
     ) -> None:
         if weight_decay is None:
             raise AttributeValueError("Argument `weight_decay` must be a float. Received: weight_decay=None")
-        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+        super().__init__(learning_rate, weight_decay, *options, **more)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -74,9 +76,10 @@ class Adamax(Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -93,9 +96,10 @@ class Nadam(Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -112,9 +116,10 @@ class Lamb(Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.beta_1 = beta_1
         self.beta_2 = beta_2
         self.epsilon = epsilon
@@ -132,10 +137,11 @@ class ScheduleFreeAdamW(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-8,
         warmup_steps: int = 0,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
-        if beta_1 <= 0:
+        super().__init__(learning_rate, *options, **more)
+        if within(beta_1, "beta_1", 0, 1) == 0:
             raise AttributeValueError(
                 f"`beta_1` must be above 0: the rule divides by it. Received: beta_1={beta_1!r}"
             )
@@ -155,9 +161,10 @@ class Lion(Optimizer):
         learning_rate: LearningRate = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.99,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         if within(beta_1, "beta_1", 0, 1) == 0:
             raise AttributeValueError(
                 "Argument `beta_1` must be above 0 and at most 1. Otherwise, the optimizer degenerates to SignSGD. "
@@ -195,6 +202,15 @@ class Muon(Optimizer):
         adam_weight_decay: float | None = 0.004,
         epsilon: float = 1e-7,
         weight_decay: float | None = 0.004,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
         exclude_layers: Sequence[str] | None = None,
         exclude_embeddings: bool = True,
         muon_a: float = 3.4445,
@@ -205,16 +221,21 @@ class Muon(Optimizer):
         ns_steps: int = 5,
         nesterov: bool = True,
         rms_rate: float | None = 0.2,
-        **options: Unpack[MoreOptions],
+        **unknown: Any,
     ) -> None:
-        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+        super().__init__(
+            learning_rate, weight_decay, clipnorm, clipvalue, global_clipnorm, use_ema, ema_momentum,
+            ema_overwrite_frequency, loss_scale_factor, gradient_accumulation_steps, name, **unknown,
+        )  # fmt: skip
         self.adam_beta_1 = within(adam_beta_1, "adam_beta_1", 0, 1)
         self.adam_beta_2 = within(adam_beta_2, "adam_beta_2", 0, 1)
         self.adam_weight_decay = (
             None if adam_weight_decay is None else at_least(adam_weight_decay, "adam_weight_decay", 0)
         )
         self.epsilon = epsilon
-        self.exclude_layers = list(exclude_layers or [])
+        if isinstance(exclude_layers, str) or not all(isinstance(x, str) for x in exclude_layers or ()):
+            raise AttributeValueError(f"`exclude_layers` must be a list of patterns, got {exclude_layers!r}")
+        self.exclude_layers = list(exclude_layers or ())
         self.exclude_embeddings = bool(exclude_embeddings)
         self.muon_a = muon_a
         self.muon_b = muon_b

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import AttributeValueError, DTypeError, MissingArgumentError, UnknownMemberError
 from ..given import Given
+from ..keras.known import KnownVariables
 from ..places import HOST, place_of_array
 from ..slices import is_slices
 from ..sparse import RowSparseArray
@@ -118,8 +119,8 @@ class MultiOptimizer(Optimizer):
         if isinstance(optimizer_map, OptimizerMap):
             for one in (*optimizer_map._by_pattern.values(), optimizer_map.default_optimizer):
                 self._meet(one)
-        self._part_of: dict[int, Optimizer] = {}
-        self._all: list[Any] = []
+        self._known = KnownVariables()
+        self._by_key: dict[str, Optimizer] = {}
 
     def __setattr__(self, name: str, value: Any) -> None:
         """The loss scale is that of all optimizers."""
@@ -135,31 +136,36 @@ class MultiOptimizer(Optimizer):
 
     def build(self, variables: Sequence[Any]) -> None:
         """Ask for each variable's optimizer, and build all of them."""
-        if self.built:
-            return
-        self._all = list(variables)
-        for variable in self._all:
+        with self._lock:
+            if not self.built:
+                self._build(variables)
+
+    def _build(self, variables: Sequence[Any]) -> None:
+        for variable in variables:
             one = self.optimizer_map(variable)
             check_inner(one, f"the optimizer of variable {variable!r}")
             self._meet(one)
-            self._part_of[id(variable)] = one
+            self._by_key[self._known.meet(variable).key] = one
         for one in self.optimizers:
-            own = self._own(one)
+            own = [variable for variable in variables if self._of(variable) is one]
             if own:
                 one.build(own)
         self.built = True
 
-    def _own(self, optimizer: Optimizer) -> list[Any]:
-        return [v for v in self._all if self._part_of[id(v)] is optimizer]
+    def _of(self, variable: Any) -> Optimizer | None:
+        """The optimizer of a variable, None if it is not known."""
+        known = self._known.find(variable)
+        return None if known is None else self._by_key[known.key]
 
-    def _apply(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
-        if not len(grads):
-            return True
-        if variables is None and not self.built:
-            raise MissingArgumentError("MultiOptimizer: give the variables, or build(variables) first")
-        given = self._all if variables is None else list(variables)
-        self.build(given)
-        unknown = [v for v in given if id(v) not in self._part_of]
+    def _unbuild(self) -> None:
+        super()._unbuild()
+        self._known, self._by_key = KnownVariables(), {}
+        for one in self.optimizers:
+            one._unbuild()
+
+    def _take(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
+        given = self._trained() if variables is None else list(variables)
+        unknown = [v for v in given if self._of(v) is None]
         if unknown or len(given) != len(grads):
             raise AttributeValueError(
                 f"Unknown variable: {unknown[0]!r}"
@@ -172,7 +178,7 @@ class MultiOptimizer(Optimizer):
             return False
         parts = []
         for one in self.optimizers:
-            part = [(g, v) for g, v in zip(grads, given, strict=True) if self._part_of[id(v)] is one]
+            part = [(g, v) for g, v in zip(grads, given, strict=True) if self._of(v) is one]
             if any(g is not None for g, _ in part):
                 parts.append((one, [g for g, _ in part], [v for _, v in part]))
         for one, own_grads, own in parts:
@@ -204,7 +210,7 @@ class MultiOptimizer(Optimizer):
     def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
         """See Optimizer.finalize_variable_values: each by its optimizer."""
         for one in self.optimizers:
-            one.finalize_variable_values([v for v in var_list if self._part_of[id(v)] is one])
+            one.finalize_variable_values([v for v in var_list if self._of(v) is one])
 
     def swap(self) -> bool:
         """See Optimizer.swap: of those optimizers that have averages."""
@@ -212,7 +218,7 @@ class MultiOptimizer(Optimizer):
         return any(swapped)
 
     def _trained(self) -> list[Any]:
-        return self._all
+        return [known.variable for known in self._known]
 
     def _after_loading(self) -> None:
         for one in self.optimizers:

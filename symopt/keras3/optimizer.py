@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
-import numbers
+import threading
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
@@ -14,24 +13,27 @@ from ..errors import (
     AttributeValueError,
     DTypeError,
     MissingArgumentError,
-    PairsError,
     RuleError,
+    SymoptError,
     TooLateError,
 )
-from ..keras.hypers import checked
+from ..keras.pairs import columns
 from ..keras.rules import Rule
 from ..keras.scalars import Scalar
 from ..keras.schedules import LearningRateSchedule
+from ..training.copies import Locked
 from . import saving, stateless
 from .added import MakesVariables
+from .attributes import HasAttributes
 from .averages import HasAverages
-from .options import DEFAULTS, LearningRate, automatic_name, check_clips, check_learning_rate, check_option
+from .calls import check_first
+from .options import DEFAULTS, LearningRate, automatic_name, check_clips, check_learning_rate
 from .rules import FullRule, class_rule, full_rule
 from .steps import Steps
 from .weights import KeepsState
 
 
-class Optimizer(MakesVariables, KeepsState, HasAverages):
+class Optimizer(HasAttributes, MakesVariables, KeepsState, HasAverages, Locked):
     """What all optimizers of Keras 3 have in common; a class of one's own says what it does to one variable.
 
     learning_rate: a number, a schedule of the count of calls, or a function without arguments. weight_decay: before
@@ -58,18 +60,9 @@ class Optimizer(MakesVariables, KeepsState, HasAverages):
     array([-0.5,  0.5])
     """
 
-    hypers: ClassVar[tuple[str, ...]] = ()  # the constructor's arguments beside the options of all classes
     # Slots that are made for all variables together, after those that are made variable by variable.
     later_slots: ClassVar[tuple[str, ...]] = ()
     rule_name: ClassVar[str] = ""  # of Keras's class, in the table of rules
-    built = False
-
-    def __init_subclass__(cls) -> None:
-        parameters = inspect.signature(cls.__init__).parameters.values()
-        own = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-        known = {"self", "learning_rate", "name", *DEFAULTS}
-        cls.hypers = tuple(dict.fromkeys([*cls.hypers, *(name for name in own if name not in known)]))
-        saving.register(cls)
 
     def __init__(
         self,
@@ -90,6 +83,7 @@ class Optimizer(MakesVariables, KeepsState, HasAverages):
             warnings.warn("Argument `decay` is no longer supported and will be ignored.", stacklevel=3)
         if unknown:
             raise AttributeValueError(f"Argument(s) not recognized: {unknown}")
+        self._lock = threading.RLock()
         self._iterations = Scalar(0, "iteration")
         self._learning_rate: Any = _as_rate(check_learning_rate(learning_rate))
         self._steps = Steps(self)
@@ -104,20 +98,6 @@ class Optimizer(MakesVariables, KeepsState, HasAverages):
         self.gradient_accumulation_steps = gradient_accumulation_steps
         check_clips(vars(self))
         self.name = automatic_name(type(self)) if name is None else str(name)
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        """Configuration is checked, and may change at any time: the next step has it."""
-        if name in DEFAULTS:
-            value = check_option(name, value)
-        elif (
-            name in self.hypers
-            and isinstance(value, (numbers.Real, np.generic))
-            and not isinstance(value, bool)
-        ):
-            value = checked(name, value)
-        object.__setattr__(self, name, value)
-        if self.built and (name in DEFAULTS or name in self.hypers):
-            self._steps.change(name, value)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, iterations {int(self._iterations)}>"
@@ -136,6 +116,10 @@ class Optimizer(MakesVariables, KeepsState, HasAverages):
         averages; the weight has decayed."""
         raise RuleError(f"{type(self).__name__} has no update_step: its rule is an op, see update_rule")
 
+    def _listed(self, slots: Sequence[Any]) -> list[Any]:
+        """What `variables` has where these slots of one variable are."""
+        return list(slots)
+
     def _rule_of(self, variable: Any) -> FullRule:
         return full_rule(self.update_rule(variable), self)
 
@@ -144,9 +128,10 @@ class Optimizer(MakesVariables, KeepsState, HasAverages):
     def build(self, variables: Sequence[Any]) -> None:
         """Make the state for these variables, which from then on are the only ones. Does nothing a second time."""
         self._check_started()
-        if not self.built:
-            self._steps.build(list(variables))
-            self.built = True
+        with self._lock:
+            if not self.built:
+                self._steps.build(list(variables))
+                self.built = True
 
     def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
         """One step. `grads`: an array, RowSparseArray, IndexedSlices or None for each variable; without variables, for
@@ -158,16 +143,11 @@ class Optimizer(MakesVariables, KeepsState, HasAverages):
         self._apply(grads, trainable_variables, None)
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Any]]) -> Any:
-        """`apply` of (gradient, variable) pairs; returns the count of calls. ValueError for no pairs."""
-        try:
-            columns = tuple(zip(*grads_and_vars, strict=True))
-        except (TypeError, ValueError):
-            columns = ((),)
-        if not columns:
+        """`apply` of (gradient, variable) pairs; returns the count of calls. ValueError for none; PairsError, a
+        TypeError, for what are no pairs."""
+        grads, variables = columns(grads_and_vars)
+        if not grads:
             raise MissingArgumentError("apply_gradients: expected (gradient, variable) pairs, got none")
-        if len(columns) != 2:
-            raise PairsError("apply_gradients: expected an iterable of (gradient, variable) pairs")
-        grads, variables = columns
         self.apply(grads, variables)
         return self._iterations
 
@@ -175,23 +155,45 @@ class Optimizer(MakesVariables, KeepsState, HasAverages):
         """A step; with a loss scale, whether it was taken."""
         if not len(grads):
             return True
-        if not self.built:
-            self._check_started()
-            if variables is None:
-                raise MissingArgumentError(
-                    "When passing `grads` without `variables`, the optimizer must already be built on a list of "
-                    "variables. Call `optimizer.build(trainable_variables)` first."
-                )
-            variables = list(variables)
-            self.build(variables)
+        self._check_started()
+        with self._lock:
+            was_built = self.built
+            self._build_first(grads, variables)
+            try:
+                return self._take(grads, variables, loss_scale)
+            except SymoptError:
+                if not was_built:
+                    self._unbuild()
+                raise
+
+    def _take(self, grads: Sequence[Any], variables: Sequence[Any] | None, loss_scale: float | None) -> bool:
+        """`_apply` of what is built."""
         return self._steps.run(grads, variables, loss_scale)
+
+    def _unbuild(self) -> None:
+        """Be as before `build`."""
+        self._steps.forget()
+        self.built = False
+
+    def _build_first(self, grads: Sequence[Any], variables: Sequence[Any] | None) -> None:
+        """Build at the first step, if its gradients fit: variables are fixed for good then."""
+        if self.built:
+            return
+        if variables is None:
+            raise MissingArgumentError(
+                "When passing `grads` without `variables`, the optimizer must already be built on a list of "
+                "variables. Call `optimizer.build(trainable_variables)` first."
+            )
+        check_first(grads, variables)
+        self.build(variables)
 
     def stateless_apply(
         self, optimizer_variables: Sequence[Any], grads: Sequence[Any], trainable_variables: Sequence[Any]
     ) -> tuple[list[Any], list[Any]]:
         """New values of the trainable variables and of `variables`, from arrays; nothing given is changed, nor is the
         optimizer. ValueError before `build`, and for lists of another length."""
-        return stateless.apply(self, optimizer_variables, grads, trainable_variables)
+        with self._lock:
+            return stateless.apply(self, optimizer_variables, grads, trainable_variables)
 
     def scale_loss(self, loss: Any) -> Any:
         """The loss times `loss_scale_factor`."""
@@ -232,7 +234,8 @@ class Optimizer(MakesVariables, KeepsState, HasAverages):
         """Let no weight decay act on these variables, nor on those in whose names one of the patterns `var_names` is
         found; instead of those named before. At any time: the next step has it."""
         self._check_started()
-        self._steps.exclude(list(var_list or ()), list(var_names or ()))
+        with self._lock:
+            self._steps.exclude(list(var_list or ()), list(var_names or ()))
 
     # ---- variables
 

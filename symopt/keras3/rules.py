@@ -73,7 +73,7 @@ def full_rule(rule: Rule | FullRule, optimizer: object) -> FullRule:
     keys = {a: rule.keys[a] for a, value in values.items() if op.attrs[a].is_numeric and value is not None}
     attrs = {**rule.attrs, **{a: value for a, value in values.items() if a not in keys}}
     slots = {state: state for state in op.states} if rule.slots is None else rule.slots
-    return FullRule(op, attrs, keys, slots, rule.initial)
+    return FullRule(op, attrs, keys, slots, dict(rule.initial))
 
 
 def slot_shape(slot: str, shape: tuple[int, ...]) -> tuple[int, ...]:

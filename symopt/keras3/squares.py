@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Unpack
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+import numpy as np
 
 from ..errors import AttributeValueError
+from ..keras.numbers import plain_number
+from ..keras.scalars import Scalar
+from .factored import Factored
 from .optimizer import Optimizer
 from .options import LearningRate, Options, at_least
 
@@ -23,9 +29,10 @@ class SGD(Optimizer):
         learning_rate: LearningRate = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.momentum = momentum
         self.nesterov = bool(nesterov)
 
@@ -44,9 +51,10 @@ class RMSprop(Optimizer):
         momentum: float = 0.0,
         epsilon: float = 1e-7,
         centered: bool = False,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.rho = rho
         self.momentum = momentum
         self.epsilon = epsilon
@@ -63,9 +71,10 @@ class Adagrad(Optimizer):
         learning_rate: LearningRate = 0.001,
         initial_accumulator_value: float = 0.1,
         epsilon: float = 1e-7,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.initial_accumulator_value = initial_accumulator_value
         self.epsilon = epsilon
 
@@ -80,9 +89,10 @@ class Adadelta(Optimizer):
         learning_rate: LearningRate = 0.001,
         rho: float = 0.95,
         epsilon: float = 1e-7,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.rho = rho
         self.epsilon = epsilon
 
@@ -101,14 +111,21 @@ class Adafactor(Optimizer):
         epsilon_2: float = 1e-3,
         clip_threshold: float = 1.0,
         relative_step: bool = True,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
+        super().__init__(learning_rate, *options, **more)
         self.beta_2_decay = beta_2_decay
         self.epsilon_1 = at_least(epsilon_1, "epsilon_1", 0)
         self.epsilon_2 = at_least(epsilon_2, "epsilon_2", 0)
         self.clip_threshold = at_least(clip_threshold, "clip_threshold", 0)
         self.relative_step = bool(relative_step)
+
+    def _listed(self, slots: Sequence[Any]) -> list[Any]:
+        """Row, col and velocity of every variable, as in Keras: one of them is made of the others, or two are 0."""
+        if len(slots) == 2:
+            return [*slots, Factored(slots[0], slots[1], slots[0].name.removesuffix("_row") + "_velocity")]
+        return [Scalar(0, "not used", np.int32), Scalar(0, "not used", np.int32), *slots] if slots else []
 
 
 class Ftrl(Optimizer):
@@ -128,10 +145,11 @@ class Ftrl(Optimizer):
         l2_regularization_strength: float = 0.0,
         l2_shrinkage_regularization_strength: float = 0.0,
         beta: float = 0.0,
-        **options: Unpack[Options],
+        *options: Any,
+        **more: Unpack[Options],
     ) -> None:
-        super().__init__(learning_rate, **options)
-        if initial_accumulator_value < 0.0:
+        super().__init__(learning_rate, *options, **more)
+        if plain_number(initial_accumulator_value, "initial_accumulator_value") < 0:
             raise AttributeValueError(
                 "`initial_accumulator_value` needs to be positive or zero. Received: "
                 f"initial_accumulator_value={initial_accumulator_value}."

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import (
     DTypeError,
-    MissingArgumentError,
     StateError,
     StorageError,
+    SymoptError,
 )
 from ..keras.hypers import checked
 from ..keras.scalars import Scalar
+from ..training.copies import MadeAgain
 from ..training.graph import variable_name
 from ..training.runner import Runner
-from .calls import Call, check_gradient
+from .calls import Call, check_gradient, check_present
 from .graph import Phase, Processing, StepGraph
 from .held import Held
 from .options import CLIPS
@@ -27,9 +28,15 @@ if TYPE_CHECKING:
 KEPT_CALLS = 8  # lists of variables and kinds of gradients; the one used longest ago goes first
 
 
-class Steps(Held):
+class Steps(Held, MadeAgain):
     """The steps of an optimizer. `is_swapped`: the averages are in the weights. `twin`: another optimizer like it, for
     stateless_apply."""
+
+    made_again: ClassVar[Mapping[str, Callable[[], Any]]] = {
+        "_calls": list,
+        "_given": type(None),
+        "twin": type(None),
+    }
 
     def __init__(self, optimizer: Optimizer, engine: str = "auto") -> None:
         super().__init__(optimizer)
@@ -56,21 +63,25 @@ class Steps(Held):
             self.renew()
             self._calls.clear()
         grads = grads if isinstance(grads, (list, tuple)) else list(grads)
-        given = self._given if variables is None else variables
+        given = self.given if variables is None else variables
         given = given if isinstance(given, (list, tuple)) else list(given)
         call = (
             self._calls[0] if self._calls and self._calls[0].fits(given, grads) else self._find(given, grads)
         )
+        if call.missing:
+            warnings.warn(f"Gradients do not exist for variables {call.missing}", stacklevel=4)
         try:
             is_taken = self._step(call, grads, loss_scale)
         except (DTypeError, StorageError):
+            self.check(grads, given)
             fresh = self._new_call(given, grads)  # of the types before, but perhaps other dtypes
             if not fresh.converts or len(fresh.converts) == len(call.converts):
                 raise
             self._calls[self._calls.index(call)] = fresh
             is_taken = self._step(fresh, grads, loss_scale)
-        if call.missing:
-            warnings.warn(f"Gradients do not exist for variables {call.missing}", stacklevel=4)
+        except SymoptError:
+            self.check(grads, given)  # says it better, if a gradient does not fit
+            raise
         return is_taken
 
     def _find(self, given: Sequence[Any], grads: Sequence[Any]) -> Call:
@@ -85,13 +96,8 @@ class Steps(Held):
         return call
 
     def _new_call(self, given: Sequence[Any], grads: Sequence[Any]) -> Call:
-        if len(given) != len(grads):
-            raise MissingArgumentError(
-                f"expected a gradient for each variable: got {len(grads)} for {len(given)}"
-            )
+        check_present(grads, given)
         kept = [self.find(variable) for variable in given]
-        if all(g is None for g in grads):
-            raise MissingArgumentError("No gradients provided for any variable.")
         return Call(kept, given, grads)
 
     def check(self, grads: Sequence[Any], variables: Sequence[Any]) -> None:
@@ -99,7 +105,7 @@ class Steps(Held):
         self.check_not_swapped("apply")
         for grad, variable in zip(grads, variables, strict=True):
             if grad is not None:
-                check_gradient(self.find(variable), grad)
+                check_gradient(grad, self.find(variable).known)
 
     def _phase(self, is_scaled: bool) -> Phase:
         every = self.optimizer.gradient_accumulation_steps or 1

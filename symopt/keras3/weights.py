@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class KeepsState:
 
     name: str
     built: bool
+    _lock: RLock
     _steps: Steps
     _iterations: Scalar
 
@@ -39,8 +41,9 @@ class KeepsState:
                 "You are calling `set_weights()` on an optimizer that has not yet been built. Please call "
                 "`optimizer.build(trainable_variables)` to create the optimizer weights before"
             )
-        _set_all(self.variables, weights)
-        self._after_loading()
+        with self._lock:
+            _set_all(self.variables, weights)
+            self._after_loading()
 
     def save_own_variables(self, store: Any) -> None:
         """Put copies of `variables` into a dict, as "0", "1" and so on. `state_dict` has names."""
@@ -49,8 +52,9 @@ class KeepsState:
 
     def load_own_variables(self, store: Mapping[str, Any]) -> None:
         """Take over what `save_own_variables` stored. StateError, and nothing taken over, if it does not fit."""
-        _load(self.variables, store, self.name)
-        self._after_loading()
+        with self._lock:
+            _load(self.variables, store, self.name)
+            self._after_loading()
 
     def state_dict(self) -> dict[str, Any]:
         """The state by the variables' names: counters, and what is kept for each; not weights, nor configuration, which
@@ -60,7 +64,8 @@ class KeepsState:
     def load_state_dict(self, state: Mapping[str, Any], strict: bool = True) -> Differences:
         """Take over a state, whole or not at all: StateError lists everything that does not fit. strict=False leaves
         what only one side has; the result lists it."""
-        return load_state(self, state, strict, f"optimizer {self.name!r}")
+        with self._lock:
+            return load_state(self, state, strict, f"optimizer {self.name!r}")
 
     def plan_load(self, state: Mapping[str, Any], found: Differences, path: str = "") -> Commit:
         """See symopt.state."""

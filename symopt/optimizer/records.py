@@ -5,8 +5,11 @@ from __future__ import annotations
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ..errors import FormatError, near
 from ..lr_scheduler import CosineScheduler, FactorScheduler, LRScheduler, MultiFactorScheduler, PolyScheduler
+from . import mxnet1
 from .adam import Nadam
 from .counts import UpdateCounts
 from .optimizer import Optimizer
@@ -34,8 +37,9 @@ def optimizer_of(record: ObjectRecord, like: Optimizer) -> Optimizer:
         raise FormatError(f"the states come with an optimizer {record.name!r}, which is not registered here"
                           f"{near(record.name.lower(), OPTIMIZERS)}")  # fmt: skip
     made = klass()
-    given = record.attributes
-    for name, value in given.items():
+    given = mxnet1.renamed(record.module, record.name, record.attributes)
+    for name, found in given.items():
+        value = _plain(found)
         if name in vars(made) and not name.startswith("_") and name not in NOT_TAKEN:
             if name in TABLES and isinstance(value, dict):
                 setattr(made, name, dict(value))
@@ -48,6 +52,11 @@ def optimizer_of(record: ObjectRecord, like: Optimizer) -> Optimizer:
         made._all_index_update_counts[device] = UpdateCounts(counts)
     made._set_current_device(0)
     return made
+
+
+def _plain(value: Any) -> Any:
+    """An array of one element as a number: MXNet's AdamW and AdaBelief keep `rescale_grad` in one once they stepped."""
+    return value.item() if isinstance(value, np.ndarray) and value.size == 1 else value
 
 
 def _scheduler_of(given: Any, lr: float | None) -> LRScheduler | None:

@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import ShapeError
 from ..places import place_of_array
 from ..state import Commit, Differences, load_state
-from . import records, restore
+from . import mxnet1, records, restore
 from .arriving import beside, stand_in
 from .optimizer import Optimizer
 from .plan import dtype_of, plain
@@ -92,13 +92,17 @@ class Updater:
     def get_states(self, dump_optimizer: bool = False, np_shape: bool = True) -> bytes:
         """The states as `set_states` of MXNet 2 reads them, with the optimizer's class and attributes if asked.
 
-        `np_shape`: False for MXNet 1, which reads states alone.
+        `np_shape`: False for MXNet 1, which reads states alone, and other ones of SGD, NAG and LARS with
+        multi_precision, and of RMSProp: they are written as there.
         """
         from ..mxnetfiles import write_states
 
-        return write_states(
-            self.states, records.record_of(self.optimizer) if dump_optimizer else None, np_shape
+        kept = (
+            self.states
+            if np_shape
+            else {k: mxnet1.to_mxnet1(self.optimizer, s) for k, s in self.states.items()}
         )
+        return write_states(kept, records.record_of(self.optimizer) if dump_optimizer else None, np_shape)
 
     def set_states(self, states: bytes) -> None:
         """Take over the states in such bytes, MXNet's or `get_states`'s, and the optimizer if they have one.
@@ -112,6 +116,8 @@ class Updater:
         if found.optimizer is not None:
             self.optimizer = records.optimizer_of(found.optimizer, like=self.optimizer)
         self.states = dict(found.states)
+        if found.optimizer is not None and found.optimizer.module == mxnet1.MODULE:
+            self.states = {k: mxnet1.from_mxnet1(self.optimizer, s) for k, s in self.states.items()}
         self.states_synced = dict.fromkeys(self.states, False)
         self._is_synced = False
         self._weights.clear()

@@ -44,10 +44,10 @@ def compile(
 
     `attrs`: attributes of the rule (`so.rules`), each a number, a flag, or a function of the number of updates done, or
     an `so.lr_scheduler`. Step counts and Nadam's products are kept by the step itself. Also `weight_decay`, decoupled:
-    each weight loses lr * weight_decay of itself before the update; and `initial`, what states begin with.
+    each weight loses `lr * weight_decay` of itself before the update; and `initial`, what states begin with.
 
-    `groups`: by pattern of the name ("*.bias", "embed*"; the first that matches counts) other attributes, `lr_mult`,
-    `weight_decay`, or another `rule`, which takes over `lr` only; None: frozen.
+    `groups`: by pattern of the name (`"*.bias"`, `"embed*"`; the first that matches counts) other attributes,
+    `lr_mult`, `weight_decay`, or another `rule`, which takes over `lr` only; None: frozen.
     `clip_value`, `clip_norm`, `clip_global_norm`: bounds on gradients, in this order. `accumulate`: how many gradients
     make an update, of their mean. `ema`: momentum of an average of the weights, a number or a function, such as
     `so.training.swa()`. `loss_scale`: the factor your loss has, or "dynamic"; a step with a gradient that is not finite
@@ -59,7 +59,8 @@ def compile(
 
     >>> import numpy as np
     >>> params = {"w": np.ones((2, 3)), "b": np.zeros(3)}
-    >>> step = compile("torch_adamw", params, lr=lambda done: 0.1 / (1 + done), groups={"b": {"wd": 0.0}})
+    >>> groups = {"b": {"wd": 0.0}}
+    >>> step = compile("torch_adamw", params, lr=lambda done: 0.1 / (1 + done), groups=groups)
     >>> step({"w": np.ones((2, 3)), "b": np.ones(3)})
     True
     >>> params["w"][0].round(3), params["b"].round(3)

@@ -37,19 +37,19 @@ class Runner:
             ctx, args=given, aux_states=given, engine=engine, nan_guard=nan_guard
         )
         self.names = list(grads)
-        self._last = list(grads.values())
+        self._last = tuple(grads.values())
         self._numbers = {name: numbers[name] for name in numbers if name in given}
 
     def run(self, grads: Sequence[Any], numbers: Mapping[str, float]) -> list[Any]:
         """One step; the outputs. `numbers` may have more than the graph uses. Errors leave everything as it was."""
         fresh: dict[str, Any] = {}
-        if not all(map(is_, grads, self._last)):
+        if grads is not self._last and not all(map(is_, grads, self._last)):
             fresh = {n: g for n, g, old in zip(self.names, grads, self._last, strict=True) if g is not old}
         before = self._numbers
         changed: dict[str, Any] = {n: numbers[n] for n in before if numbers[n] != before[n]}
         outputs = self.executor.forward(**fresh, **changed)
         if fresh:
-            self._last = list(grads)
+            self._last = tuple(grads)
         if changed:
             self._numbers = {**before, **changed}
         return outputs

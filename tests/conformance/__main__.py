@@ -27,6 +27,7 @@ from own_files import own_verdicts
 from signatures import signature_differences
 from torch_tests import torch_section
 from update_cases import update_cases
+from updater_cases import check_updaters, updater_cases
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "conformance.md"
@@ -55,12 +56,12 @@ def check_one_mxnet(name: str, interpreter: Path, work: Path) -> Found:
     )
     more = list(signature_differences(known, VERSIONS[name]))
     title = f"MXNet {told['version']}"
-    rows = [*updates, *graphs, *ordinary]
     count, wrong = check_files(interpreter, work, None if name == "mxnet1" else True)
-    text = report.mxnet_section(title, name, updates, graphs, ordinary, more) + report.files_part(
-        count, wrong
-    )
+    classes = check_updaters(interpreter, work, list(updater_cases(is_whole=name != "mxnet1")))
+    text = report.mxnet_section(title, name, updates, graphs, ordinary, more)
+    text += report.files_part(count, wrong) + report.updaters_part(name, classes)
     own = own_verdicts(interpreter, work)
+    rows = [*updates, *graphs, *ordinary, *classes]
     return Found(title, text, rows, is_well(rows) and not wrong, own)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import class_cases
 from class_cases import ClassCase
@@ -19,10 +19,21 @@ from keras_cases import write as write_keras
 from symopt import sym
 
 
+class Compared(Protocol):
+    """What is told of a case."""
+
+    @property
+    def row(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def exact(self) -> bool: ...
+
+
 class Outcome(NamedTuple):
     """A case and its worst error, None if all are explained by defects; the keys of those, and other differences."""
 
-    case: Case | ClassCase
+    case: Compared
     how: str
     error: float | None
     defects: frozenset[str]
@@ -100,6 +111,12 @@ def compare_class(made: ClassCase, told: dict[str, Any]) -> Outcome:
         return Outcome(made, "refused", None, frozenset(), (f"{place}: {told['error']}",))
     ours, said = class_cases.run_here(made)
     theirs = told["results"]
+    for key, x in class_cases.taken_over(
+        made, theirs
+    ).items():  # which the other side's whole run must be like
+        same = key.replace("taken", "out", 1)
+        ours |= {f"{key} here": x, f"{key} there": ours[same]}
+        theirs |= {f"{key} here": theirs[same], f"{key} there": theirs.pop(key)}
     differences = [
         f"{place}: {what} {said[what]} here, {told[what]} there"
         for what in ("names", "slots", "config", "serialized")

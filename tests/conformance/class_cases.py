@@ -1,7 +1,8 @@
 """Cases of Keras's classes: the same scenario for the class in tf_keras and for ours, and everything that either tells.
 
 A scenario is a class, its configuration, and for some steps what is set before. Compared are the variables after
-every step, all weights, their names and order, names of slots, the count, and the configuration.
+every step, all weights, their names and order, names of slots, the count, and the configuration. In some of them each
+side takes over the other's weights in the middle, and makes the rest of the steps from there.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "decay": {"decay": 0.25},
     "set": {},
     "no gradient at first": {},
-    "restored": {},
+    "exchanged": {},
     "defaults": {},
 }
 
@@ -123,37 +124,53 @@ def case(row: str, cls: str, setting: str, config: dict[str, Any]) -> ClassCase:
                 arrays[f"g.{name}@{step}"] = random(f"{key} {step}", shape, dtype)
     record = {"api": "keras class", "class": cls, "config": config, "steps": STEPS, "variables": list(SHAPES)}
     record["set"] = {"2": {"learning_rate": 0.25}} if setting == "set" else {}
-    record["restore"] = 3 if setting == "restored" else -1
+    record["restore"] = 3 if setting in ("exchanged", "decay", *SCHEDULES) else -1
     # Rates of schedules, defaults and Nadam's base are float32 in Keras.
     exact = setting != "defaults" and setting not in SCHEDULES and cls != "Nadam"
     return ClassCase(row, setting, dtype, exact, record, arrays)
 
 
 def write(made: ClassCase, folder: Path) -> None:
-    """The files of a case."""
-    np.savez(folder / f"{made.name}.npz", **made.arrays)
+    """The files of a case; with what Keras's optimizer takes over in the middle."""
+    given: Arrays = {}
+    if made.record["restore"] >= 0:
+        optimizer, variables = start(made)
+        for step in range(made.record["restore"]):
+            apply(optimizer, variables, made, step)
+        given = {f"given.{v.name}": v.numpy() for v in variables}
+        given |= weights_of(optimizer, "given")
+    np.savez(folder / f"{made.name}.npz", **made.arrays, **given)
     (folder / f"{made.name}.json").write_text(json.dumps(made.record))
+
+
+def start(made: ClassCase) -> tuple[Any, list[so.Variable]]:
+    optimizer = getattr(optimizers, made.record["class"]).from_config(made.record["config"])
+    return optimizer, [so.Variable(made.arrays[f"w.{n}"].copy(), n) for n in made.record["variables"]]
+
+
+def apply(optimizer: Any, variables: list[so.Variable], made: ClassCase, step: int) -> Arrays:
+    """The variables after a step, by name."""
+    for name, value in made.record["set"].get(str(step), {}).items():
+        setattr(optimizer, name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a variable without gradient
+        optimizer.apply_gradients([(gradient(made.arrays, v, step), v) for v in variables])
+    return {f"{v.name}@{step}": v.numpy() for v in variables}
+
+
+def weights_of(optimizer: Any, key: str) -> Arrays:
+    return {f"{key}.{k}": np.asarray(w) for k, w in enumerate(optimizer.get_weights())}
 
 
 def run_here(made: ClassCase) -> tuple[Arrays, dict[str, Any]]:
     """Arrays by name, and what is told beside."""
-    record, arrays = made.record, made.arrays
-    cls = getattr(optimizers, record["class"])
-    optimizer = cls.from_config(record["config"])
-    variables = [so.Variable(arrays[f"w.{name}"].copy(), name) for name in record["variables"]]
+    optimizer, variables = start(made)
     results: Arrays = {}
-    for step in range(record["steps"]):
-        for name, value in record["set"].get(str(step), {}).items():
-            setattr(optimizer, name, value)
-        if step == record["restore"]:
-            weights, optimizer = optimizer.get_weights(), cls.from_config(record["config"])
-            optimizer.build(variables)
-            optimizer.set_weights(weights)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a variable without gradient
-            optimizer.apply_gradients([(gradient(arrays, v, step), v) for v in variables])
-        results |= {f"out.{v.name}@{step}": v.numpy() for v in variables}
-    results |= {f"weight.{k}": np.asarray(w) for k, w in enumerate(optimizer.get_weights())}
+    for step in range(made.record["steps"]):
+        if step == made.record["restore"]:
+            results |= weights_of(optimizer, "given")
+        results |= {f"out.{key}": x for key, x in apply(optimizer, variables, made, step).items()}
+    results |= weights_of(optimizer, "weight")
     config = optimizer.get_config()
     if "schedule_decay" in config:  # Keras calls it decay
         config["decay"] = config.pop("schedule_decay")
@@ -163,6 +180,19 @@ def run_here(made: ClassCase) -> tuple[Arrays, dict[str, Any]]:
         "config": config,
         "serialized": {k: v for k, v in optimizers.serialize(optimizer).items() if k != "config"},
     }
+
+
+def taken_over(made: ClassCase, theirs: Mapping[str, Any]) -> Arrays:
+    """The steps from `restore` on, from Keras's weights and variables."""
+    first, names = made.record["restore"], made.record["variables"]
+    if first < 0:
+        return {}
+    optimizer, _ = start(made)
+    variables = [so.Variable(theirs[f"out.{name}@{first - 1}"].copy(), name) for name in names]
+    optimizer.build(variables)
+    optimizer.set_weights([theirs[f"given.{k}"] for k in range(len(optimizer.get_weights()))])
+    steps = [apply(optimizer, variables, made, step) for step in range(first, made.record["steps"])]
+    return {f"taken.{key}": x for arrays in steps for key, x in arrays.items()}
 
 
 def gradient(arrays: Mapping[str, Any], variable: so.Variable, step: int) -> Any:

@@ -62,7 +62,8 @@ DEFECTS = (
     ),
     Defect(
         "halves",
-        rf"mxnet\d (_multi_mp_(lamb|lans)_update|multi_sum_sq), .*, float16, {RESULTS}",
+        rf"mxnet\d (_multi_mp_(lamb|lans)_update|multi_sum_sq), .*, float16, {RESULTS}"
+        r"|updater (LARS|LANS)\b[^,]*, in 16 bits, state",
         "Parts of the computation on float32 copies are rounded to float16 (squares in 1.9.1, gradients); symopt "
         "computes in float32.",
         limit=1e-3,

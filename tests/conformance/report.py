@@ -60,9 +60,10 @@ def mxnet_section(
 
 CLASSES = """\
 The classes `so.keras.optimizers` beside those of `tf_keras.optimizers.legacy`, two variables in one step: with clips,
-decay, schedules, rows that occur more than once, a variable without gradient, a rate set later, and weights restored
-into a new optimizer. Names, order and values of all weights, names of slots, and configurations must agree; in the last
-column of numbers are defaults, schedules and Nadam, of which Keras keeps numbers in float32.
+decay, schedules, rows that occur more than once, a variable without gradient, and a rate set later. Names, order and
+values of all weights, names of slots, and configurations must agree. For every class, and with schedules and decay,
+each side takes the other's `get_weights()` by `set_weights()` after three steps, and makes the rest of them. In the
+last column of numbers are defaults, schedules and Nadam, of which Keras keeps numbers in float32.
 """
 
 
@@ -70,6 +71,28 @@ def files_part(count: int, wrong: Sequence[str]) -> str:
     """Of the section of an MXNet: files of arrays and states."""
     text = FILES.format(count=count) + ("" if wrong else " They are.") + "\n"
     return text + _list(wrong[:MAXIMUM_SHOWN])
+
+
+UPDATERS = {
+    "mxnet1": """
+Classes of 1.9.1 whose formulas are those of MXNet 2 (of AdaGrad and RMSProp for an epsilon near 0) step two weights by
+an Updater, beside those of `so.optimizer`: weights, states and counts are compared. After three steps each side takes
+over the other's states and weights and makes the other three: here with the optimizer that 1.9.1 saved beside them,
+there with a new one, from `get_states(np_shape=False)`.
+""",
+    "mxnet2": """
+The classes step two weights by an Updater, beside those of `so.optimizer`: plain, clipped and decayed, fused, in
+float16 with float32 copies, with schedulers and factors of rates. Weights, states and counts are compared. After three
+steps each side takes over the other's states, optimizer and weights, and makes the other three. Nadam has one weight:
+of several, MXNet's makes one product. SGLD is random.
+""",
+}
+
+
+def updaters_part(system: str, classes: Sequence[Row]) -> str:
+    """Of the section of an MXNet: its optimizer classes."""
+    table = _table("class", classes, dtypes=("float16", "float32"))
+    return "\n".join(part for part in (UPDATERS[system], table, _differences(classes)) if part)
 
 
 def keras_section(title: str, rows: Sequence[Row], missing: Sequence[str], classes: Sequence[Row]) -> str:
@@ -90,6 +113,8 @@ def keras3_part(count: int, different: Sequence[str]) -> str:
     text = (
         f"\nThe classes of `so.keras3.optimizers` step beside Keras 3's on JAX: {count} optimizers of two variables,\n"
         "with clips, decay, averages, accumulation and loss scales; weights and `variables` are compared, in order.\n"
+        "After three steps each side takes over the other's variables (`set_weights` here, `load_own_variables`\n"
+        "there), and makes the other three.\n"
     )
     return text + _list(different[:MAXIMUM_SHOWN])
 

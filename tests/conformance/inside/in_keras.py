@@ -57,30 +57,23 @@ def keras3(case: dict[str, Any], arrays: Any) -> dict[str, Any]:
 
 
 def legacy_class(case: dict[str, Any], arrays: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    def make() -> Any:
-        config = dict(case["config"])
-        if isinstance(config.get("learning_rate"), dict):  # which Adagrad.from_config forgets
-            config["learning_rate"] = tf_keras.optimizers.schedules.deserialize(config["learning_rate"])
-        return getattr(tf_keras.optimizers.legacy, case["class"])(**config)
-
-    optimizer = make()
+    """All steps; and those from `restore` on by another optimizer, which takes over symopt's weights."""
+    optimizer, restore = made_of(case), case["restore"]
     variables = [tf.Variable(arrays[f"w.{name}"], name=name) for name in case["variables"]]
     results: dict[str, Any] = {}
     for step in range(case["steps"]):
-        for name, value in case["set"].get(str(step), {}).items():
-            setattr(optimizer, name, value)
-        if step == case["restore"]:
-            weights, optimizer = optimizer.get_weights(), make()
-            with tf.name_scope(optimizer._name):  # as in apply_gradients
-                optimizer._create_all_weights(variables)
-            optimizer.set_weights(weights)
-        pairs = []
-        for name, v in zip(case["variables"], variables):
-            has_one = any(f"g.{name}@{step}{part}" in arrays for part in ("", ".data"))
-            pairs.append((gradient(arrays, step, v.shape, f"g.{name}") if has_one else None, v))
-        optimizer.apply_gradients(pairs)
-        results |= {f"out.{name}@{step}": v.numpy() for name, v in zip(case["variables"], variables)}
+        if step == restore:
+            results |= {f"given.{k}": np.asarray(w) for k, w in enumerate(optimizer.get_weights())}
+        results |= legacy_step(optimizer, variables, case, arrays, step, "out")
     results |= {f"weight.{k}": np.asarray(w) for k, w in enumerate(optimizer.get_weights())}
+    if restore >= 0:
+        other = made_of(case)
+        variables = [tf.Variable(arrays[f"given.{name}"], name=name) for name in case["variables"]]
+        with tf.name_scope(other._name):  # as in apply_gradients
+            other._create_all_weights(variables)
+        other.set_weights([arrays[f"given.{k}"] for k in range(len(other.get_weights()))])
+        for step in range(restore, case["steps"]):
+            results |= legacy_step(other, variables, case, arrays, step, "taken")
     described = tf_keras.optimizers.serialize(optimizer)
     return results, {
         "names": [w.name for w in optimizer.weights],
@@ -88,6 +81,27 @@ def legacy_class(case: dict[str, Any], arrays: Any) -> tuple[dict[str, Any], dic
         "config": described.pop("config"),
         "serialized": described,
     }
+
+
+def made_of(case: dict[str, Any]) -> Any:
+    config = dict(case["config"])
+    if isinstance(config.get("learning_rate"), dict):  # which Adagrad.from_config forgets
+        config["learning_rate"] = tf_keras.optimizers.schedules.deserialize(config["learning_rate"])
+    return getattr(tf_keras.optimizers.legacy, case["class"])(**config)
+
+
+def legacy_step(
+    optimizer: Any, variables: list[Any], case: dict[str, Any], arrays: Any, step: int, key: str
+) -> dict[str, Any]:
+    """The variables after a step, by name."""
+    for name, value in case["set"].get(str(step), {}).items():
+        setattr(optimizer, name, value)
+    pairs = []
+    for name, v in zip(case["variables"], variables):
+        has_one = any(f"g.{name}@{step}{part}" in arrays for part in ("", ".data"))
+        pairs.append((gradient(arrays, step, v.shape, f"g.{name}") if has_one else None, v))
+    optimizer.apply_gradients(pairs)
+    return {f"{key}.{name}@{step}": v.numpy() for name, v in zip(case["variables"], variables)}
 
 
 def versions(path: str) -> None:

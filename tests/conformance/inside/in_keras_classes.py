@@ -4,7 +4,8 @@
 
 A case is CASE.json (`class`, `config`, `steps`, `scale`: a LossScaleOptimizer around it) and CASE.npz with variables
 `w.NAME` and gradients `g.NAME@STEP`, those that there are. Into CASE.out.npz go, after every step, the variables and
-the optimizer's own in order.
+the optimizer's own in order; and as `taken.NAME@STEP` the variables after the steps from `swap` on, made from
+symopt's: variables `given.NAME`, and `given.K` of the optimizer.
 """
 
 from __future__ import annotations
@@ -22,21 +23,36 @@ import numpy as np
 
 
 def steps(case: dict[str, Any], arrays: dict[str, Any]) -> dict[str, Any]:
+    """All steps; and those from `swap` on by another optimizer, which takes over symopt's variables."""
+    names = [name[2:] for name in arrays if name[:2] == "w."]
+    optimizer, trained = started(case, {name: arrays[f"w.{name}"] for name in names})
+    found: dict[str, Any] = {}
+    for step in range(case["steps"]):
+        found |= stepped(optimizer, trained, arrays, step, "w")
+        found |= {f"{k}@{step}": np.array(v) for k, v in enumerate(optimizer.variables)}
+    other, trained = started(case, {name: arrays[f"given.{name}"] for name in names})
+    other.load_own_variables({str(k): arrays[f"given.{k}"] for k in range(len(other.variables))})
+    for step in range(case["swap"], case["steps"]):
+        found |= stepped(other, trained, arrays, step, "taken")
+    return found
+
+
+def started(case: dict[str, Any], weights: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The optimizer, and its variables by name."""
     optimizer = getattr(keras.optimizers, case["class"])(**case["config"])
     if case["scale"]:
         optimizer = keras.optimizers.LossScaleOptimizer(optimizer, case["scale"], dynamic_growth_steps=2)
-    trained = {
-        name[2:]: keras.Variable(w, name=name[2:], dtype=w.dtype.name)
-        for name, w in arrays.items()
-        if name[0] == "w"
-    }
+    trained = {name: keras.Variable(w, name=name, dtype=w.dtype.name) for name, w in weights.items()}
     optimizer.build(list(trained.values()))
-    found: dict[str, Any] = {}
-    for step in range(case["steps"]):
-        apply(optimizer, [arrays.get(f"g.{name}@{step}") for name in trained], list(trained.values()))
-        found |= {f"w.{name}@{step}": np.array(w) for name, w in trained.items()}
-        found |= {f"{k}@{step}": np.array(v) for k, v in enumerate(optimizer.variables)}
-    return found
+    return optimizer, trained
+
+
+def stepped(
+    optimizer: Any, trained: dict[str, Any], arrays: dict[str, Any], step: int, key: str
+) -> dict[str, Any]:
+    """The variables after a step, by name."""
+    apply(optimizer, [arrays.get(f"g.{name}@{step}") for name in trained], list(trained.values()))
+    return {f"{key}.{name}@{step}": np.array(w) for name, w in trained.items()}
 
 
 def apply(optimizer: Any, grads: list[Any], trained: list[Any]) -> None:
