@@ -263,13 +263,6 @@ class Optimizer(HasAttributes, MakesVariables, KeepsState, HasAverages, Locked):
             **own,
         }
 
-    def _hyper(self) -> dict[str, Any]:
-        settings = {name: getattr(self, name, None) for name in (*self.hypers, *DEFAULTS)}
-        found = {
-            name: x for name, x in settings.items() if isinstance(x, (bool, int, float, str, type(None)))
-        }
-        return {"learning_rate": float(self.learning_rate), **found}
-
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
         """An optimizer with the configuration that `get_config` gave, which is not changed."""

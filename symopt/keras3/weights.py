@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from threading import RLock
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ..errors import ShapeError, StateError
 from ..given import Given
 from ..keras.scalars import Scalar
 from ..state import Commit, Differences, load_state
+from .options import DEFAULTS
 from .steps import Steps
 
 FORMAT = 1  # of state_dict
@@ -22,9 +23,14 @@ class KeepsState:
 
     name: str
     built: bool
+    hypers: ClassVar[tuple[str, ...]]
     _lock: RLock
     _steps: Steps
     _iterations: Scalar
+
+    @property
+    def learning_rate(self) -> Any:
+        raise NotImplementedError
 
     @property
     def variables(self) -> list[Any]:
@@ -77,7 +83,11 @@ class KeepsState:
 
     def _hyper(self) -> dict[str, Any]:
         """Settings, to be read."""
-        raise NotImplementedError
+        settings = {name: getattr(self, name, None) for name in (*self.hypers, *DEFAULTS)}
+        found = {
+            name: x for name, x in settings.items() if isinstance(x, (bool, int, float, str, type(None)))
+        }
+        return {"learning_rate": float(self.learning_rate), **found}
 
     def _counters(self) -> dict[str, Scalar]:
         """Numbers that change from step to step, by name."""
