@@ -257,6 +257,20 @@ def test_refused(make: Callable[[], Any], kind: type[Exception], message: str) -
         make()
 
 
+@pytest.mark.parametrize("rate", ["fast", torch.ones(2)], ids=str)
+def test_a_rate_that_is_no_number_is_named(rate: Any) -> None:
+    p = with_grad(parameter(4, 2))
+    before = p.detach().clone()
+    optimizer = so.torch.optim([p], "torch_adam", lr=0.1)
+    optimizer.param_groups[0]["lr"] = rate
+    with pytest.raises(AttributeValueError, match=r"lr = .* in a group of torch_adam must be a number"):
+        optimizer.step()
+    assert torch.equal(p, before)
+    optimizer.param_groups[0]["lr"] = 0.1
+    optimizer.step()
+    assert not torch.equal(p, before)
+
+
 def test_a_refused_step_changes_nothing() -> None:
     p = parameter(4, 2)
     optimizer = so.torch.optim([p], "torch_adagrad", lr=0.1)

@@ -103,6 +103,14 @@ def test_states_of_mxnet_1_are_in_its_order() -> None:
     assert shown(read_states(centered.get_states(np_shape=False)).states[0]) == shown((var, mean, momentum))
 
 
+@pytest.mark.parametrize("np_shape", [False, True])
+def test_states_with_their_optimizer_are_in_our_order_in_either_format(np_shape: bool) -> None:
+    updater = stepped("rmsprop", "float32", centered=True)
+    again = so.optimizer.get_updater(so.optimizer.create("test"))
+    again.set_states(updater.get_states(dump_optimizer=True, np_shape=np_shape))
+    assert shown(again.states[0]) == shown(updater.states[0])
+
+
 def test_attributes_of_mxnet_1_are_taken_over() -> None:
     def read(name: str, attributes: dict[str, Any]) -> Any:
         updater = so.optimizer.get_updater(so.optimizer.create("test"))

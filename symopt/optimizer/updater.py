@@ -92,16 +92,14 @@ class Updater:
     def get_states(self, dump_optimizer: bool = False, np_shape: bool = True) -> bytes:
         """The states as `set_states` of MXNet 2 reads them, with the optimizer's class and attributes if asked.
 
-        `np_shape`: False for MXNet 1, which reads states alone, and other ones of SGD, NAG and LARS with
-        multi_precision, and of RMSProp: they are written as there.
+        `np_shape`: False for MXNet 1, which reads states alone. Those of SGD, NAG and LARS with multi_precision, and of
+        RMSProp, are then in its order.
         """
         from ..mxnetfiles import write_states
 
-        kept = (
-            self.states
-            if np_shape
-            else {k: mxnet1.to_mxnet1(self.optimizer, s) for k, s in self.states.items()}
-        )
+        kept = self.states
+        if not np_shape and not dump_optimizer:  # MXNet 1 reads no optimizer of MXNet 2
+            kept = {k: mxnet1.to_mxnet1(self.optimizer, s) for k, s in kept.items()}
         return write_states(kept, records.record_of(self.optimizer) if dump_optimizer else None, np_shape)
 
     def set_states(self, states: bytes) -> None:

@@ -205,5 +205,14 @@ def numbers(rule: Rule, group: Mapping[str, Any]) -> dict[str, float]:
         if not field.is_fixed:
             value = field.read(group)
             if value is not None:
-                found[field.attr] = float(value)
+                found[field.attr] = _number(rule, field.option, value)
     return found
+
+
+def _number(rule: Rule, option: str, value: Any) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: a tensor of several elements
+        raise AttributeValueError(
+            f"{option} = {value!r} in a group of {rule.name} must be a number"
+        ) from error

@@ -121,8 +121,8 @@ class Optim(Optimizer):  # type: ignore[misc]
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state: copies of it, in the dtypes and on the devices of the parameters.
 
-        That of the class of torch.optim whose rule this is loads as well, and the other way round. StateError lists
-        what does not fit, and then nothing was changed.
+        That of the class of torch.optim whose rule this is loads as well; `so.convert.to_torch` makes one that the
+        class loads. StateError lists what does not fit, and then nothing was changed.
         """
         state_dict = dict(state_dict)
         for hook in self._optimizer_load_state_dict_pre_hooks.values():
