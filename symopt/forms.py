@@ -18,7 +18,8 @@ from typing import Any
 from .attrs import Attr
 from .errors import UnknownOpError, near
 from .expr import Node
-from .opdef import OPS, STATE_KINDS, Input, OpDef, Part
+from .opdef import OPS, STATE_KINDS, OpDef, Part
+from .signatures import Input
 from .tensor import Updated, updated
 
 MASTER, COMPENSATION = "weight32", "compensation"

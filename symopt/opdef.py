@@ -8,23 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NamedTuple, TypeVar, get_type_hints, overload
+from typing import Any, NamedTuple, TypeVar, overload
 
-from .attrs import REQUIRED, Attr
+from .attrs import Attr
 from .errors import GraphError, Where
+from .signatures import read_signature
 from .tensor import Tensor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-KINDS = ("tensor", "matrix", "state", "row_state", "column_state", "scalar", "condition", "tensors", "states")
 STATE_KINDS = ("state", "row_state", "column_state", "residual")
 GRIDS = {
     "row_state": "r1",
     "column_state": "1c",
 }  # of inputs of formulas on matrices; others have the weight's
-ATTR_KINDS = {float: "float", bool: "bool", int: "int", str: "str"}
-SPECIAL_ATTRS = {"dtype": "dtype", "axis": "axis"}
-SWITCHES = ("clip_gradient", "clip_grad", "clip_weights", "lower_bound", "upper_bound")
 NOTHING: Mapping[str, Any] = MappingProxyType({})
 # How the tuple is called that gives a `multi_` op one value of an attribute for each tensor.
 PLURALS = {"lr": "lrs", "wd": "wds", "eta": "etas", "t": "step_count", "step": "steps"}
@@ -37,16 +34,6 @@ STORAGE_ATTRS = (
     Attr("seed", "float", 0.0),
     Attr("kahan", "bool", False),
 )
-
-
-class Input(NamedTuple):
-    """One array input. kind: tensor, state, row_state (one per row), scalar, condition; in formulas on matrices also
-    matrix (the weight) and column_state; tensors or states (any number of them); in derived ops also master (the
-    float32 copy of a weight) residual (a state: what rounding the weight lost)
-    and vector (one number per tensor)."""
-
-    name: str
-    kind: str
 
 
 class Running(NamedTuple):
@@ -102,7 +89,7 @@ class OpDef:
     ) -> None:
         self.name = name or formula.__name__
         self.formula = formula
-        self.inputs, self.attrs = _read_signature(formula)
+        self.inputs, self.attrs = read_signature(formula)
         self.keywords = frozenset(self.attrs)
         self.where = Where(formula.__code__.co_filename, formula.__code__.co_firstlineno)
         self.is_update = is_update
@@ -308,39 +295,3 @@ def _check_names(made: OpDef) -> None:
     wrong += [name for name in made.running if name not in made.attrs]
     if wrong:
         raise GraphError(f"{made.name}: initial= or running= names {wrong[0]!r}, which the op does not have")
-
-
-def _read_signature(function: Callable[..., Any]) -> tuple[tuple[Input, ...], dict[str, Attr]]:
-    """Inputs and attributes, read off the code object: `inspect.signature` would double the time of the import."""
-    while hasattr(function, "__wrapped__"):  # somebody's decorator
-        function = function.__wrapped__
-    hints = function.__annotations__
-    if any(isinstance(hint, str) for hint in hints.values()):  # from __future__ import annotations
-        hints = get_type_hints(function, include_extras=True)
-    code, defaults = function.__code__, function.__kwdefaults__ or {}
-    first, last = code.co_argcount, code.co_argcount + code.co_kwonlyargcount
-    stars = sum(code.co_flags & flag > 0 for flag in (4, 8))  # *args, **kwargs; they come after the keywords
-    positional = code.co_varnames[:first] + code.co_varnames[last : last + stars]
-    inputs = tuple(_input(function, name, hints.get(name)) for name in positional)
-    attrs = {
-        name: _attr(name, hints.get(name), defaults.get(name, REQUIRED))
-        for name in code.co_varnames[first:last]
-    }
-    return inputs, attrs
-
-
-def _input(function: Callable[..., Any], name: str, hint: Any) -> Input:
-    kind = "tensor" if hint is Tensor else getattr(hint, "__metadata__", ("",))[0]
-    if kind not in KINDS:
-        raise GraphError(
-            f"{function.__name__}: annotate input {name!r} with Tensor, State, RowState, Scalar, Condition, Tensors, "
-            f"Matrix or ColumnState; attributes come after a *"
-        )
-    return Input(name, kind)
-
-
-def _attr(name: str, hint: Any, default: Any) -> Attr:
-    kind = SPECIAL_ATTRS.get(name) or ATTR_KINDS.get(hint) or getattr(hint, "__metadata__", ("float",))[0]
-    if kind == "axis" and default is not REQUIRED:
-        default = None
-    return Attr(name, kind, default, switch=name in SWITCHES)

@@ -13,8 +13,9 @@ from symopt import sym
 from symopt.attrs import REQUIRED
 from symopt.dtypes import COMPLEX, FLOATS, component, to_numpy
 from symopt.forms import get_op
-from symopt.opdef import STATE_KINDS, Input, OpDef, all_ops
+from symopt.opdef import STATE_KINDS, OpDef, all_ops
 from symopt.shapes import factor_shape, row_shape
+from symopt.signatures import Input
 from symopt.sparse import RowSparseArray
 
 UPDATES = [

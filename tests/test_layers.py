@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS = """
 errors escaping files lr_scheduler | dtypes config context | expr | prims grids | canonical | routines |
 hostmath build | attrs pairs |
-tensor | lang | matrices | opdef | forms | trace |
+tensor | lang | matrices | signatures | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose looking | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |
 places cupyarrays emulatedarrays | finite segments | sparse slices | bound | binding rebuild | together | replacing |
