@@ -64,7 +64,16 @@ def keras3_apply(weights: Arrays, grads: Arrays) -> Work:
     return lambda: optimizer.apply(grads, weights)
 
 
+def compiled(weights: Arrays, grads: Arrays) -> Work:
+    """A step of `so.compile`, whose gradients come in a dict."""
+    names = [f"w{k}" for k in range(len(weights))]
+    step = so.compile("keras_adam", dict(zip(names, weights, strict=True)), lr=0.001)
+    given = dict(zip(names, grads, strict=True))
+    return lambda: step(given)
+
+
 CASES = [
+    Case("so.compile", compiled),
     Case("mxnet Adam.update", mxnet_update),
     Case("mxnet Updater, named", mxnet_updater, 2),
     Case("keras apply_gradients", keras_pairs),

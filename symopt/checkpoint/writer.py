@@ -27,6 +27,7 @@ from .tree import Encoder, Leaf
 SHARD_BYTES = 4 << 30
 _CHUNK = 1 << 20  # stays in the cache between copy, checksum and write
 _BUFFERS = 8  # so many chunks the checksums may be behind the writes
+_HASTE = 1 << 23  # after so many bytes the drive begins, while we go on
 _ALONE = 1 << 16  # bytes that are not worth another thread
 
 
@@ -114,6 +115,7 @@ class _FileWriter:
         self._told = told
         self._buffers = np.empty((_BUFFERS, _CHUNK), np.uint8)
         self._whole = _NOTHING
+        self._written = self._hastened = 0  # bytes of the file, and those that the drive was told of
 
     def write(self, folder: str, name: str, leaves: Mapping[str, Leaf]) -> tuple[File, dict[str, int]]:
         described: Described = {n: (leaf.dtype, leaf.array.shape) for n, leaf in leaves.items()}
@@ -123,7 +125,8 @@ class _FileWriter:
         sums: dict[str, int] = {}
         file = self._disk.create(os.path.join(folder, name))
         try:
-            self._disk.write(file, memoryview(header))
+            self._written = self._hastened = 0
+            self._write(file, memoryview(header))
             for n in order:
                 sums[n] = self._write_tensor(file, leaves[n])
             self._disk.sync(file)
@@ -145,12 +148,19 @@ class _FileWriter:
                 waiting.append((self._helper.submit(crc32c, copy.data), len(part)))
             else:
                 total = _Sum(crc32c(copy.data), len(part))
-            self._disk.write(file, copy.data)
+            self._write(file, copy.data)
             self._told.add(len(part))
         while waiting:
             total = total.then(_next(waiting))
         self._whole = self._whole.then(total)
         return total.checksum
+
+    def _write(self, file: int, data: memoryview) -> None:
+        self._disk.write(file, data)
+        self._written += len(data)
+        if self._written - self._hastened >= _HASTE:
+            self._disk.hasten(file, self._hastened, self._written - self._hastened)
+            self._hastened = self._written
 
 
 def _next(waiting: deque[tuple[Future[int], int]]) -> _Sum:
