@@ -268,3 +268,18 @@ def test_sixteen_bit_weights_have_copies_in_float32(dtype: str) -> None:
     assert step.states["out"]["weight32"].dtype == np.float32
     assert "weight32" not in step.states["wide"]
     assert same({"out": params["out"]}, {"out": step.states["out"]["weight32"].astype(name)})
+
+
+def test_after_a_step_that_raised_nothing_of_it_is_taken_for_given() -> None:
+    """The guard raises when the step is done: the executor has its gradients, and must get the former ones again."""
+    params, expected = arrays(0), arrays(0)
+    step = so.compile("sgd", params, lr=lambda done: 0.5, nan_guard="raise")
+    grads = arrays(1)
+    step(grads)
+    bad = {n: np.full_like(g, np.inf) for n, g in grads.items()}
+    with pytest.raises(so.errors.NonFiniteError):
+        step(bad)
+    for n, w in params.items():
+        w[...] = expected[n] - 0.5 * grads[n]
+    step(grads)
+    assert same(params, {n: w - 0.5 * grads[n] - 0.5 * grads[n] for n, w in expected.items()})

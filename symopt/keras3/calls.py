@@ -14,7 +14,7 @@ from ..keras.variables import Variable
 from ..places import HOST, place_of_array
 from ..slices import is_slices, to_row_sparse
 from ..sparse import RowSparseArray
-from ..training.graph import variable_name
+from ..training.graph import stype_of, variable_name
 from ..training.runner import Runner
 from .kept import Kept
 
@@ -42,7 +42,7 @@ class Call:
             if convert is not None:
                 self.converts.append((k, convert))
         self.names = [variable_name(one.name, "grad") for one in self.kept]
-        self.stypes = {one.key: _stype(g) for one, g in zip(self.kept, self.gradients(grads), strict=True)}
+        self.stypes = {one.key: stype_of(g) for one, g in zip(self.kept, self.gradients(grads), strict=True)}
         self.runners: dict[Any, Runner] = {}
         self.order: list[str] = []  # keys of the variables that an update_step in Python gets
         self._check_different()
@@ -79,10 +79,6 @@ def _picker(positions: Sequence[int]) -> Callable[[Sequence[Any]], Sequence[Any]
         only = positions[0]
         return lambda grads: (grads[only],)
     return itemgetter(*positions)
-
-
-def _stype(grad: Any) -> str:
-    return "row_sparse" if isinstance(grad, RowSparseArray) else "default"
 
 
 def _conversion(one: Kept, grad: Any) -> Convert | None:

@@ -172,13 +172,8 @@ class StepGraph:
             weight = weights.get(key)
             if self.options.use_ema and not self.kept[key].overwritten:
                 now = entry.variable() if weight is None else weight
-                if self.taken is None:
-                    average = averaged(entry, now, self.number("ema"))
-                    self.outputs.append(average)
-                else:
-                    old, momentum = entry.variable("average"), self.number("ema")
-                    average = sym.where(self.taken, momentum * old + (1 - momentum) * now, old, out=old)
-                    self.outputs.append(average)
+                average = averaged(entry, now, self.number("ema"), self.taken)
+                self.outputs.append(average)
                 if self.phase.overwrites:
                     weight = average if self.taken is None else sym.where(self.taken, average, now)
             if weight is not None:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..dtypes import canonical, to_numpy
+from ..dtypes import NARROW, canonical, to_numpy
 from ..places import Place, moved, place_of_array
 from ..sparse import RowSparseArray
 from ..state import Differences
-from .plan import HALF, dtype_of, plain
+from .plan import dtype_of, plain
 
 if TYPE_CHECKING:
     from .updater import Updater
@@ -37,7 +37,7 @@ def beside(updater: Updater, index: Any, weight: Any) -> Any:
 def in_order(updater: Updater, state: Any, weight: Any) -> Any:
     """A state of MXNet's files where its weight is, with the float32 copy first, as MXNet 2 has it."""
     here = moved_to(place_of_array(weight), state)
-    is_copied = updater.optimizer.multi_precision and dtype_of(weight) in HALF
+    is_copied = updater.optimizer.multi_precision and dtype_of(weight) in NARROW
     if is_copied and isinstance(here, tuple) and len(here) == 2:
         first, last = here
         if rounds_to(last, weight) and not rounds_to(first, weight):  # SGD and NAG of MXNet 1

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Mapping
 from typing import Any
 
+from ..dtypes import NARROW
 from ..errors import AssertedValueError
 from .optimizer import Optimizer
-from .plan import HALF, dtype_of
+from .plan import dtype_of
 from .registry import register
 
 Rule = tuple[str, Mapping[str, Any]]
@@ -59,7 +60,7 @@ class LAMB(Optimizer):
         self.lower_bound, self.upper_bound, self.bias_correction = lower_bound, upper_bound, bias_correction
 
     def kind(self, index: Any, weight: Any, state: Any) -> Hashable:
-        return dtype_of(weight) in HALF
+        return dtype_of(weight) in NARROW
 
     def rule(self, lr: float, wd: float, t: int, kind: Hashable) -> Rule:
         attrs = {**self.usual(lr, wd), **bounds(self), "t": t, "bias_correction": self.bias_correction}
@@ -90,7 +91,7 @@ class LANS(Optimizer):
         self.lower_bound, self.upper_bound = lower_bound, upper_bound
 
     def kind(self, index: Any, weight: Any, state: Any) -> Hashable:
-        return dtype_of(weight) in HALF
+        return dtype_of(weight) in NARROW
 
     def rule(self, lr: float, wd: float, t: int, kind: Hashable) -> Rule:
         attrs = {**self.usual(lr, wd), **bounds(self), "t": t}

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..arrays import Array
+from ..dtypes import NARROW
 from ..errors import AssertedTypeError, RuleError, ScheduledRateError, ShapeError, UnknownArgumentError
 from ..lr_scheduler import LRScheduler
 from ..places import place_of_array
@@ -19,7 +20,7 @@ from ..training.update import new_states
 from .cohort import Cohort, share
 from .counts import UpdateCounts
 from .multipliers import multipliers, of_symbol
-from .plan import HALF, Plan, dtype_of, leaves, plain
+from .plan import Plan, dtype_of, leaves, plain
 from .registry import OPTIMIZERS, create, register
 
 PLANS = 16  # lists of several parameters that stay bound; single ones all do
@@ -136,7 +137,7 @@ class Optimizer:
 
     def create_state_multi_precision(self, index: Any, weight: Any) -> Any:
         """`create_state`; for a weight of 16 bits with multi_precision, (float32 copy, state of the copy)."""
-        if dtype_of(weight) in HALF:
+        if dtype_of(weight) in NARROW:
             if self.multi_precision:
                 place = place_of_array(weight)
                 with place.current():
@@ -190,7 +191,7 @@ class Optimizer:
 
     def _update_copies(self, indices: Any, weights: Any, grads: Any, states: Any) -> None:
         """A subclass's own step, on the float32 copies."""
-        halves = [dtype_of(w) in HALF for w in weights]
+        halves = [dtype_of(w) in NARROW for w in weights]
         copies = [s[0] if half else w for half, w, s in zip(halves, weights, states, strict=True)]
         inner = [s[1] if half else s for half, s in zip(halves, states, strict=True)]
         wide = [g.astype(np.float32) if half else g for half, g in zip(halves, grads, strict=True)]

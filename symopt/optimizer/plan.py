@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import sym
 from ..arrays import Array
+from ..dtypes import NARROW
 from ..errors import AttributeValueError, StateError
 from ..opdef import OpDef
 from ..places import HOST, place_of_array
@@ -25,7 +26,6 @@ from .multipliers import Facts, multipliers
 if TYPE_CHECKING:
     from .optimizer import Optimizer
 
-HALF = ("float16", "bfloat16")
 GRAPHS = 4  # of one list of parameters: dense and sparse gradients, a clip on and off
 
 
@@ -171,7 +171,7 @@ class Plan:
     def _precision(self, k: int) -> tuple[str, Any, Any]:
         """The form of the op for a parameter, its states without the float32 copy of its weight, and that copy."""
         state = self.states[k]
-        if self.optimizer.multi_precision and dtype_of(self.weights[k]) in HALF:
+        if self.optimizer.multi_precision and dtype_of(self.weights[k]) in NARROW:
             if not isinstance(state, (tuple, list)) or len(state) != 2:
                 raise StateError(
                     f"the state of {self.names[k]!r}, a weight of 16 bits with multi_precision=True, is "

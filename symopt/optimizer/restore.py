@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..dtypes import NARROW
 from ..errors import RuleError, SymoptError
 from ..given import Given
 from ..state import Commit, Differences, nothing, plan_arrays
 from .arriving import copied, in_order, stand_in
 from .cohort import Cohort, share
 from .optimizer import Optimizer
-from .plan import HALF, dtype_of, leaves, named_states
+from .plan import dtype_of, leaves, named_states
 
 if TYPE_CHECKING:
     from .updater import Updater
@@ -60,7 +61,7 @@ def name_of(optimizer: Optimizer, index: Any) -> str:
 
 def named(optimizer: Optimizer, index: Any, weight: Any, state: Any) -> dict[str, Any]:
     """The arrays of a state by the names that the rule's op has for them; by position for a class without a rule."""
-    is_copied = optimizer.multi_precision and dtype_of(weight) in HALF
+    is_copied = optimizer.multi_precision and dtype_of(weight) in NARROW
     inner, copy = (state[1], state[0]) if is_copied else (state, None)
     cohort = Cohort([0])
     try:

@@ -87,11 +87,15 @@ def stored(entry: Entry, weight: Symbol) -> Symbol:
     return sym.identity(weight, out=entry.variable())
 
 
-def averaged(entry: Entry, weight: Symbol, momentum: Any) -> Symbol:
-    """The moving average of the weight, `momentum * average + (1 - momentum) * weight`, written into its array."""
+def averaged(entry: Entry, weight: Symbol, momentum: Any, taken: Symbol | None = None) -> Symbol:
+    """The moving average of the weight, `momentum * average + (1 - momentum) * weight`, written into its array; where
+    `taken` is 0 the array keeps what it has."""
     average = entry.variable("average")
-    made: Symbol = sym.monolith_moving_average_update(average, weight, momentum=momentum, out=average)
-    return made
+    if taken is None:
+        made: Symbol = sym.monolith_moving_average_update(average, weight, momentum=momentum, out=average)
+        return made
+    new = sym.monolith_moving_average_update(average, weight, momentum=momentum)
+    return sym.where(taken, new, average, out=average)
 
 
 def accumulated(entry: Entry, grad: Symbol) -> Symbol:

@@ -102,13 +102,5 @@ def _updated(entry: Entry, grad: Symbol | None, taken: Any, has_average: bool) -
         weight, outputs = if_taken(entry, grad, taken)
         outputs.append(stored(entry, weight))
     if has_average:
-        outputs.append(_average(entry, weight, taken))
+        outputs.append(averaged(entry, weight, number("ema"), taken))
     return outputs
-
-
-def _average(entry: Entry, weight: Symbol, taken: Any) -> Symbol:
-    if taken is None:
-        return averaged(entry, weight, number("ema"))
-    average = entry.variable("average")
-    new = sym.monolith_moving_average_update(average, weight, momentum=number("ema"))
-    return sym.where(taken, new, average, out=average)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from math import nan
 from operator import is_
 from typing import Any
 
@@ -37,17 +38,22 @@ class Runner:
             ctx, args=given, aux_states=given, engine=engine, nan_guard=nan_guard
         )
         self.names = list(grads)
-        self._last = tuple(grads.values())
+        self._last: tuple[Any, ...] = tuple(grads.values())
         self._numbers = {name: numbers[name] for name in numbers if name in given}
 
     def run(self, grads: Sequence[Any], numbers: Mapping[str, float]) -> list[Any]:
-        """One step; the outputs. `numbers` may have more than the graph uses. Errors leave everything as it was."""
+        """One step; the outputs. `numbers` may have more than the graph uses. After an error all is handed over
+        again."""
         fresh: dict[str, Any] = {}
         if grads is not self._last and not all(map(is_, grads, self._last)):
             fresh = {n: g for n, g, old in zip(self.names, grads, self._last, strict=True) if g is not old}
         before = self._numbers
         changed: dict[str, Any] = {n: numbers[n] for n in before if numbers[n] != before[n]}
-        outputs = self.executor.forward(**fresh, **changed)
+        try:
+            outputs = self.executor.forward(**fresh, **changed)
+        except BaseException:  # it may have been raised after the executor took some of them, or all
+            self._last, self._numbers = (None,) * len(self.names), dict.fromkeys(before, nan)
+            raise
         if fresh:
             self._last = tuple(grads)
         if changed:
