@@ -140,6 +140,14 @@ def as_view(x: Any, what: str) -> Array:
     return place_of_array(x).view(x, what)
 
 
+def exchange(one: Array, other: Array) -> None:
+    """Let two arrays of one place, shape and dtype have each other's values."""
+    with place_of_array(one).current():
+        kept = one.copy()
+        one[...] = other
+        other[...] = kept
+
+
 def copy_into(here: Array, there: Array) -> None:
     """Copy the values of an array into another of its shape and dtype; either may lie on a GPU."""
     place, source = place_of_array(here), place_of_array(there)

@@ -8,6 +8,7 @@ from threading import RLock
 from typing import Any
 
 from ..errors import AttributeValueError
+from ..state import exchange
 from .kept import Kept
 from .steps import Steps
 
@@ -58,11 +59,7 @@ def _swap(steps: Steps, use_ema: bool) -> bool:
         raise AttributeValueError("swap: there are no averages of the weights: give use_ema=True")
     for one in steps.kept:
         if "average" in one.bound:
-            with one.place.current():
-                weight, average = _weight(one), one.bound["average"]
-                before = weight.copy()
-                weight[...] = average
-                average[...] = before
+            exchange(_weight(one), one.bound["average"])
     steps.is_swapped = not steps.is_swapped
     return steps.is_swapped
 

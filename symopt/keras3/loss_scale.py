@@ -12,6 +12,7 @@ from ..given import Given
 from ..keras.numbers import positive
 from ..keras.scalars import Scalar
 from ..state import Commit, Differences
+from ..training.scaling import rescaled
 from . import saving
 from .optimizer import Optimizer
 from .options import DEFAULTS
@@ -92,15 +93,11 @@ class LossScaleOptimizer(Optimizer):
         return self.inner_optimizer._iterations
 
     def _rescale(self, is_finite: bool) -> None:
-        scale, counter = self.dynamic_scale, self.step_counter
-        if not is_finite:
-            scale.assign(max(float(scale) / 2, self.minimum_scale or 0.0))
-            counter.assign(0)
-        elif int(counter) == self.dynamic_growth_steps - 1:
-            scale.assign(float(scale) * 2)
-            counter.assign(0)
-        else:
-            counter.assign_add(1)
+        scale, counter = float(self.dynamic_scale), int(self.step_counter)
+        floor = self.minimum_scale or 0.0
+        scale, counter = rescaled(is_finite, scale, counter, self.dynamic_growth_steps, minimum=floor)
+        self.dynamic_scale.assign(scale)
+        self.step_counter.assign(counter)
 
     def scale_loss(self, loss: Any) -> Any:
         """The loss times the scale."""

@@ -11,7 +11,7 @@ from typing import Any
 from ..errors import MissingArgumentError, UnknownAttributeError, near
 from ..executor import Executor
 from ..places import Place
-from ..state import Commit, Differences, load_state
+from ..state import Commit, Differences, as_view, exchange, load_state
 from ..symbol import Symbol
 from .graph import arrays_of, stype_of, variable_name
 from .groups import Group
@@ -178,12 +178,7 @@ class CompiledStep:
 
     def _swap(self) -> None:
         for name in self._trained:
-            weight = self._place.view(self.params[name], name)
-            average = self._kept[name]["average"]
-            with self._place.current():
-                kept = weight.copy()
-                weight[...] = average
-                average[...] = kept
+            exchange(as_view(self.params[name], name), self._kept[name]["average"])
 
     @property
     def averages(self) -> dict[str, Any]:

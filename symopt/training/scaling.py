@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from ..errors import AttributeValueError
 from ..given import Given
 from ..state import Commit
+
+
+def rescaled(
+    is_finite: bool,
+    scale: float,
+    good_steps: int,
+    growth_steps: int,
+    factor: float = 2.0,
+    minimum: float = 0.0,
+    maximum: float = math.inf,
+) -> tuple[float, int]:
+    """The scale, and how many steps in a row were good, after a step: divided by `factor` when a gradient was not
+    finite, multiplied by it after `growth_steps` steps where all were."""
+    if not is_finite:
+        return max(scale / factor, minimum), 0
+    if good_steps + 1 >= growth_steps:
+        return min(scale * factor, maximum), 0
+    return scale, good_steps + 1
 
 
 @dataclass
@@ -40,14 +59,16 @@ class LossScale:
 
     def update(self, is_finite: bool) -> None:
         """Take in whether the gradients of a step were all finite."""
-        if not self.growth_steps:
-            return
-        if not is_finite:
-            self.scale, self.good_steps = max(self.scale / self.factor, self.minimum), 0
-        elif self.good_steps + 1 >= self.growth_steps:
-            self.scale, self.good_steps = min(self.scale * self.factor, self.maximum), 0
-        else:
-            self.good_steps += 1
+        if self.growth_steps:
+            self.scale, self.good_steps = rescaled(
+                is_finite,
+                self.scale,
+                self.good_steps,
+                self.growth_steps,
+                self.factor,
+                self.minimum,
+                self.maximum,
+            )
 
     def state(self) -> dict[str, Any]:
         """What changes from step to step."""
