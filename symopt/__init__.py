@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from . import (
         checkpoint,
         convert,
+        embedding,
         keras,
         keras3,
         lr_scheduler,
@@ -46,6 +47,7 @@ ops = load_ops()
 MODULES = (
     "checkpoint",
     "convert",
+    "embedding",
     "keras",
     "keras3",
     "lr_scheduler",
@@ -89,6 +91,7 @@ __all__ = [
     "compile",
     "convert",
     "cpu",
+    "embedding",
     "gpu",
     "keras",
     "keras3",

@@ -1,0 +1,1 @@
+"""Embedding tables: rows for any int64 id, updated by any rule."""

@@ -1,0 +1,1 @@
+"""The classes of Monolith's entry.py: what a table is configured with."""

@@ -1,0 +1,1 @@
+"""Any int64 id to the number of a row."""
