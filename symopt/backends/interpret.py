@@ -161,7 +161,9 @@ def _indices(extent: Extent, rows: Array, window: Window, first: Array | None) -
     """The number of each element, or of each row, in the tensor."""
     if first is not None:
         starts = first[:, None]
-        return starts if extent <= Extent.ROW else starts + np.arange(window.columns.start, window.columns.stop)
+        return (
+            starts if extent <= Extent.ROW else starts + np.arange(window.columns.start, window.columns.stop)
+        )
     if extent == Extent.TENSOR:
         return np.zeros((), np.int64)
     column = rows.astype(np.int64)[:, None]

@@ -155,7 +155,9 @@ class _Rows(Emitter):
                 at += len(scalars)
                 self._instance(launch.kernel, instance, scalars, first)
         for value, name in self.plan.program.copies:
-            self._move(self.plan.spots[name], self.plan.spot(value), size_of(value.shape) * SIZES[value.dtype])
+            self._move(
+                self.plan.spots[name], self.plan.spot(value), size_of(value.shape) * SIZES[value.dtype]
+            )
         for field, head in zip(self.plan.outputs, self.plan.program.lowered.heads, strict=False):
             if field is not None and head.variable is not None:  # nothing to compute
                 target = self.plan.of_field(field)

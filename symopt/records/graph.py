@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from .plan import Bound, Field, plan_rows
 
 Array = npt.NDArray[Any]
 CHUNK = 512  # rows that a thread takes at once
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 ENGINES = ("auto", "native", "reference")
 
 
@@ -62,8 +64,8 @@ class RowGraph:
         self,
         records: npt.NDArray[np.uint8],
         slots: npt.NDArray[np.int64],
-        arrays: Mapping[str, Array] = {},
-        numbers: Given = {},
+        arrays: Mapping[str, Array] = NOTHING,
+        numbers: Given = NOTHING,
         now: int = 0,
     ) -> None:
         """Run on the records (capacity, stride) of these slots (n,), each listed once if the graph writes it.
@@ -107,7 +109,7 @@ def chosen(engine: str) -> str:
         raise AttributeValueError(f"engine is one of {', '.join(ENGINES)}, got {engine!r}")
     if engine == "auto":
         try:
-            import llvmlite.binding  # noqa: F401
+            import llvmlite.binding
         except ImportError:
             return "reference"
         return "native"

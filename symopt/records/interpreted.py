@@ -50,7 +50,13 @@ class _Rows:
     """Some rows under way."""
 
     def __init__(
-        self, of: Interpreted, records: Array, slots: Array, places: Array, arrays: Mapping[str, Array], own: Given
+        self,
+        of: Interpreted,
+        records: Array,
+        slots: Array,
+        places: Array,
+        arrays: Mapping[str, Array],
+        own: Given,
     ) -> None:
         self.plan, self.stamps = of.plan, of.stamps
         self.records, self.slots, self.places, self.arrays = records, slots, places, arrays
@@ -138,5 +144,3 @@ def _has_tensors(program: Program) -> bool:
         c.body.mode == REDUCE or any(p.extent == Extent.TENSOR for p in (*c.body.params, *c.body.outputs))
         for c in calls
     )
-
-

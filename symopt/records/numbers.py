@@ -69,10 +69,9 @@ def _distinct(given: Given) -> tuple[Given, Array]:
     """The numbers with each combination once, and which combination each row has: powers and the like are made one by
     one, and rows have few distinct ages."""
     names = [name for name, x in given.items() if isinstance(x, np.ndarray)]
-    which = None
+    which = np.zeros(1, np.int64)
     for name in names:
         _, codes = np.unique(given[name], return_inverse=True)
-        which = codes if which is None else np.unique(which * (codes.max(initial=0) + 1) + codes, return_inverse=True)[1]
-    assert which is not None
+        _, which = np.unique(which * (codes.max(initial=0) + 1) + codes, return_inverse=True)
     _, firsts = np.unique(which, return_index=True)
     return {name: x[firsts] if isinstance(x, np.ndarray) else x for name, x in given.items()}, which
