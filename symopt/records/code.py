@@ -16,7 +16,7 @@ from ..passes.calls import size_of
 from ..passes.ir import DENSE, Instance, Kernel
 from .layout import ABSENT, ID, TIMESTAMP, UPDATES
 from .mix import STEPS
-from .plan import RECORD, SCRATCH, RowPlan, Spot
+from .plan import RECORD, SCRATCH, Field, RowPlan, Spot
 
 # A job is an array of int64: the counter, the number of chunks, rows in a chunk, rows, then the addresses of the
 # records, of the slots and of the numbers, how many words the numbers of a row are after those before, the word of the
@@ -133,14 +133,15 @@ class _Rows(Emitter):
         record = self.let(f"getelementptr i8, ptr {self.words['records']}, i64 {offset}")
         begin, end = self._touched()
         write = int(self.stamps)
-        places = [*range(begin, end, LINE)][:MOST_LINES]
-        for at in (*places, end - 1):
+        lines = [*range(begin, end, LINE)][:MOST_LINES]
+        for at in (*lines, end - 1):
             where = self.let(f"getelementptr i8, ptr {record}, i64 {at}")
             self.put(f"call void @llvm.prefetch.p0(ptr {where}, i32 {write}, i32 3, i32 1)")
 
     def _touched(self) -> tuple[int, int]:
         """The bytes of a record that are read or written, from the first to the last."""
-        columns = [self.plan.layout[b.place] for b in self.plan.bound.values() if isinstance(b.place, str)]
+        places = [*(b.place for b in self.plan.bound.values()), *self.plan.outputs]
+        columns = [self.plan.layout[place] for place in places if isinstance(place, str)]
         if self.stamps or self.is_indexed or not columns:
             columns += [self.plan.layout[name] for name in (ID, TIMESTAMP, UPDATES)]
         return min(c.offset for c in columns), max(c.offset + c.nbytes for c in columns)
@@ -158,10 +159,10 @@ class _Rows(Emitter):
             self._move(
                 self.plan.spots[name], self.plan.spot(value), size_of(value.shape) * SIZES[value.dtype]
             )
-        for field, head in zip(self.plan.outputs, self.plan.program.lowered.heads, strict=False):
-            if field is not None and head.variable is not None:  # nothing to compute
-                target = self.plan.of_field(field)
-                self._move(target, self.plan.spot(head), field.width * SIZES[field.dtype])
+        for target, head in zip(self.plan.outputs, self.plan.program.lowered.heads, strict=False):
+            if target is not None and head.variable is not None:  # nothing to compute
+                n_bytes = size_of(head.shape) * SIZES[head.dtype]
+                self._move(self.plan.place(target), self.plan.spot(head), n_bytes)
         if self.stamps:
             self._stamp()
 
@@ -220,8 +221,8 @@ class _Rows(Emitter):
     def _blank(self) -> None:
         """The outputs of what is no row."""
         for field in self.plan.outputs:
-            if field is not None:
+            if isinstance(field, Field):
                 self.intrinsics.add("declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)")
-                at = self._at(*self.plan.of_field(field))
+                at = self._at(*self.plan.place(field))
                 n_bytes = field.width * SIZES[field.dtype]
                 self.put(f"call void @llvm.memset.p0.i64(ptr {at}, i8 0, i64 {n_bytes}, i1 false)")

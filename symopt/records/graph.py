@@ -22,7 +22,7 @@ from .interpreted import Interpreted
 from .layout import Layout
 from .mix import seed_word
 from .numbers import Given, Numbers
-from .plan import Bound, Field, plan_rows
+from .plan import Bound, Target, plan_rows
 
 Array = npt.NDArray[Any]
 CHUNK = 512  # rows that a thread takes at once
@@ -44,7 +44,7 @@ class RowGraph:
         symbol: Symbol,
         layout: Layout,
         bound: Mapping[str, Bound],
-        outputs: Sequence[Field | None] = (),
+        outputs: Sequence[Target] = (),
         *,
         seed: int = 0,
         stamps: bool = False,

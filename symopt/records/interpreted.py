@@ -35,7 +35,7 @@ class Interpreted:
         """RowGraph.run."""
         is_row = slots >= 0
         for field in self.plan.outputs:
-            if field is not None:
+            if isinstance(field, Field):
                 _part(arrays[field.array], field)[~is_row] = 0
         which = np.flatnonzero(is_row)
         # A sum over the tensor is one over a row: such graphs run row by row, any other on all rows at once.
@@ -74,12 +74,10 @@ class _Rows:
                     self.made[id(value)] = array
         for name, value in program.lowered.writes.items():
             self._write(name, self.made[id(value)])
-        for field, head in zip(self.plan.outputs, program.lowered.heads, strict=False):
-            if field is not None:
+        for target, head in zip(self.plan.outputs, program.lowered.heads, strict=False):
+            if target is not None:
                 made = self.made.get(id(head))
-                found = self._read(str(head.variable)) if made is None else made
-                found = found.reshape(len(self.slots), field.width)
-                _part(self.arrays[field.array], field)[self.places] = found
+                self._put(target, self._read(str(head.variable)) if made is None else made)
         if self.stamps:
             self._column(TIMESTAMP)[self.slots] = now
             updates = self._column(UPDATES)
@@ -125,11 +123,14 @@ class _Rows:
         return self._column(place)[self.slots]
 
     def _write(self, name: str, array: Array) -> None:
-        place = self.plan.bound[name].place
+        self._put(self.plan.bound[name].place, array)
+
+    def _put(self, place: str | Field, array: Array) -> None:
+        found = array.reshape(len(self.slots), -1)
         if isinstance(place, Field):
-            _part(self.arrays[place.array], place)[self.places] = array.reshape(len(self.slots), -1)
+            _part(self.arrays[place.array], place)[self.places] = found
         else:
-            self._column(place)[self.slots] = array.reshape(len(self.slots), -1)
+            self._column(place)[self.slots] = found
 
 
 def _part(array: Array, field: Field) -> Array:

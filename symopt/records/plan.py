@@ -29,6 +29,9 @@ class Field(NamedTuple):
     offset: int = 0
 
 
+Target = str | Field | None  # of an output: a column, or part of a batch array
+
+
 class Spot(NamedTuple):
     """Where a value of a row lies: in the record, in scratch, or in batch array number `base`; and how many bytes from
     where the row begins there."""
@@ -47,12 +50,12 @@ class Bound(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class RowPlan:
     """`arrays`: names of the batch arrays, by number. `scratch`: bytes that one row needs beside them. `outputs`: the
-    fields that the outputs go to; None: one that is stored in a variable anyway, or that nobody asked for."""
+    columns or fields that the outputs go to; None: one that is stored in a variable anyway."""
 
     program: Program
     layout: Layout
     bound: Mapping[str, Bound]
-    outputs: tuple[Field | None, ...]
+    outputs: tuple[Target, ...]
     arrays: tuple[str, ...]
     spots: Mapping[str | int, Spot]
     scratch: int
@@ -63,13 +66,15 @@ class RowPlan:
         found = self.spots[self.program.storage[id(whole)]]
         return found._replace(offset=found.offset + index * ITEMSIZE[value.dtype])
 
-    def of_field(self, field: Field) -> Spot:
-        """Where a field is."""
-        return Spot(self.arrays.index(field.array), field.offset * ITEMSIZE[field.dtype])
+    def place(self, target: str | Field) -> Spot:
+        """Where a column or field is."""
+        if isinstance(target, str):
+            return Spot(RECORD, self.layout[target].offset)
+        return Spot(self.arrays.index(target.array), target.offset * ITEMSIZE[target.dtype])
 
 
 def plan_rows(
-    symbol: Symbol, layout: Layout, bound: Mapping[str, Bound], outputs: Sequence[Field | None], what: str
+    symbol: Symbol, layout: Layout, bound: Mapping[str, Bound], outputs: Sequence[Target], what: str
 ) -> RowPlan:
     """Plan a graph for one row. RuleError naming `what`, if its formulas can't be computed row by row."""
     roots = symbol._outputs
@@ -80,7 +85,7 @@ def plan_rows(
         for instance in launch.instances:
             _check(launch.kernel, instance.domain, what)
     fields = [b.place for b in bound.values() if isinstance(b.place, Field)]
-    fields += [f for f in outputs if f is not None]
+    fields += [f for f in outputs if isinstance(f, Field)]
     arrays = tuple(dict.fromkeys(f.array for f in fields))
     plan = RowPlan(program, layout, bound, tuple(outputs), arrays, {}, 0)
     spots, scratch = _spots(plan)
@@ -106,14 +111,11 @@ def _spots(plan: RowPlan) -> tuple[dict[str | int, Spot], int]:
     """Where each storage of the program is, and how much scratch that takes."""
     spots: dict[str | int, Spot] = {}
     for name, b in plan.bound.items():
-        if isinstance(b.place, Field):
-            spots[name] = plan.of_field(b.place)
-        else:
-            spots[name] = Spot(RECORD, plan.layout[b.place].offset)
-    for field, head in zip(plan.outputs, plan.program.lowered.heads, strict=False):
+        spots[name] = plan.place(b.place)
+    for target, head in zip(plan.outputs, plan.program.lowered.heads, strict=False):
         key = plan.program.storage.get(id(head))
-        if field is not None and isinstance(key, int):
-            spots[key] = plan.of_field(field)
+        if target is not None and isinstance(key, int):
+            spots[key] = plan.place(target)
     used = 0
     for number, (dtype, shape) in enumerate(plan.program.buffers):
         if number not in spots:
