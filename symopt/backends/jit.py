@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,8 +60,17 @@ def _llvm() -> Any:
 
 def compile_function(text: str, name: str, *kinds: Any) -> Callable[..., None]:
     """One function of a module that is no kernel, on arguments of kinds of ctypes. It releases the GIL."""
+    return compile_functions(text, {name: kinds})[name]
+
+
+def compile_functions(text: str, kinds: Mapping[str, Sequence[Any]]) -> dict[str, Callable[..., None]]:
+    """Functions of a module that is no kernel, by name, on arguments of kinds of ctypes. They release the GIL."""
     with _lock:
-        return ctypes.CFUNCTYPE(None, *kinds)(_load(text).get_function_address(name))
+        engine = _load(text)
+        return {
+            name: ctypes.CFUNCTYPE(None, *given)(engine.get_function_address(name))
+            for name, given in kinds.items()
+        }
 
 
 def host_features() -> tuple[str, set[str]]:
