@@ -5,10 +5,11 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..codegen.functions import Function, module
 from ..errors import DependencyError
 
 _lock = threading.RLock()
@@ -60,16 +61,20 @@ def _llvm() -> Any:
 
 def compile_function(text: str, name: str, *kinds: Any) -> Callable[..., None]:
     """One function of a module that is no kernel, on arguments of kinds of ctypes. It releases the GIL."""
-    return compile_functions(text, {name: kinds})[name]
-
-
-def compile_functions(text: str, kinds: Mapping[str, Sequence[Any]]) -> dict[str, Callable[..., None]]:
-    """Functions of a module that is no kernel, by name, on arguments of kinds of ctypes. They release the GIL."""
     with _lock:
-        engine = _load(text)
+        return ctypes.CFUNCTYPE(None, *kinds)(_load(text).get_function_address(name))
+
+
+def compile_written(*functions: Function) -> dict[str, Callable[..., None]]:
+    """Functions that `codegen.functions` wrote, by name; arrays are given as addresses. They release the GIL."""
+    of_type = {"ptr": ctypes.c_void_p, "i64": ctypes.c_int64}
+    with _lock:
+        engine = _load(module(*functions))
         return {
-            name: ctypes.CFUNCTYPE(None, *given)(engine.get_function_address(name))
-            for name, given in kinds.items()
+            f.name: ctypes.CFUNCTYPE(None, *(of_type[p.type] for p in f.parameters))(
+                engine.get_function_address(f.name)
+            )
+            for f in functions
         }
 
 

@@ -163,8 +163,17 @@ class Function:
 
     def text(self) -> str:
         """The function as LLVM IR."""
-        given = ", ".join(f"ptr noalias {p.name}" if p.element else f"{p.type} {p.name}" for p in self.parameters)
-        lines = [f"define void @{self.name}({given}) {{", "entry:", *self._locals, *self._lines, "  ret void", "}"]
+        given = ", ".join(
+            f"ptr noalias {p.name}" if p.element else f"{p.type} {p.name}" for p in self.parameters
+        )
+        lines = [
+            f"define void @{self.name}({given}) {{",
+            "entry:",
+            *self._locals,
+            *self._lines,
+            "  ret void",
+            "}",
+        ]
         return "\n".join(lines) + "\n"
 
     # ---- values
@@ -193,7 +202,9 @@ class Function:
         """A vector with `value` in each lane."""
         wide = f"<{lanes} x {value.type}>"
         one = self.let(f"insertelement {wide} poison, {value.type} {value.name}, i64 0", wide)
-        return self.let(f"shufflevector {wide} {one.name}, {wide} poison, <{lanes} x i32> zeroinitializer", wide)
+        return self.let(
+            f"shufflevector {wide} {one.name}, {wide} poison, <{lanes} x i32> zeroinitializer", wide
+        )
 
     def load(self, type_: str, place: Value) -> Value:
         """What lies at an address; aligned like one element of the array there."""

@@ -10,7 +10,7 @@ The head of a map is four int64: ids in the table, slots ever given, freed slots
 
 from __future__ import annotations
 
-from ..codegen.functions import Function, Value, Variable, module
+from ..codegen.functions import Function, Value, Variable
 
 PER_BLOCK = 5
 BLOCK_BYTES = 64
@@ -21,9 +21,9 @@ COUNT, N_SLOTS, N_FREE, DONE = range(4)
 _TABLE = {"blocks": "i64[]", "n_blocks": "i64", "seed": "i64"}
 
 
-def table_text() -> str:
-    """The module of all functions on tables."""
-    return module(_get(), _insert(), _remove(), _place(), _move())
+def table_functions() -> tuple[Function, ...]:
+    """All functions on tables."""
+    return _get(), _insert(), _remove(), _place(), _move()
 
 
 def _get() -> Function:
@@ -185,7 +185,9 @@ def _seek(
     return _block(blocks, at.value), mask, used
 
 
-def _fetch_ahead(f: Function, table: list[Value], ids: Value, i: Value, n: Value, write: bool = False) -> None:
+def _fetch_ahead(
+    f: Function, table: list[Value], ids: Value, i: Value, n: Value, write: bool = False
+) -> None:
     """Have the block of an id further on in the batch brought to the cache, while others are looked for."""
     ahead = i + _AHEAD
     later = f.select(ahead < n, ahead, n - 1)
