@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..state import Commit, Differences
-from .mixing import mixed, uniform
+from .mixing import Words, mixed, uniform
 from .repeats import earlier
 from .slots import Ids
 
@@ -36,15 +36,15 @@ class Lot:
         self, ids: Ids, counts: npt.NDArray[np.int64] | None, thresholds: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
         """Which occurrences (n,) are admitted; thresholds (n,) or (), counts (n,) of distinct ids or None."""
-        ranks = np.int64(0) if counts is not None else earlier(ids, None)
-        drawn = uniform(mixed(mixed(ids) ^ mixed(self._salt() + ranks)))
+        salts = self._salt() if counts is not None else self._salt() + earlier(ids).view(np.uint64)
+        drawn = uniform(mixed(mixed(ids) ^ mixed(salts)))
         self.calls += 1
         admitted = drawn < self._chance(np.int64(1) if counts is None else counts, thresholds)
         return admitted if counts is not None else admitted | (earlier(ids, admitted.astype(np.int64)) > 0)
 
-    def _salt(self) -> np.int64:
-        """A word for each (seed, call), far from each other so that occurrences can be added."""
-        return mixed(mixed(np.array(self.seed, np.int64)) ^ np.uint64(self.calls)).view(np.int64)[()]
+    def _salt(self) -> Words:
+        """A word (1,) for each (seed, call), far from each other so that occurrences can be added."""
+        return mixed(mixed(np.array([self.seed % 2**64], np.uint64)) ^ np.uint64(self.calls))
 
     def _chance(
         self, counts: npt.NDArray[np.int64] | np.int64, thresholds: npt.NDArray[np.int64]

@@ -119,7 +119,7 @@ class SlidingFilter:
         if "numbers" in both and not self._are_possible(state["numbers"]):
             found.different.append(f"{prefix}numbers: no numbers that this filter could have")
             return nothing
-        arrays = {name: own[name] for name in ("cells", "numbers") if name in both}
+        arrays: dict[str, Any] = {name: own[name] for name in ("cells", "numbers") if name in both}
         return plan_arrays(arrays, {name: state[name] for name in arrays}, found, path)
 
     def _are_possible(self, numbers: Any) -> bool:

@@ -20,7 +20,7 @@ from .slots import Ids
 class Delta:
     """What changed: `ids` whose rows were written, `gone` whose rows left; no id is in both.
 
-    `complete` is False if more ids changed than could be remembered: both are empty then, and only a full export will do.
+    `complete` is False if more ids changed than could be remembered: both are empty then, only a full export will do.
     """
 
     ids: Ids
@@ -106,6 +106,8 @@ class TouchedSet:
             found.different.append(f"{given.at('gone')}: {len(gone)} entries for {len(ids)} ids")
 
         def commit() -> None:
+            if "ids" not in given or "gone" not in given:
+                return
             self._clear()
             self.add(ids)
             self.evicted(ids[gone])
