@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -69,8 +70,8 @@ def last_of(ids: Ids, rows: Array) -> tuple[Ids, Array]:
 
 
 def waves(ids: Ids, rows: Array) -> Iterator[tuple[Ids, Array]]:
-    """A batch with repeated ids as batches without: all first occurrences, all second ones, and so on. Rows know nothing
-    of each other, so that is as good as one after the other."""
+    """A batch with repeated ids as batches without: all first occurrences, all second ones, and so on. Rows know
+    nothing of each other, so that is as good as one after the other."""
     found = unique(ids)
     if len(found.ids) == len(ids):
         yield ids, rows
@@ -78,7 +79,7 @@ def waves(ids: Ids, rows: Array) -> Iterator[tuple[Ids, Array]]:
     nth = _nth(found)
     order = np.argsort(nth, kind="stable")
     bounds = np.searchsorted(nth[order], np.arange(int(nth.max()) + 2))
-    for begin, end in zip(bounds[:-1], bounds[1:], strict=True):
+    for begin, end in pairwise(bounds):
         some = order[begin:end]
         yield ids[some], rows[some]
 

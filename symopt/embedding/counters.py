@@ -58,7 +58,9 @@ class ExactCounters:
 
     def count(self, ids: Ids) -> Counts:
         """How often each id was seen, as far as it is remembered; changes nothing."""
-        return np.maximum(self._young.count(ids), self._old.count(ids))  # what came back to the young is larger there
+        return np.maximum(
+            self._young.count(ids), self._old.count(ids)
+        )  # what came back to the young is larger there
 
     def forget(self, ids: Ids) -> None:
         """Drop the counts of ids."""
@@ -94,7 +96,9 @@ class ExactCounters:
             return self._young.add(ids, counts, 0)
         olds = np.empty(len(ids), np.int64)
         at = 0
-        while at < len(ids):  # up to where the young generation is full; `room` ids at most, so each is read twice at most
+        while at < len(
+            ids
+        ):  # up to where the young generation is full; `room` ids at most, so each is read twice at most
             part = slice(at, at + self._until_full(ids[at : at + self._room]))
             olds[part] = self._young.add(ids[part], counts[part], self._old.count(ids[part]))
             at = part.stop

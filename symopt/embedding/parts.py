@@ -19,6 +19,7 @@ from ..training.graph import Entry, number, variable_name
 from ..training.hyper import Hyper
 from ..training.update import Update, first_value, state_types
 from .initializers import Custom
+from .onebit import OneBit
 from .segment import Segment
 
 Array = npt.NDArray[Any]
@@ -71,7 +72,7 @@ class Part:
         """What a gradient does to a row."""
         entry = Entry(self.name, self.update, decay=self._decay())
         grad, weight = entry.variable("grad"), entry.variable()
-        grad = self.segment.compressor.backward(grad, weight)
+        grad = self.segment.compressor.backward(grad, weight, self.scale())
         if self.segment.decay == "l2" and self.segment.weight_decay:
             grad = grad + weight * self.segment.weight_decay
         bound = self._bound(self.states) | {f"{self.name}/grad": Bound(self._field(GRADS), self.shape)}
@@ -82,7 +83,7 @@ class Part:
         weight = sym.var(self.name)
         if self.is_global:
             weight = weight - weight * self._decay()
-        return self.segment.compressor.lookup(weight), self._bound(()), [self._field(OUT)]
+        return self.segment.compressor.lookup(weight, self.scale()), self._bound(()), [self._field(OUT)]
 
     def settling(self) -> Graph:
         """Decay that a row has not seen yet."""
@@ -108,7 +109,11 @@ class Part:
     def _decay(self) -> Symbol | None:
         if self.segment.decay == "l2" or not self.segment.weight_decay:
             return None
-        return number(f"@{DECAYED}:{self.name}")
+        return number(f"{DECAYED}:{self.name}")
+
+    def scale(self) -> Symbol | None:
+        """The number that a code's soft form has, if it has one."""
+        return number(f"scale:{self.name}") if isinstance(self.segment.compressor, OneBit) else None
 
     def _field(self, array: str) -> Field:
         return Field(array, self.segment.dtype, self.segment.dim, self.start)

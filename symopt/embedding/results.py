@@ -26,8 +26,8 @@ class Applied(NamedTuple):
 class Entries(NamedTuple):
     """All that a table knows of n ids. `hits` (n,): which have a row; the other arrays have those only, in order.
 
-    `weights` (k, dim), as they are stored; `states`: (k, width) by name, such as "0/history"; `timestamps` (k,): seconds
-    of the last write; `updates` (k,): how often the rules ran.
+    `weights` (k, dim), as they are stored; `states`: (k, width) by name, such as "0/history"; `timestamps` (k,):
+    seconds of the last write; `updates` (k,): how often the rules ran.
     """
 
     hits: npt.NDArray[np.bool_]

@@ -10,7 +10,7 @@ from ..errors import AttributeValueError, RuleError
 from ..opdef import OpDef
 from ..training.hyper import Hyper, describe
 from ..training.update import Initial, find_op
-from .compressors import Compressor, Fp32
+from .compressors import Compressor, as_compressor
 from .initializers import Initializer, as_initializer
 
 DECAYS = ("l2", "decoupled", "decoupled_global")
@@ -27,7 +27,8 @@ class Segment:
         or functions of the step. Each row is a tensor of its own: a rule's sum over the tensor is one over these `dim`
         elements.
     initializer: what a row's weights begin with: one of `so.embedding.initializers`, or a number. 0 if not given.
-    compressor: the code of weights in serving tables, and what lookups in training see of it (`so.embedding.compressors`).
+    compressor: the code of weights in serving tables, and what lookups in training see of it
+        (`so.embedding.compressors`).
     learning_rate: a number, or a function of the step; None: the rule's own default.
     weight_decay, decay: "l2" adds weight_decay * weight to the gradient; "decoupled" takes lr * weight_decay of the
         weight of rows that are updated; "decoupled_global" of all rows at every step, made up for when a row is next
@@ -63,7 +64,7 @@ class Segment:
         *,
         learning_rate: Rate = None,
         initializer: Any = None,
-        compressor: Compressor | None = None,
+        compressor: Any = None,
         weight_decay: float = 0.0,
         decay: str = "l2",
         clock: str = "row",
@@ -82,7 +83,7 @@ class Segment:
             "learning_rate": learning_rate,
             "attrs": dict(attrs),
             "initializer": as_initializer(initializer),
-            "compressor": compressor or Fp32(),
+            "compressor": as_compressor(compressor),
             "weight_decay": float(weight_decay),
             "decay": decay,
             "clock": clock,

@@ -54,7 +54,9 @@ class SlidingFilter:
         in_split = max(self.capacity, _LEAST_CAPACITY) // (splits - AHEAD + 1)
         self._starts = int(in_split * _ROOM)  # cells at which an id may begin
         self._full = in_split - 1
-        self._cells = np.zeros((splits, self._starts + PROBES), np.uint16)  # the system's zeros: not in memory yet
+        self._cells = np.zeros(
+            (splits, self._starts + PROBES), np.uint16
+        )  # the system's zeros: not in memory yet
         self._numbers = np.zeros(USED + splits, np.int64)
         self._add = _adder(engine)
 
@@ -74,7 +76,9 @@ class SlidingFilter:
         starts, signatures = self._hashed(ids)
         found = np.zeros(len(ids), np.int64)
         head, turns = int(self._numbers[HEAD]), int(self._numbers[TURNS])
-        for age in range(min(turns, self.splits - AHEAD), 0, -1):  # the youngest that knows an id has the last word
+        for age in range(
+            min(turns, self.splits - AHEAD), 0, -1
+        ):  # the youngest that knows an id has the last word
             held, _ = self._window(head - age, starts, signatures)
             found = np.where(held > 0, held & FULLEST, found)
         here, has_room = self._window(head, starts, signatures)

@@ -9,7 +9,9 @@ PROBES = 16  # cells looked at in a split
 AHEAD = 2  # splits from the head on that take ids; all others are only looked at
 COUNT_BITS = 4  # of a cell's 16; the others are the signature
 FULLEST = (1 << COUNT_BITS) - 1  # counts stop here
-HEAD, TURNS, FAILURES, USED = range(4)  # words: the head, how often it moved, ids without room, used cells by split
+HEAD, TURNS, FAILURES, USED = range(
+    4
+)  # words: the head, how often it moved, ids without room, used cells by split
 
 
 def program() -> str:

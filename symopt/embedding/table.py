@@ -162,8 +162,8 @@ class Table:
     ) -> Any:
         """The embeddings of ids: for ids of any shape, that shape and (dim,). `with_hits`: also which had a row.
 
-        `missing`: as the table's. `out`: a contiguous array to write to. `req_time`: of rows that are made. Nothing else
-        is changed: looking up is no write. UnknownIdError names the first id that must have a row and has none.
+        `missing`: as the table's. `out`: a contiguous array to write to. `req_time`: of rows that are made. Nothing
+        else is changed: looking up is no write. UnknownIdError names the first id that must have a row and has none.
         """
         what = f"{self.name}.lookup"
         flat, shape = ids_of(ids, what)
@@ -395,8 +395,8 @@ class Table:
             return _NONE
         if self.policy is None:
             raise TooLateError(
-                f"{self.name}: {missing} new ids and {len(self)} rows are more than max_rows={self.max_rows}; nothing was "
-                "written. Give a policy that says which rows leave, evict rows, or raise max_rows"
+                f"{self.name}: {missing} new ids and {len(self)} rows are more than max_rows={self.max_rows}; nothing "
+                "was written. Give a policy that says which rows leave, evict rows, or raise max_rows"
             )
         protected = np.isin(self.ids(), ids)
         n = self.policy.excess(len(self), missing, self.max_rows, int(protected.sum()))

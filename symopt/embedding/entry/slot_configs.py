@@ -107,7 +107,9 @@ class SlotOccurrenceThresholdConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, with the names of Monolith's proto: `from_dict` takes it back."""
-        return _as_dict("occurrence_threshold", self.default_occurrence_threshold, self.slot_occurrence_thresholds)
+        return _as_dict(
+            "occurrence_threshold", self.default_occurrence_threshold, self.slot_occurrence_thresholds
+        )
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> SlotOccurrenceThresholdConfig:

@@ -95,7 +95,9 @@ class DcOptimizer(Wrapper):
     def _check(self) -> None:
         super()._check()
         if self.optimizer.delay_compensation:
-            raise AttributeValueError("DcOptimizer: the inner optimizer compensates delays already; give one lambda_")
+            raise AttributeValueError(
+                "DcOptimizer: the inner optimizer compensates delays already; give one lambda_"
+            )
 
     @classmethod
     def around(cls, optimizer: Optimizer, description: Any) -> DcOptimizer:
