@@ -82,13 +82,13 @@ class Part:
         """What a lookup shows of a row."""
         weight = sym.var(self.name)
         if self.is_global:
-            weight = weight - weight * self._decay()
+            weight = weight - weight * number(f"{DECAYED}:{self.name}")
         return self.segment.compressor.lookup(weight, self.scale()), self._bound(()), [self._field(OUT)]
 
     def settling(self) -> Graph:
         """Decay that a row has not seen yet."""
         weight = sym.var(self.name)
-        return weight - weight * self._decay(), self._bound(()), [self.weight]
+        return weight - weight * number(f"{DECAYED}:{self.name}"), self._bound(()), [self.weight]
 
     def birth(self) -> Graph:
         """What a row begins with."""
