@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..idmap import IdMap
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
-from .commands import Array, Assign, Command, Evict, Have, Ids, Renew, Touch, Update
+from .commands import Array, Assign, Command, Evict, Have, Ids, Renew, Settle, Touch, Update
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
@@ -46,6 +46,7 @@ class Rows:
         self.layout = layout_of(self.parts, alignment)
         self.store = make_store(self.layout)
         self.map = IdMap(seed=seed, engine=engine)
+        self.ask: Callable[[Callable[[], Array]], Array] = _directly  # how functions of the user's are asked
         self.steps = 0
         self.logs = [0.0] * len(self.parts)
         codes = [part.segment.compressor for part in self.parts]
@@ -70,6 +71,7 @@ class Rows:
         """What lookups show of the rows in these slots, (n, dim); zeros for a slot of -1."""
         if out is None:
             out = np.empty((len(slots), self.dim), self.dtype)
+        self.store.fetch(slots)
         numbers = self._shown()
         for part, log in zip(self.parts, self.logs, strict=True):
             if part.is_global:
@@ -152,16 +154,23 @@ class Rows:
     def touch(self, c: Touch) -> None:
         """The second only."""
         slots = self.map.get(c.ids)
-        self.store.columns[TIMESTAMP][slots[slots >= 0]] = c.now
+        slots = slots[slots >= 0]
+        self.store.fetch(slots)
+        self.store.changing(slots)
+        self.store.columns[TIMESTAMP][slots] = c.now
 
     def evict(self, c: Evict) -> None:
         """Give rows up; their slots are used again."""
         slots = self.map.remove(c.ids)
         vacate(self.store, slots[slots >= 0])
 
-    def flush(self) -> None:
-        """Let all rows have the decay that they have not seen."""
-        self._settle(self.map.slots())
+    def settle(self, c: Settle) -> None:
+        """The decay that rows have not seen."""
+        slots = self.map.get(c.ids)
+        slots = slots[slots >= 0]
+        self.store.fetch(slots)
+        self.store.changing(slots)
+        self._settle(slots)
 
     def _settle(self, slots: Array) -> None:
         for part, graph, log in zip(self.parts, self._settling, self.logs, strict=True):
@@ -177,10 +186,15 @@ class Rows:
         """The slots of ids, each once; those that have none get one, and are born."""
         missing = self.map.missing(ids)
         if not len(missing):
-            return self.map.get(ids)
+            slots = self.map.get(ids)
+            self.store.fetch(slots)
+            self.store.changing(slots)
+            return slots
         first = self._own_first(missing)
         self.store.reserve(self.map.n_slots + len(missing))
         found = self.map.get_or_insert(ids)
+        self.store.fetch(found.slots)
+        self.store.changing(found.slots)
         if len(found.new_slots):
             try:
                 self._bear(found.new_slots, found.new_ids, now, first)
@@ -192,7 +206,10 @@ class Rows:
     def _own_first(self, ids: Ids) -> list[Array | None]:
         """The first weights that functions of the user's make."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
-        return [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
+        return [self._asked(i, ids, dim) if isinstance(i, Custom) else None for i, dim in kinds]
+
+    def _asked(self, made: Custom, ids: Ids, dim: int) -> Array:
+        return self.ask(lambda: made.rows(ids, dim, self.dtype.name))
 
     def _bear(self, slots: Array, ids: Ids, now: int, first: Sequence[Array | None]) -> None:
         columns = self.store.columns
@@ -207,6 +224,11 @@ class Rows:
                 self.column(part, "weight")[slots] = weights
 
 
+def _directly(function: Callable[[], Array]) -> Array:
+    return function()
+
+
 _DOERS: dict[type, Callable[[Rows, Any], None]] = {
     Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Touch: Rows.touch, Evict: Rows.evict,
+    Settle: Rows.settle,
 }  # fmt: skip

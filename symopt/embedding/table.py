@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -13,17 +15,21 @@ from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, 
 from ..idmap import unique
 from .admission import Admission
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, summed, waves
-from .commands import Assign, Command, Evict, Have, Renew, Touch, Update
+from .commands import Admit, Assign, Command, Evict, Have, Renew, Settle, Touch, Update
 from .eviction import Policy, matching
 from .expiry import Expiry
+from .ondisk.options import OnDisk
 from .results import Applied, Entries, Stats
-from .rows import Rows
+from .rows import ALIGNMENT, MakeStore, Rows
 from .segment import Segment
+from .store import MemoryStore
 from .touched import TouchedSet
 
 Missing = Literal["zeros", "initialize", "raise"]
 Duplicates = Literal["sum", "sequential"]
 _NONE = np.zeros(0, np.int64)
+LINE = 64  # bytes of a line of the cache, to which rows are aligned that are not in memory alone
+_AT_ONCE = 1 << 16  # rows
 
 
 class Table:
@@ -39,6 +45,9 @@ class Table:
         TooLateError when the table is full.
     seed: of first weights, which depend on nothing but it and the id. engine: "auto", "native" or "reference".
     track: remember up to so many ids that change, for `take_delta`.
+    path: a folder where the rows are kept, which may be more than memory holds (`OnDisk`, or a path). What is there is
+        opened, and what a crash left undone is done; else it is made. `close` the table when it is done with.
+    store: what makes another place for the rows: a function of the layout that gives a `RowStore`.
 
     A batch is checked whole before anything is written; any number of threads may use one table.
 
@@ -66,6 +75,8 @@ class Table:
         seed: int = 0,
         track: int | None = None,
         engine: str = "auto",
+        path: str | os.PathLike[str] | OnDisk | None = None,
+        store: MakeStore | None = None,
         name: str = "table",
     ) -> None:
         self.name = name
@@ -85,10 +96,45 @@ class Table:
         self.touched = None if track is None else TouchedSet(track)
         self.stats = Stats()
         self.latest = 0  # second of the latest write
-        self._lock = threading.RLock()
-        self._rows = Rows(self.segments, seed=seed, engine=engine, what=name)
+        if path is not None and store is not None:
+            raise AttributeValueError(f"{name}: rows are in the folder of path, or in a store: give one of them")
+        self._journal = _journal(path)
+        self._lock: Any = threading.RLock() if self._journal is None else self._journal.lock
+        make_store = store or (MemoryStore if self._journal is None else self._journal.make_store)
+        alignment = ALIGNMENT if make_store is MemoryStore else LINE
+        self._rows = Rows(
+            self.segments, seed=seed, engine=engine, make_store=make_store, alignment=alignment, what=name
+        )
         self.seed, self.engine = seed, self._rows.map.engine
+        if self._journal is not None:
+            self._journal.begin(self)
         self.reserve(reserve)
+
+    # ---- on disk
+
+    def checkpoint(self) -> None:
+        """Put all rows that changed into the folder's file, and begin a new log. OSError, and the last checkpoint is kept,
+        if there is no room. Nothing for a table in memory."""
+        with self._lock:
+            if self._journal is not None:
+                self._journal.checkpoint()
+
+    def close(self) -> None:
+        """Make a checkpoint and let the folder go; the table can't be used any more. Nothing for a table in memory."""
+        if self._journal is not None:
+            self._journal.close()
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _batch(self) -> Iterator[None]:
+        """What is done within is one batch: on disk it happens whole or not at all."""
+        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.batch():
+            yield
 
     # ---- what it is
 
@@ -180,8 +226,9 @@ class Table:
                     f"{what}: id {flat[~hits][0]} has no row, nor have {len(flat) - n_hits - 1} more"
                 )
             if n_hits < len(flat) and missing == "initialize":
-                self._make_room(flat)
-                self._do(Have(unique(flat[~hits]).ids, second(req_time, what)))
+                with self._batch():
+                    self._make_room(flat)
+                    self._do(Have(unique(flat[~hits]).ids, second(req_time, what)))
                 slots = self._rows.map.get(flat)
             found = self._rows.read(slots, into)
             self.stats.hits += n_hits
@@ -235,7 +282,7 @@ class Table:
         rows = rows_of(grads, shape, self.dim, self.dtype, f"{what}: gradients")
         now, rates = second(req_time, what), self._rates(learning_rate, what)
         mode = self.duplicates if duplicates is None else _one_of("duplicates", duplicates, _DUPLICATES, what)
-        with self._lock:
+        with self._batch():
             done = self._rows.steps if global_step is None else _step(global_step, what)
             if mode == "sum":
                 found, rows = summed(flat, rows)
@@ -272,7 +319,7 @@ class Table:
         flat, shape = ids_of(ids, what)
         rows = rows_of(values, shape, self.dim, self.dtype, f"{what}: values")
         now = second(req_time, what)
-        with self._lock:
+        with self._batch():
             admitted = self._admitted(flat, None)
             if admitted is not None:
                 flat, rows = flat[admitted], rows[admitted]
@@ -286,7 +333,7 @@ class Table:
         what = f"{self.name}.reinitialize"
         flat, shape = ids_of(ids, what)
         now = second(req_time, what)
-        with self._lock:
+        with self._batch():
             had = self._rows.map.get(flat) >= 0
             self._make_room(flat)
             self._do(Renew(unique(flat).ids, now))
@@ -297,7 +344,7 @@ class Table:
         what = f"{self.name}.touch"
         flat, shape = ids_of(ids, what)
         now = second(req_time, what)
-        with self._lock:
+        with self._batch():
             had = self._rows.map.get(flat) >= 0
             self._do(Touch(unique(flat[had]).ids, now))
         return had.reshape(shape)
@@ -317,7 +364,7 @@ class Table:
         what = f"{self.name}.evict"
         if (ids is not None) + (n is not None) + (where is not None) != 1:
             raise AttributeValueError(f"{what}: give either ids, or n, or where")
-        with self._lock:
+        with self._batch():
             if ids is not None:
                 gone = unique(ids_of(ids, what)[0]).ids
                 gone = gone[self._rows.map.get(gone) >= 0]
@@ -333,7 +380,7 @@ class Table:
     def expire(self, now: float | None = None) -> Ids:
         """Give up the rows whose time is over; `now`: by default the time of the latest write. The ids that left."""
         at = self.latest if now is None else second(now, f"{self.name}.expire")
-        with self._lock:
+        with self._batch():
             if self.expiry is None or not len(self):
                 return _NONE
             rows = self._columns()
@@ -341,8 +388,10 @@ class Table:
 
     def flush(self) -> None:
         """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
-        with self._lock:
-            self._rows.flush()
+        ids = self.ids()
+        for begin in range(0, len(ids), _AT_ONCE):  # rows know nothing of each other, so that each part is whole
+            with self._batch():
+                self._do(Settle(ids[begin : begin + _AT_ONCE]))
 
     def _columns(self) -> dict[str, Array]:
         """What policies look at: copies of the columns of all rows."""
@@ -361,19 +410,28 @@ class Table:
 
     # ---- within
 
-    def _do(self, command: Command) -> None:
-        """Everything that changes rows goes through here."""
+    def _do(self, command: Command) -> Any:
+        """Everything that changes rows, or counts of ids, goes through here."""
+        return self._apply(command) if self._journal is None else self._journal.do(command)
+
+    def _apply(self, command: Command) -> Any:
+        if isinstance(command, Admit):
+            assert self.admission is not None
+            return self.admission.admit(command.ids, command.counts)
         before = len(self)
         self._rows.do(command)
         if isinstance(command, Evict):
             self.stats.evicted += before - len(self)
             if self.touched is not None:
                 self.touched.evicted(command.ids)
-            return
+            return None
+        if isinstance(command, Settle):
+            return None
         self.latest = max(self.latest, command.now)
         self.stats.born += len(self) - before
         if self.touched is not None and not isinstance(command, Touch):
             self.touched.add(command.ids)
+        return None
 
     def _admitted(self, ids: Ids, counts: Array | None) -> npt.NDArray[np.bool_] | None:
         """Which entries may be written: those of ids that have a row, or are admitted. None: all."""
@@ -383,7 +441,7 @@ class Table:
         asked = ~admitted
         if not asked.any():
             return None
-        admitted[asked] = self.admission.admit(ids[asked], None if counts is None else counts[asked])
+        admitted[asked] = self._do(Admit(ids[asked], None if counts is None else counts[asked]))
         return admitted
 
     def _make_room(self, ids: Ids) -> Ids:
@@ -414,6 +472,14 @@ class Table:
 
 
 _MISSING, _DUPLICATES = ("zeros", "initialize", "raise"), ("sum", "sequential")
+
+
+def _journal(path: str | os.PathLike[str] | OnDisk | None) -> Any:
+    if path is None:
+        return None
+    from .ondisk.journal import Journal
+
+    return Journal(path if isinstance(path, OnDisk) else OnDisk(path))
 
 
 def _checked(segments: Segment | Sequence[Segment], name: str) -> tuple[Segment, ...]:
