@@ -24,7 +24,9 @@ def test_the_lowest_leave_and_of_equals_the_lowest_ids(data: st.DataObject, size
     protect = np.array(data.draw(st.lists(st.booleans(), min_size=size, max_size=size)), np.bool_)
     n = data.draw(st.integers(0, int((~protect).sum())))
     free = np.flatnonzero(~protect).tolist()
-    rank = {k: (float(np.nan_to_num(scores[k], nan=-np.inf, posinf=np.inf, neginf=-np.inf)), ids[k]) for k in free}
+    rank = {
+        k: (float(np.nan_to_num(scores[k], nan=-np.inf, posinf=np.inf, neginf=-np.inf)), ids[k]) for k in free
+    }
     found = victims(n, scores, np.array(ids, np.int64), protect)
     assert found.tolist() == sorted(sorted(free, key=rank.__getitem__)[:n])
 

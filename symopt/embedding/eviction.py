@@ -67,7 +67,9 @@ class Policy:
         """The score of each row: (n,)."""
         found = np.asarray(self._score(rows))
         if found.shape != rows["id"].shape:
-            raise ShapeError(f"{self!r}: expected a score for each of {len(rows['id'])} rows, got shape {found.shape}")
+            raise ShapeError(
+                f"{self!r}: expected a score for each of {len(rows['id'])} rows, got shape {found.shape}"
+            )
         if found.dtype.kind not in "biuf":
             raise DTypeError(f"{self!r}: scores must be numbers, got {found.dtype}")
         return found
@@ -116,7 +118,9 @@ def matching(rows: Rows, where: Callable[[Rows], npt.ArrayLike]) -> Positions:
     if found.dtype != np.bool_:
         raise DTypeError(f"where: expected True or False for each row, got {found.dtype}")
     if found.shape != rows["id"].shape:
-        raise ShapeError(f"where: expected an answer for each of {len(rows['id'])} rows, got shape {found.shape}")
+        raise ShapeError(
+            f"where: expected an answer for each of {len(rows['id'])} rows, got shape {found.shape}"
+        )
     return np.flatnonzero(found)
 
 

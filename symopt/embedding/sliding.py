@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -10,11 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..backends.jit import compile_function
-from ..errors import AttributeValueError, DependencyError
+from ..backends.jit import compile_written
+from ..errors import AttributeValueError
+from ..idmap.given import chosen_engine
 from ..state import Commit, Differences, nothing, plan_arrays
 from .mixing import mixed
-from .slidingcode import AHEAD, COUNT_BITS, FAILURES, FULLEST, HEAD, PROBES, TURNS, USED, program
+from .slidingcode import AHEAD, COUNT_BITS, FAILURES, FULLEST, HEAD, PROBES, TURNS, USED, add_function
 from .slots import Ids
 
 Counts = npt.NDArray[np.int64]
@@ -54,7 +54,9 @@ class SlidingFilter:
         in_split = max(self.capacity, _LEAST_CAPACITY) // (splits - AHEAD + 1)
         self._starts = int(in_split * _ROOM)  # cells at which an id may begin
         self._full = in_split - 1
-        self._cells = np.zeros((splits, self._starts + PROBES), np.uint16)  # the system's zeros: not in memory yet
+        self._cells = np.zeros(
+            (splits, self._starts + PROBES), np.uint16
+        )  # the system's zeros: not in memory yet
         self._numbers = np.zeros(USED + splits, np.int64)
         self._add = _adder(engine)
 
@@ -74,7 +76,9 @@ class SlidingFilter:
         starts, signatures = self._hashed(ids)
         found = np.zeros(len(ids), np.int64)
         head, turns = int(self._numbers[HEAD]), int(self._numbers[TURNS])
-        for age in range(min(turns, self.splits - AHEAD), 0, -1):  # the youngest that knows an id has the last word
+        for age in range(
+            min(turns, self.splits - AHEAD), 0, -1
+        ):  # the youngest that knows an id has the last word
             held, _ = self._window(head - age, starts, signatures)
             found = np.where(held > 0, held & FULLEST, found)
         here, has_room = self._window(head, starts, signatures)
@@ -144,28 +148,13 @@ class SlidingFilter:
         return np.where(has_cell, cells[np.arange(len(starts)), first], 0).astype(np.int64), has_cell
 
 
-Adder = Callable[..., None]
-
-
-def _adder(engine: str) -> Adder:
-    if engine not in ("auto", "native", "reference"):
-        raise AttributeValueError(f"engine = {engine!r} must be 'auto', 'native' or 'reference'")
-    if engine == "reference":
-        return _add_in_python
-    try:
-        _compiled()
-    except DependencyError:
-        if engine == "native":
-            raise
-        return _add_in_python
-    return _add_native
+def _adder(engine: str) -> Callable[..., None]:
+    return _add_native if chosen_engine(engine) == "native" else _add_in_python
 
 
 @cache
 def _compiled() -> Callable[..., None]:
-    address, word = ctypes.c_void_p, ctypes.c_int64
-    kinds = (address, address, word, word, word, address, address, address, word, address)
-    return compile_function(program(), "add", *kinds)
+    return compile_written(add_function())["add"]
 
 
 def _add_native(

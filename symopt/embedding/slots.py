@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AttributeValueError, DTypeError, ShapeError
+from ..errors import AttributeValueError
+from ..idmap.given import as_ids
 
 SLOTS = 1 << 15  # the bits of a slot: 15, below the sign
 _SHIFT = np.uint64(48)
@@ -26,18 +27,6 @@ def slot_of(ids: npt.ArrayLike) -> Ids:
     [0, 3, 32767]
     """
     return ((as_ids(ids).view(np.uint64) >> _SHIFT) & _MASK).view(np.int64)
-
-
-def as_ids(ids: npt.ArrayLike, what: str = "ids") -> Ids:
-    """Ids as a vector (n,) of int64, which is the array given if it is one. DTypeError for anything but integers."""
-    array = np.asarray(ids)
-    if array.size == 0 and not isinstance(ids, np.ndarray):
-        array = array.astype(np.int64)  # NumPy takes an empty list for float64
-    if array.dtype.kind not in "iu" or array.dtype == np.uint64:
-        raise DTypeError(f"{what}: expected int64, got {array.dtype}")
-    if array.ndim != 1:
-        raise ShapeError(f"{what}: expected one dimension, got shape {array.shape}")
-    return np.ascontiguousarray(array, np.int64)
 
 
 class PerSlot:
@@ -75,6 +64,10 @@ class PerSlot:
 
 def _checked(what: str, value: Any, most: int) -> int:
     """A whole number from 0 to `most`."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not 0 <= value <= most:
+    if (
+        isinstance(value, (bool, np.bool_))
+        or not isinstance(value, (int, np.integer))
+        or not 0 <= value <= most
+    ):
         raise AttributeValueError(f"{what} = {value!r} must be a whole number from 0 to {most}")
     return int(value)
