@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AttributeValueError
 from ..given import Given
 from ..idmap import IdMap, unique
 from ..state import Commit, Differences
 from .loading import vector
+from .options import whole
 from .repeats import Counts, earlier
 from .slots import Ids
 
@@ -34,10 +34,8 @@ class ExactCounters:
     """
 
     def __init__(self, capacity: int | None = None) -> None:
-        if capacity is not None and (isinstance(capacity, bool) or capacity < 2):
-            raise AttributeValueError(f"capacity = {capacity!r} must be None or at least 2")
-        self.capacity = capacity
-        self._room = None if capacity is None else capacity // 2
+        self.capacity = None if capacity is None else whole("capacity", capacity, 2)
+        self._room = None if self.capacity is None else self.capacity // 2
         self._young, self._old = _Generation(), _Generation()
 
     def passes(self, ids: Ids, counts: Counts | None, thresholds: Counts) -> npt.NDArray[np.bool_]:
@@ -121,8 +119,8 @@ class _Generation:
 
     def add(self, ids: Ids, counts: Counts, carried: Counts | int) -> Counts:
         """Add to the counts of distinct ids; new ones begin with what is carried over. What each count was."""
+        self._reach(self.ids.n_slots + len(ids))  # before ids have slots: there may be no memory
         slots = self.ids.get_or_insert(ids).slots
-        self._reach(self.ids.n_slots)
         olds = self._counts[slots].astype(np.int64)
         olds = np.where(olds == 0, carried, olds)
         self._counts[slots] = np.minimum(olds + counts, MOST)

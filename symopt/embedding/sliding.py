@@ -10,16 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..backends.jit import compile_written
-from ..errors import AttributeValueError
 from ..idmap.given import chosen_engine
 from ..state import Commit, Differences, nothing, plan_arrays
 from .mixing import mixed
+from .options import whole
 from .slidingcode import AHEAD, COUNT_BITS, FAILURES, FULLEST, HEAD, PROBES, TURNS, USED, add_function
 from .slots import Ids
 
 Counts = npt.NDArray[np.int64]
 
-_LEAST_CAPACITY, _LEAST_SPLITS, _MOST = 300, 5, 1 << 32
+_LEAST_CAPACITY, _LEAST_SPLITS, _MOST = 300, 5, (1 << 32) - 1
 _ROOM = 1.2  # cells for each id that a split is made for
 
 
@@ -46,11 +46,8 @@ class SlidingFilter:
     """
 
     def __init__(self, capacity: int = 10_000_000, splits: int = 7, engine: str = "auto") -> None:
-        if not 1 <= capacity < _MOST:
-            raise AttributeValueError(f"capacity = {capacity!r} must be from 1 to {_MOST - 1}")
-        if not _LEAST_SPLITS <= splits <= 1000:
-            raise AttributeValueError(f"splits = {splits!r} must be from {_LEAST_SPLITS} to 1000")
-        self.capacity, self.splits = int(capacity), int(splits)
+        self.capacity = whole("capacity", capacity, 1, _MOST)
+        self.splits = whole("splits", splits, _LEAST_SPLITS, 1000)
         in_split = max(self.capacity, _LEAST_CAPACITY) // (splits - AHEAD + 1)
         self._starts = int(in_split * _ROOM)  # cells at which an id may begin
         self._full = in_split - 1

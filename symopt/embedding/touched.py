@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AttributeValueError
 from ..given import Given
 from ..idmap import IdMap
 from ..state import Commit, Differences
 from .loading import vector
+from .options import whole
 from .slots import Ids
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Delta:
     """What changed: `ids` whose rows were written, `gone` whose rows left; no id is in both.
 
@@ -48,9 +48,7 @@ class TouchedSet:
     """
 
     def __init__(self, capacity: int = 1 << 21) -> None:
-        if isinstance(capacity, bool) or capacity < 1:
-            raise AttributeValueError(f"capacity = {capacity!r} must be at least 1")
-        self.capacity = capacity
+        self.capacity = whole("capacity", capacity, 1)
         self._slots = IdMap()  # 0, 1, 2, ... in order of first occurrence, since none is ever removed
         self._is_gone = np.empty(0, np.bool_)  # by slot
         self._overflowed = False
@@ -121,15 +119,20 @@ class TouchedSet:
     def _note(self, ids: Ids, is_gone: bool) -> None:
         if self._overflowed or not len(ids):
             return
+        self._reach(len(self._slots) + len(ids))  # before ids have slots: there may be no memory
         slots = self._slots.get_or_insert(ids).slots
-        n = len(self._slots)
-        if n > self.capacity:
+        if len(self._slots) > self.capacity:
             self._overflow()
-            return
+        else:
+            self._is_gone[slots] = is_gone
+
+    def _reach(self, n: int) -> None:
+        """Make room for n ids, or as many as there may be."""
+        n = min(n, self.capacity)
         if n > len(self._is_gone):
-            room = min(max(n, 2 * len(self._is_gone)), self.capacity)
-            self._is_gone = np.concatenate([self._is_gone, np.empty(room - len(self._is_gone), np.bool_)])
-        self._is_gone[slots] = is_gone
+            grown = np.empty(min(max(n, 2 * len(self._is_gone)), self.capacity), np.bool_)
+            grown[: len(self._is_gone)] = self._is_gone
+            self._is_gone = grown
 
     def _entries(self) -> tuple[Ids, npt.NDArray[np.bool_]]:
         """Ids in order of first touch, and which of them are gone."""
