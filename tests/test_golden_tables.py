@@ -65,7 +65,9 @@ def test_vectors_of_tables(case: dict[str, Any], dtype: str, engine: str) -> Non
     if f"{name}/out.saved_ids" in VECTORS.files:
         for t in tables.tables:
             t.expire()
-        assert sorted(i for t in tables.tables for i in t) == sorted(VECTORS[f"{name}/out.saved_ids"].tolist())
+        assert sorted(i for t in tables.tables for i in t) == sorted(
+            VECTORS[f"{name}/out.saved_ids"].tolist()
+        )
 
 
 def run(tables: Sharded, op: list[Any], atol: float) -> None:
@@ -122,7 +124,12 @@ def test_segments_have_rules_and_rates_of_their_own(fact: dict[str, Any], engine
 
 def test_first_values_are_the_segments_own() -> None:
     (fact,) = (fact for fact in FACTS if fact["kind"] == "init_segments")
-    own = Table([Segment(dim, "monolith_sgd", learning_rate=0.1, initializer=value) for dim, value in fact["segments"]])
+    own = Table(
+        [
+            Segment(dim, "monolith_sgd", learning_rate=0.1, initializer=value)
+            for dim, value in fact["segments"]
+        ]
+    )
     assert own.lookup([1], missing="initialize").tolist() == [fact["expect"]]
 
 
