@@ -95,13 +95,7 @@ class ExactCounters:
             return self._young.add(ids, counts, 0)
         olds = np.empty(len(ids), np.int64)
         at = 0
-<<<<<<< HEAD
-        while at < len(
-            ids
-        ):  # up to where the young generation is full; `room` ids at most, so each is read twice at most
-=======
         while at < len(ids):  # `room` ids at most are looked at each time, so each is twice at most
->>>>>>> w-filter
             part = slice(at, at + self._until_full(ids[at : at + self._room]))
             olds[part] = self._young.add(ids[part], counts[part], self._old.count(ids[part]))
             at = part.stop

@@ -14,15 +14,6 @@ FULLEST = (1 << COUNT_BITS) - 1  # counts stop here
 HEAD, TURNS, FAILURES, USED = range(
     4
 )  # words: the head, how often it moved, ids without room, used cells by split
-<<<<<<< HEAD
-
-
-def program() -> str:
-    """The module's text."""
-    return _PROBE + _ADD
-
-=======
->>>>>>> w-filter
 
 _CELLS = f"<{PROBES} x i16>"
 _FETCHED = 8  # ids between the one that is counted and the one whose cells are fetched
