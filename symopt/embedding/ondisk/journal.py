@@ -33,8 +33,9 @@ class Journal:
     If a batch fails, at whatever moment, memory is made what the disk says: what it did before it failed is undone.
     """
 
-    def __init__(self, options: OnDisk, disk: Disk = DISK) -> None:
-        self.options, self.disk = options, disk
+    def __init__(self, options: OnDisk) -> None:
+        self.options = options
+        self.disk: Disk = DISK
         self.path = os.path.realpath(options.path)
         self.lock = _Lock(self)
         self.logged = 0  # bytes, since the table was opened

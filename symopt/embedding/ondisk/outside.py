@@ -10,6 +10,7 @@ import numpy as np
 from ...errors import DamagedError
 from ...records.layout import ABSENT, ID, UPDATES
 from ...state import Differences
+from ..initializers import Custom
 from ..rows import Rows
 from ..segment import Segment
 
@@ -80,17 +81,15 @@ def made_with(table: Table) -> dict[str, Any]:
 
 
 def _segment(segment: Segment) -> str:
-    """A segment as text that is the same in every process: functions by their names."""
-    hyper = segment.hyper(0).described()
+    """A segment as text. Functions are functions: what they said is in the log."""
+    hyper = segment.hyper(0)
+    numbers = {n: "a function" if callable(v) else v for n, v in hyper.values.items()}
+    initial = {n: "a function" if callable(v) else v for n, v in sorted(segment.initial.items())}
+    made = segment.initializer
     fields = {
-        "dim": segment.dim, "rule": segment.op.name, **hyper, "initializer": _named(segment.initializer),
-        "compressor": _named(segment.compressor), "weight_decay": segment.weight_decay, "decay": segment.decay,
-        "clock": segment.clock, "initial": {k: _named(v) for k, v in sorted(segment.initial.items())},
+        "dim": segment.dim, "rule": segment.op.name, **hyper.fixed, **numbers, "initial": initial,
+        "initializer": "a function" if isinstance(made, Custom) else made, "compressor": segment.compressor,
+        "weight_decay": segment.weight_decay, "decay": segment.decay, "clock": segment.clock,
         "dtype": segment.dtype, "n_blocks": segment.n_blocks,
     }  # fmt: skip
     return ", ".join(f"{name}={value}" for name, value in fields.items())
-
-
-def _named(x: Any) -> str:
-    function = getattr(x, "function", x)
-    return getattr(function, "__qualname__", "") or repr(x)
