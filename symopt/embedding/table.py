@@ -119,10 +119,12 @@ class Table:
             if self._journal is not None:
                 self._journal.checkpoint()
 
-    def close(self) -> None:
-        """Make a checkpoint and let the folder go; the table can't be used any more. Nothing for a table in memory."""
+    def close(self, checkpoint: bool = True) -> None:
+        """Make a checkpoint, unless told not to, and let the folder go; the table can't be used any more. What was done
+        is kept either way: without a checkpoint, the log is done again when it is next opened. Nothing for a table in
+        memory."""
         if self._journal is not None:
-            self._journal.close()
+            self._journal.close(checkpoint)
 
     def __enter__(self) -> Table:
         return self

@@ -73,7 +73,7 @@ class Journal:
         try:
             self._open(self._folder.read(words))
         except BaseException:
-            self.close(save=False)
+            self.close(checkpoint=False)
             raise
 
     def _open(self, state: Any) -> None:
@@ -103,14 +103,14 @@ class Journal:
         if state[_MADE_WITH] != made_with(self._table):
             self.checkpoint()
 
-    def close(self, save: bool = True) -> None:
+    def close(self, checkpoint: bool = True) -> None:
         """Make a checkpoint, if anything was written since the last, and let the folder go."""
         folder = self._folder
         if folder is None or self._trouble == _CLOSED:
             return
         with contextlib.nullcontext() if self._why_not() else self.lock:
             try:
-                if save and self._log is not None and self._log.batches and not self._why_not():
+                if checkpoint and self._log is not None and self._log.batches and not self._why_not():
                     self.checkpoint()
             finally:
                 self._trouble = _CLOSED
