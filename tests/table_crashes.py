@@ -91,9 +91,7 @@ def every(_: int, __: Op) -> bool:
     return True
 
 
-def states_after(
-    record: TableRecorder, cut: int, rng: random.Random, kept: Kept = every
-) -> Iterator[State]:
+def states_after(record: TableRecorder, cut: int, rng: random.Random, kept: Kept = every) -> Iterator[State]:
     """Without end: what may be there after the first `cut` operations, of which only those `kept` were done."""
     ops = record.ops[:cut]
     there = [op if kept(k, op) else Op("nothing") for k, op in enumerate(ops)]
@@ -104,7 +102,9 @@ def states_after(
         names = _names(record, there, undone)
         contents = _contents(record, there, rng)
         files = {path: contents.get(n) for path, n in _paths(names, 0, "")}
-        yield State(cut, cut == len(record.ops), {p: None if c is None else bytes(c) for p, c in files.items()})
+        yield State(
+            cut, cut == len(record.ops), {p: None if c is None else bytes(c) for p, c in files.items()}
+        )
 
 
 def _contents(record: TableRecorder, ops: list[Op], rng: random.Random) -> dict[int, bytearray]:

@@ -50,8 +50,6 @@ def batch(t: Table, k: int) -> None:
         t.apply_gradients(ids, values, req_time=now, duplicates=("sum", "sequential")[k % 2])
 
 
-
-
 def digest(t: Table) -> str:
     """All that a table knows, in a few letters."""
     found = hashlib.sha256()

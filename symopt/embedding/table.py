@@ -97,7 +97,9 @@ class Table:
         self.stats = Stats()
         self.latest = 0  # second of the latest write
         if path is not None and store is not None:
-            raise AttributeValueError(f"{name}: rows are in the folder of path, or in a store: give one of them")
+            raise AttributeValueError(
+                f"{name}: rows are in the folder of path, or in a store: give one of them"
+            )
         self._journal = _journal(path)
         self._lock: Any = threading.RLock() if self._journal is None else self._journal.lock
         make_store = store or (MemoryStore if self._journal is None else self._journal.make_store)
@@ -254,7 +256,7 @@ class Table:
         return Entries(hits, columns["id"][slots], np.concatenate(weights, axis=1), states, *header)
 
     def prefetch(self, ids: npt.ArrayLike) -> None:
-        """A hint that these ids come soon."""
+        """A hint that these ids come soon: rows on disk are read meanwhile."""
         flat, _ = ids_of(ids, f"{self.name}.prefetch")
         with self._lock:
             slots = self._rows.map.get(flat)
@@ -391,7 +393,9 @@ class Table:
     def flush(self) -> None:
         """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
         ids = self.ids()
-        for begin in range(0, len(ids), _AT_ONCE):  # rows know nothing of each other, so that each part is whole
+        for begin in range(
+            0, len(ids), _AT_ONCE
+        ):  # rows know nothing of each other, so that each part is whole
             with self._batch():
                 self._do(Settle(ids[begin : begin + _AT_ONCE]))
 

@@ -153,7 +153,9 @@ class Folder:
             self._give_up(after, log)
             raise
         before, self.epoch = self.epoch, after
-        with contextlib.suppress(OSError):  # it is done at the next checkpoint, or when the table is next opened
+        with contextlib.suppress(
+            OSError
+        ):  # it is done at the next checkpoint, or when the table is next opened
             self.settle(rows)
             rows.drop_changes()
         self.disk.unlink(self.at("log", before))
@@ -207,5 +209,3 @@ def described(layout: Layout, seed: int) -> dict[str, Any]:
         "stride": layout.stride,
         "columns": columns,
     }
-
-

@@ -1,8 +1,8 @@
 """A batch as bytes: its commands and the answers that they needed. Arrays lie as they are, numbers are JSON.
 
-    uint64   length of the JSON, which spaces fill up to a multiple of 8
-    JSON     {"commands": [[name, {field: value, or {"array": [dtype, shape]}, ...}], ...], "answers": [...]}
-    arrays   in the order in which the JSON names them, each filled up to a multiple of 8 bytes
+uint64   length of the JSON, which spaces fill up to a multiple of 8
+JSON     {"commands": [[name, {field: value, or {"array": [dtype, shape]}, ...}], ...], "answers": [...]}
+arrays   in the order in which the JSON names them, each filled up to a multiple of 8 bytes
 """
 
 from __future__ import annotations
@@ -96,4 +96,5 @@ def _dtype(name: str) -> np.dtype[Any]:
         import ml_dtypes
 
         return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name).newbyteorder("<")
+    found: np.dtype[Any] = np.dtype(name).newbyteorder("<")
+    return found

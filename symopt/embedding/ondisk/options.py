@@ -36,9 +36,7 @@ class OnDisk:
 
     def __post_init__(self) -> None:
         if self.durability not in ("process", "power"):
-            raise AttributeValueError(
-                f"OnDisk: durability is 'process' or 'power', got {self.durability!r}"
-            )
+            raise AttributeValueError(f"OnDisk: durability is 'process' or 'power', got {self.durability!r}")
         for name in ("sync_every", "log_bytes", "dirty_bytes"):
             value: Any = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:

@@ -77,7 +77,10 @@ def _find_ids(rows: Rows, n: int, free: np.ndarray[Any, Any], what: str) -> None
 def made_with(table: Table) -> dict[str, Any]:
     """What a batch that is done again must find as it was: strings by what they are about."""
     said = {f"segments/{part.name}": _segment(part.segment) for part in table._rows.parts}
-    return said | {"admission": repr(table.admission), "track": repr(None if table.touched is None else table.touched.capacity)}
+    return said | {
+        "admission": repr(table.admission),
+        "track": repr(None if table.touched is None else table.touched.capacity),
+    }
 
 
 def _segment(segment: Segment) -> str:

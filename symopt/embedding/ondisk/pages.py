@@ -85,7 +85,11 @@ def are_in_memory(base: int, slots: Int64s, stride: int) -> bool:
 def _function(name: str) -> Any:
     found = getattr(ctypes.CDLL(None), name, None)
     if found is not None:
-        found.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p if name == "mincore" else ctypes.c_int)
+        found.argtypes = (
+            ctypes.c_void_p,
+            ctypes.c_size_t,
+            ctypes.c_void_p if name == "mincore" else ctypes.c_int,
+        )
     return found
 
 

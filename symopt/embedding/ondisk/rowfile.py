@@ -40,7 +40,9 @@ class RowFile:
         self.is_readonly = False
         self._disk: Disk = DISK
         self._changed: list[Slots] = []
-        self._n_changed = self._changed_bytes = 0  # since they were last counted exactly; an upper bound of pages
+        self._n_changed = self._changed_bytes = (
+            0  # since they were last counted exactly; an upper bound of pages
+        )
         self._helper: ThreadPoolExecutor | None = None
         self._hints: list[Future[None]] = []
         self._take(np.zeros((0, layout.stride), np.uint8))
