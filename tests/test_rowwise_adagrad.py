@@ -66,7 +66,7 @@ def test_a_row_of_one_column_is_plain_adagrad(engine: str) -> None:
     """Bit for bit: the mean of one square is that square."""
     rng = np.random.default_rng(1)
     weight, grad = rng.standard_normal((2, 40, 1)).astype("float32")
-    rowwise, plain = (weight.copy(), np.full((40, 1), 0.1, "float32")), (weight.copy(), np.full((40, 1), 0.1, "float32"))
+    rowwise, plain = [(weight.copy(), np.full((40, 1), 0.1, "float32")) for _ in range(2)]
     step(engine, rowwise[0], grad, rowwise[1], lr=0.3, wd=0.1)
     so.nd.monolith_adagrad_update(plain[0], grad, plain[1], lr=0.3, wd=0.1, out=plain[0])
     assert np.array_equal(rowwise[0], plain[0]) and np.array_equal(rowwise[1], plain[1])
@@ -89,7 +89,13 @@ def test_blocks_of_a_row_are_the_sketch(dim: int, times: int, seed: int) -> None
     for rows, width in blocks_of(dim, times):
         end = begin + rows * width
         history = np.full((rows, 1), 0.1)
-        step("native", weight[begin:end].reshape(rows, width), grad[begin:end].reshape(rows, width), history, lr=0.2)
+        step(
+            "native",
+            weight[begin:end].reshape(rows, width),
+            grad[begin:end].reshape(rows, width),
+            history,
+            lr=0.2,
+        )
         begin, states = end, states + history.size
     assert begin == dim and states == len(buckets) == -(-dim // times)
     np.testing.assert_allclose(weight, expected, rtol=1e-12)

@@ -1,1 +1,5 @@
 """Embedding tables: rows for any int64 id, updated by any rule."""
+
+from . import entry
+
+__all__ = ["entry"]

@@ -62,7 +62,11 @@ def flag(default: bool, unset: Any = UNSET, **more: Any) -> Any:
 
 def _field(kind: str, default: Any, unset: Any, more: dict[str, Any]) -> Any:
     spec = Spec(kind, default if unset is UNSET else unset, **more)
-    return field(metadata={"spec": spec}) if default is UNSET else field(default=default, metadata={"spec": spec})
+    return (
+        field(metadata={"spec": spec})
+        if default is UNSET
+        else field(default=default, metadata={"spec": spec})
+    )
 
 
 def positive(default: Any = UNSET, unset: Any = UNSET, **more: Any) -> Any:

@@ -12,7 +12,7 @@ from .part import Part
 
 @dataclass(frozen=True, eq=False)
 class Compressor(Part):
-    """How a serving table keeps weights. `bytes_per_weight`: of its codes; `is_seen`: whether lookups in training see it."""
+    """How a serving table keeps weights, in `bytes_per_weight`. `is_seen`: whether lookups in training see it."""
 
     bytes_per_weight: ClassVar[int] = 4
     is_seen: ClassVar[bool] = False

@@ -64,7 +64,9 @@ class RandomUniformInitializer(Initializer):
     def _check(self) -> None:
         low, high = _both(self.minval, self.maxval)
         if low > high:
-            raise AttributeValueError(f"RandomUniformInitializer: minval = {low!r} is above maxval = {high!r}")
+            raise AttributeValueError(
+                f"RandomUniformInitializer: minval = {low!r} is above maxval = {high!r}"
+            )
 
 
 def _both(*numbers: Any) -> tuple[float, ...]:

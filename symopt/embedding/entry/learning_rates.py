@@ -30,7 +30,9 @@ class LearningRateFunction:
 
     def __call__(self, global_step: int = 0) -> float:
         """The rate at a step, counted from 0."""
-        raise RuleError(f"{type(self).__name__} must define __call__(global_step), which gives a learning rate")
+        raise RuleError(
+            f"{type(self).__name__} must define __call__(global_step), which gives a learning rate"
+        )
 
     def __str__(self) -> str:
         parameters = ",".join(f"{name}={value}" for name, value in sorted(vars(self).items()))

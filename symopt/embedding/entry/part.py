@@ -42,8 +42,8 @@ class Part:
 
     def said(self) -> dict[str, Any]:
         """The arguments by name, without those of symopt's own that are at their defaults."""
-        values = {name: getattr(self, name) for name in (specs := specs_of(type(self)))}
-        return {name: v for name, v in values.items() if specs[name].proto != "" or v != specs[name].unset}
+        values = [(name, spec, getattr(self, name)) for name, spec in specs_of(type(self)).items()]
+        return {name: value for name, spec, value in values if spec.proto != "" or value != spec.unset}
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, with the names of Monolith's proto: `from_dict` takes it back."""
@@ -81,7 +81,9 @@ def the_one(description: Any, known: Mapping[str, Any], what: str) -> tuple[str,
     names = list(description) if isinstance(description, Mapping) else []
     if len(names) != 1 or names[0] not in known or not isinstance(description[names[0]], Mapping):
         options = ", ".join(known)
-        raise FormatError(f"{what}: expected {{kind: {{...}}}} with one kind of {options}; got {description!r}")
+        raise FormatError(
+            f"{what}: expected {{kind: {{...}}}} with one kind of {options}; got {description!r}"
+        )
     return names[0], description[names[0]]
 
 
@@ -89,7 +91,9 @@ def known_only(given: Mapping[str, Any], known: list[str], what: str) -> None:
     """UnknownArgumentError for the first name that is not known."""
     for name in given:
         if name not in known:
-            raise UnknownArgumentError(f"{what} has no {name!r}{near(str(name), known)}; it has {', '.join(known)}")
+            raise UnknownArgumentError(
+                f"{what} has no {name!r}{near(str(name), known)}; it has {', '.join(known)}"
+            )
 
 
 def as_text(description: Mapping[str, Any]) -> str:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import AttributeValueError, FormatError
-from .arguments import whole
+from .arguments import UNSET, Spec
 from .compressors import Compressor
 from .initializers import Initializer
 from .learning_rates import LearningRate
 from .optimizer import Optimizer
 from .optimizers import BatchSoftmaxOptimizer
-from .part import known_only, specs_of
+from .part import known_only
 
+DIM = Spec("whole", UNSET, low=1, high=2**31 - 1)
 PARTS: dict[str, Any] = {"init_config": Initializer, "opt_config": Optimizer, "comp_config": Compressor}
 
 
@@ -25,14 +26,13 @@ class SegmentConfig:
     Made by `CombineAsSegment`. The fields have the names of the proto file.
     """
 
-    dim_size: int = whole(low=1)
+    dim_size: int
     init_config: Initializer
     opt_config: Optimizer
     comp_config: Compressor
 
     def __post_init__(self) -> None:
-        spec = specs_of(type(self))["dim_size"]
-        object.__setattr__(self, "dim_size", spec.parse(self.dim_size, "a segment: dim_size"))
+        object.__setattr__(self, "dim_size", DIM.parse(self.dim_size, "a segment: dim_size"))
         for name, kind in PARTS.items():
             part = getattr(self, name)
             if not isinstance(part, kind):
@@ -100,4 +100,5 @@ def CombineAsSegment(  # noqa: N802  Monolith's name
     True
     """
     given = zip(PARTS.values(), (initializer, optimizer, compressor))
-    return SegmentConfig(dim_size, *(k.from_dict(x) if isinstance(x, Mapping) else x for k, x in given))
+    parts: list[Any] = [kind.from_dict(x) if isinstance(x, Mapping) else x for kind, x in given]
+    return SegmentConfig(dim_size, *parts)

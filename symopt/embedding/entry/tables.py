@@ -42,7 +42,9 @@ class EntryConfig:
             raise AttributeValueError("entry_config: there is no segment; add one with CombineAsSegment")
         for k, segment in enumerate(self.segments):
             if not isinstance(segment, SegmentConfig):
-                raise AttributeValueError(f"entry_config: segments[{k}] must be made by CombineAsSegment, got {segment!r}")
+                raise AttributeValueError(
+                    f"entry_config: segments[{k}] must be made by CombineAsSegment, got {segment!r}"
+                )
         _one_of("entry_config: entry_type", self.entry_type, (self.TRAINING, self.SERVING))
 
     def as_dict(self) -> dict[str, Any]:
@@ -108,7 +110,12 @@ class EmbeddingHashTableConfig:
         plain = {name: getattr(self, name) for name in PLAIN}
         kind: dict[str, Any] = {} if self.type is None else {self.type: {}}
         expiry = self.slot_expire_time_config.as_dict()
-        return {"entry_config": self.entry_config.as_dict(), **plain, **kind, "slot_expire_time_config": expiry}
+        return {
+            "entry_config": self.entry_config.as_dict(),
+            **plain,
+            **kind,
+            "slot_expire_time_config": expiry,
+        }
 
     @classmethod
     def from_dict(cls, description: Mapping[str, Any]) -> EmbeddingHashTableConfig:
@@ -117,11 +124,15 @@ class EmbeddingHashTableConfig:
         _is_dict(description, names, "a table's configuration")
         given = {name: description[name] for name in PLAIN if name in description}
         if str(given.get("initial_capacity", "")).isdecimal():
-            given["initial_capacity"] = int(given["initial_capacity"])  # protobuf writes 64-bit integers as strings
+            given["initial_capacity"] = int(
+                given["initial_capacity"]
+            )  # protobuf writes 64-bit integers as strings
         return cls(
             EntryConfig.from_dict(description.get("entry_config", {})),
             type="cuckoo" if "cuckoo" in description else None,
-            slot_expire_time_config=SlotExpireTimeConfig.from_dict(description.get("slot_expire_time_config", {})),
+            slot_expire_time_config=SlotExpireTimeConfig.from_dict(
+                description.get("slot_expire_time_config", {})
+            ),
             **given,
         )
 

@@ -66,10 +66,10 @@ class Wrapper(Optimizer):
 
 @dataclass(frozen=True, eq=False)
 class StochasticRoundingFloat16OptimizerWrapper(Wrapper):
-    """After the inner rule each weight becomes one of the two values of float16 around it, at random, on average itself.
+    """After the inner rule each weight becomes one of the two values of float16 around it, at random.
 
-    Weights are still stored as float32. Only the segment's own columns are rounded, by random numbers that depend on
-    the table's seed and the id.
+    On average it stays what it was. Weights are still stored as float32. Only the segment's own columns are rounded, by
+    random numbers that depend on the table's seed and the id.
     """
 
     @property
@@ -95,7 +95,9 @@ class DcOptimizer(Wrapper):
     def _check(self) -> None:
         super()._check()
         if self.optimizer.delay_compensation:
-            raise AttributeValueError("DcOptimizer: the inner optimizer compensates delays already; give one lambda_")
+            raise AttributeValueError(
+                "DcOptimizer: the inner optimizer compensates delays already; give one lambda_"
+            )
 
     @classmethod
     def around(cls, optimizer: Optimizer, description: Any) -> DcOptimizer:
