@@ -75,6 +75,10 @@ class PerSlot:
 
 def _checked(what: str, value: Any, most: int) -> int:
     """A whole number from 0 to `most`."""
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or not 0 <= value <= most:
+    if (
+        isinstance(value, (bool, np.bool_))
+        or not isinstance(value, (int, np.integer))
+        or not 0 <= value <= most
+    ):
         raise AttributeValueError(f"{what} = {value!r} must be a whole number from 0 to {most}")
     return int(value)
