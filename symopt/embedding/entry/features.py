@@ -143,9 +143,9 @@ class FeatureSlot:
             config.default_vec_optimizer if optimizer is None else optimizer,
             config.default_vec_compressor if compressor is None else compressor,
         )
-        rate = config.default_vec_learning_rate_fn if learning_rate_fn is None else learning_rate_fn
-        rate = segment.opt_config.rate(rate)
-        self._slices.append((segment, check_learning_rate(rate, "learning_rate_fn")))
+        given = config.default_vec_learning_rate_fn if learning_rate_fn is None else learning_rate_fn
+        rate = segment.opt_config.rate() if given is None else check_learning_rate(given, "learning_rate_fn")
+        self._slices.append((segment, 0.0 if rate is None else rate))
         return FeatureSlice(self, start, start + segment.dim_size)
 
     def get_bias_slice(self) -> FeatureSlice:

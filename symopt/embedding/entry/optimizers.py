@@ -148,7 +148,6 @@ class MovingAverageOptimizer(Optimizer):
 
     kind: ClassVar[str] = "moving_average"
     _rule: ClassVar[str] = "monolith_moving_average"
-    learning_rate: ClassVar[float] = 0.0
     momentum: float = share(0.9, "momentum")
 
 
@@ -168,7 +167,7 @@ class RmspropOptimizer(Optimizer):
     _: KW_ONLY
     published: bool = arguments.published(attr="")
 
-    def rate(self, given: LearningRate | None = None) -> LearningRate:
+    def rate(self, given: LearningRate | None = None) -> LearningRate | None:
         return super().rate(None if self.published else given)
 
 
