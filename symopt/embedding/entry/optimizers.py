@@ -78,8 +78,8 @@ class AdamOptimizer(Optimizer):
     _rule: ClassVar[str] = "monolith_adam"
     _states: ClassVar[tuple[int, int]] = (2, 2)
     learning_rate: float | None = arguments.rate(0.01)
-    beta1: float = number(0.9, low=0, high=1, ends="[)", attr="beta1")
-    beta2: float = number(0.99, low=0, high=1, ends="[)", attr="beta2")
+    beta1: float = number(0.9, low=0, high=1, ends="[)", attr="beta1", state="beta1_power")
+    beta2: float = number(0.99, low=0, high=1, ends="[)", attr="beta2", state="beta2_power")
     use_beta1_warmup: bool = flag(False)
     weight_decay_factor: float = arguments.decay()
     use_nesterov: bool = flag(False, attr="nesterov")
@@ -106,8 +106,8 @@ class AmsgradOptimizer(Optimizer):
     _rule: ClassVar[str] = "monolith_amsgrad"
     _states: ClassVar[tuple[int, int]] = (3, 2)
     learning_rate: float | None = arguments.rate(0.01)
-    beta1: float = number(0.9, low=0, high=1, ends="[)", attr="beta1")
-    beta2: float = number(0.99, low=0, high=1, ends="[)", attr="beta2")
+    beta1: float = number(0.9, low=0, high=1, ends="[)", attr="beta1", state="beta1_power")
+    beta2: float = number(0.99, low=0, high=1, ends="[)", attr="beta2", state="beta2_power")
     weight_decay_factor: float = arguments.decay()
     use_nesterov: bool = flag(False, attr="nesterov")
     epsilon: float = number(0.01, low=0, attr="epsilon")
