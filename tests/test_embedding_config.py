@@ -16,7 +16,6 @@ from symopt.embedding.entry import (
     CombineAsSegment,
     EmbeddingHashTableConfig,
     EntryConfig,
-    FeatureFactory,
     FeatureSlot,
     FeatureSlotConfig,
     Fp16Compressor,
@@ -29,7 +28,13 @@ from symopt.embedding.entry import (
     SlotOccurrenceThresholdConfig,
     ZerosInitializer,
 )
-from symopt.errors import AttributeValueError, FormatError, MissingArgumentError, RuleError, UnknownArgumentError
+from symopt.errors import (
+    AttributeValueError,
+    FormatError,
+    MissingArgumentError,
+    RuleError,
+    UnknownArgumentError,
+)
 from symopt.keras import schedules
 
 
@@ -79,15 +84,15 @@ def test_pieces_are_segments_of_tables(dim: int, times: int) -> None:
     assert sum(Part(piece, 0, 0).state_bytes for piece in made) == 4 * -(-dim // times)
 
 
-@pytest.mark.parametrize("name", [n for n in entry.__all__ if n.endswith("Optimizer")])
+@pytest.mark.parametrize(
+    "name", [n for n in entry.__all__ if n.endswith("Optimizer") and n not in ("Optimizer", "DcOptimizer")]
+)
 def test_every_optimizer_updates_a_table(name: str) -> None:
     """With the states that it says it has, and not for nothing."""
     from symopt.embedding.parts import Part
     from symopt.embedding.segment import Segment
     from symopt.embedding.table import Table
 
-    if name in ("Optimizer", "DcOptimizer"):
-        pytest.skip("no rule of its own")
     optimizer = getattr(entry, name)()
     dim = 1 if name.startswith("BatchSoftmax") else 6
     pieces = [Segment(**piece) for piece in segment(dim, optimizer).pieces()]
@@ -122,7 +127,14 @@ def test_learning_rates_of_segments() -> None:
 # ---- learning rates
 
 
-@given(st.floats(0, 2), st.floats(0, 2), st.floats(0.25, 3), st.integers(1, 50), st.booleans(), st.integers(0, 200))
+@given(
+    st.floats(0, 2),
+    st.floats(0, 2),
+    st.floats(0.25, 3),
+    st.integers(1, 50),
+    st.booleans(),
+    st.integers(0, 200),
+)
 def test_polynomial_decay(first: float, end: float, power: float, steps: int, cycle: bool, step: int) -> None:
     """TensorFlow's formula, and the very numbers of Keras's schedule."""
     made = PolynomialDecay(first, steps, end, power, cycle)
@@ -161,7 +173,11 @@ def test_a_table_configuration_through_dicts() -> None:
     entry.CuckooHashTableConfig(8, 24).mutate_table(config)
     config.check()
     told = json.loads(json.dumps(config.as_dict()))
-    assert told["cuckoo"] == {} and told["enable_feature_eviction"] and told["entry_config"]["entry_type"] == "SERVING"
+    assert (
+        told["cuckoo"] == {}
+        and told["enable_feature_eviction"]
+        and told["entry_config"]["entry_type"] == "SERVING"
+    )
     assert told["slot_expire_time_config"]["slot_expire_times"][0] == {"slot": 1, "expire_time": 0}
     assert EmbeddingHashTableConfig.from_dict(told) == config == copy.deepcopy(config)
     assert EmbeddingHashTableConfig.from_dict({"initial_capacity": "7"}).initial_capacity == 7
@@ -241,7 +257,9 @@ def test_thresholds_within_the_counters_pass() -> None:
 def test_instances_with_equal_texts_may_share_a_table() -> None:
     rate = PolynomialDecay(1.0, 10, 0.0)
     one = HashTableConfigInstance(table(segment(), segment(8)), [0.5, rate], ["old"])
-    assert str(one) == str(HashTableConfigInstance(table(segment(), segment(8)), [0.5, PolynomialDecay(1.0, 10, 0.0)]))
+    assert str(one) == str(
+        HashTableConfigInstance(table(segment(), segment(8)), [0.5, PolynomialDecay(1.0, 10, 0.0)])
+    )
     others = [
         HashTableConfigInstance(table(segment(), segment(9)), [0.5, rate]),
         HashTableConfigInstance(table(segment(), segment(8)), [0.5, 0.5]),

@@ -150,7 +150,9 @@ def test_optimizers_give_the_numbers_of_monolith(case: dict[str, Any]) -> None:
     op = get_op(f"{optimizer.rule}_update")
     read = {k: VECTORS[f"{case['case']}/{k}"] for k in _names(case)}
     names = {**{s: s for s in op.states}, **STATES.get(case["optimizer"], {})}
-    states = {ours: read[f"init.{theirs}"].copy() for theirs, ours in names.items() if f"init.{theirs}" in read}
+    states = {
+        ours: read[f"init.{theirs}"].copy() for theirs, ours in names.items() if f"init.{theirs}" in read
+    }
     for state, value in optimizer.initial.items():
         np.testing.assert_allclose(states[state], value, rtol=1e-6)
     weight = read["in.weight"].copy()
@@ -170,7 +172,13 @@ def _names(case: dict[str, Any]) -> list[str]:
 
 
 def _step(
-    optimizer: Any, op: str, weight: Any, grad: Any, states: dict[str, Any], attrs: dict[str, Any], latest: Any
+    optimizer: Any,
+    op: str,
+    weight: Any,
+    grad: Any,
+    states: dict[str, Any],
+    attrs: dict[str, Any],
+    latest: Any,
 ) -> None:
     w, g = sym.var("w"), sym.var("g")
     args = {"w": weight, "g": grad}
@@ -185,7 +193,9 @@ def _step(
 @pytest.mark.parametrize("part", PARTS, ids=lambda part: type(part).__name__)
 def test_parts_are_plain_data(part: Any) -> None:
     """Whole through dicts, JSON, copies, pickles and their own repr; never changed."""
-    family = next(cls for cls in (entry.Optimizer, entry.Initializer, entry.Compressor) if isinstance(part, cls))
+    family = next(
+        cls for cls in (entry.Optimizer, entry.Initializer, entry.Compressor) if isinstance(part, cls)
+    )
     for same in (
         family.from_dict(json.loads(json.dumps(part.as_dict()))),
         copy.copy(part),
@@ -207,16 +217,23 @@ def test_only_equal_parts_are_equal() -> None:
 
 
 @given(
-    st.floats(0, 1e30), st.floats(0, 1e30), st.integers(1, 1000), st.integers(0, 2**40), st.floats(0, 10), st.booleans()
+    st.floats(0, 1e30),
+    st.floats(0, 1e30),
+    st.integers(1, 1000),
+    st.integers(0, 2**40),
+    st.floats(0, 10),
+    st.booleans(),
 )
-def test_dicts_keep_every_bit(lr: float, acc: float, times: int, steps: int, wd: float, published: bool) -> None:
+def test_dicts_keep_every_bit(
+    lr: float, acc: float, times: int, steps: int, wd: float, published: bool
+) -> None:
     made = entry.AdagradOptimizer(lr, acc, times, steps, wd, published=published and times == 1)
     assert entry.Optimizer.from_dict(json.loads(json.dumps(made.as_dict()))) == made
 
 
 def test_dicts_of_protobuf_are_read() -> None:
     """64-bit integers are strings there, and the width may stand in every part."""
-    told = {"adam": {"dim_size": 8, "beta1": 0.5, "warmup_steps": "3"}}
+    told: dict[str, Any] = {"adam": {"dim_size": 8, "beta1": 0.5, "warmup_steps": "3"}}
     assert entry.Optimizer.from_dict(told) == entry.AdamOptimizer(beta1=0.5, warmup_steps=3)
     assert entry.Compressor.from_dict({"one_bit": {"step_size": "7"}}) == entry.OneBitCompressor(7, 0.1)
     told = {"sgd": {}, "stochastic_rounding_float16": True}

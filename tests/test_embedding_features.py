@@ -40,14 +40,29 @@ def test_a_slot_has_the_defaults_of_monolith() -> None:
     assert (slot.name, slot.slot, slot.dim) == ("7", 7, 9)
     assert slot.get_bias_slice().columns == slice(0, 1) and vector.columns == slice(1, 9)
     assert parts(slot) == [
-        (1, ZerosInitializer(), FtrlOptimizer(initial_accumulator_value=1e-6, beta=1.0), Fp32Compressor(), 0.01),
-        (8, RandomUniformInitializer(), AdagradOptimizer(initial_accumulator_value=1.0), Fp16Compressor(), 0.001),
+        (
+            1,
+            ZerosInitializer(),
+            FtrlOptimizer(initial_accumulator_value=1e-6, beta=1.0),
+            Fp32Compressor(),
+            0.01,
+        ),
+        (
+            8,
+            RandomUniformInitializer(),
+            AdagradOptimizer(initial_accumulator_value=1.0),
+            Fp16Compressor(),
+            0.001,
+        ),
     ]
 
 
 def test_what_a_slice_does_not_say_is_the_slots() -> None:
     decay, other = PolynomialDecay(1.0, 10), PolynomialDecay(2.0, 10)
-    defaults = {"default_vec_optimizer": SgdOptimizer(0.5), "default_vec_learning_rate_fn": decay}
+    defaults: dict[str, Any] = {
+        "default_vec_optimizer": SgdOptimizer(0.5),
+        "default_vec_learning_rate_fn": decay,
+    }
     slot = FeatureSlot(FeatureSlotConfig("user", has_bias=True, bias_learning_rate_fn=other, **defaults))
     slot.add_feature_slice(2)
     slot.add_feature_slice(3, ConstantsInitializer(1.0), AdagradOptimizer(), Fp32Compressor(), 0.0)

@@ -178,7 +178,9 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-TABLES = {t.__name__: t for t in (keras_classes, keras_generations, keras_and_mxnet, mxnet_ops, monolith_optimizers)}
+TABLES = {
+    t.__name__: t for t in (keras_classes, keras_generations, keras_and_mxnet, mxnet_ops, monolith_optimizers)
+}
 
 if __name__ == "__main__":
     for page in sorted(PAGES.glob("*.md")):
