@@ -17,6 +17,7 @@ from symopt.embedding.entry import (
     ZerosInitializer,
     blocks_of,
 )
+from symopt.embedding.parts import Part
 
 Array = np.ndarray[Any, np.dtype[Any]]
 engines = pytest.mark.parametrize("engine", ["reference", "native"])
