@@ -130,7 +130,10 @@ def test_summed_batches_count_multiplicities(batches: Any, threshold: int) -> No
     distinct = [list(dict(batch).items()) for batch in batches]
     admission = Admission(threshold)
     found = [admission.admit([i for i, _ in b], [c for _, c in b]).tolist() for b in distinct]
-    assert found == model(distinct, lambda _: threshold)
+    expected = model(distinct, lambda _: threshold)
+    assert found == expected
+    told = zip(sum(distinct, []), sum(expected, []))
+    assert admission.blocked == sum(count for (_, count), passed in told if not passed)
 
 
 class Generations:
