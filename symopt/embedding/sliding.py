@@ -62,7 +62,7 @@ class SlidingFilter:
     def judge(self, ids: Ids, counts: Counts | None, thresholds: Counts) -> Judged:
         """Which occurrences (n,) had `thresholds` before them. All ids are judged by what was counted before."""
         batch = repeats(ids, counts)
-        olds = np.minimum(self.count(batch.ids)[batch.inverse] + batch.earlier, FULLEST)
+        olds = self.count(batch.ids)[batch.inverse] + batch.earlier
         return Judged(olds >= thresholds, lambda: self._see(batch.ids, batch.sums, True))
 
     def add(self, ids: Ids, counts: Counts) -> Counts:
