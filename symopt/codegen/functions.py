@@ -1,7 +1,7 @@
 """Functions in LLVM IR that are no kernels, written as one would write the algorithm.
 
-Arithmetic on a `Value` writes an instruction, `array[i]` a load, `array[i] = x` a store; loops and conditions are `with`
-blocks. What changes is a `Variable`: memory on the stack, which LLVM turns into registers.
+Arithmetic on a `Value` writes an instruction, `array[i]` a load, `array[i] = x` a store; loops and conditions are
+`with` blocks. What changes is a `Variable`: memory on the stack, which LLVM turns into registers.
 
 >>> f = Function("total", numbers="i64[]", n="i64", result="i64[]")
 >>> numbers, n, result = f.parameters
@@ -33,7 +33,7 @@ def module(*functions: Function) -> str:
 class Value:
     """A value in a function: an LLVM type and name; for the address of an array, its elements' type as well.
 
-    Integers have no sign of their own: `>>` shifts zeros in, comparisons take them as signed, `to` a wider type adds zeros.
+    Integers have no sign of their own: `>>` shifts zeros in, `to` a wider type adds zeros, comparisons see a sign.
     """
 
     __slots__ = ("element", "function", "name", "type")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backends.jit import compile_written
+from . import inserted
 from .blocks import BLOCK_BYTES, COUNT, DONE, N_FREE, N_SLOTS, PER_BLOCK, table_functions
 from .given import Int64s
-from .inserted import MOST_SLOTS, Inserted, too_many_slots
+from .inserted import Inserted, too_many_slots
 
 # Ids a block: at most 4 of 5 places are used. Then the table grows by 7/5, to 2.86 ids a block or 22.4 bytes an id. It
 # becomes smaller below 2.7, to 3.3, so that neither a few insertions nor a few removals make a table anew again.
@@ -41,8 +43,8 @@ class _Table(NamedTuple):
 class NativePairs:
     """Pairs of ids and slots; a stack of freed slots.
 
-    The numbers that change with the table's content are in `head`, which native code writes: an interrupt comes before or
-    after a change, never between its parts.
+    The numbers that change with the table's content are in `head`, which native code writes: an interrupt comes before
+    or after a change, never between its parts.
     """
 
     def __init__(self, seed: int, reserve: int = 0) -> None:
@@ -85,7 +87,7 @@ class NativePairs:
             while self._head[DONE] < n:
                 limit = self._table.n_blocks * _MOST
                 _code()["insert"](
-                    *self._table.given, limit, MOST_SLOTS, ids.ctypes.data, n, *arrays,
+                    *self._table.given, limit, inserted.MOST_SLOTS, ids.ctypes.data, n, *arrays,
                     self._free.ctypes.data, self._head.ctypes.data,
                 )  # fmt: skip
                 if self._head[DONE] < n:
@@ -108,10 +110,9 @@ class NativePairs:
         )  # fmt: skip
         fitting = max(_blocks_for(self.count), self._fewest)
         if self.count < self._table.n_blocks * _LEAST and fitting < self._table.n_blocks:
-            try:
+            with suppress(MemoryError):  # a table that is too large holds the same
                 self._rebuild(fitting)
-            except MemoryError:
-                pass  # a table that is too large holds the same
+        self._trim_free()
         return slots
 
     def pairs(self) -> tuple[Int64s, Int64s]:
@@ -121,7 +122,7 @@ class NativePairs:
         return blocks["ids"][used], blocks["slots"][used].astype(np.int64)
 
     def put(self, ids: Int64s, slots: Int64s, free: Int64s) -> int:
-        """Fill this object, which must be new, with pairs and a stack; how many came before an id that is there twice."""
+        """Fill this object, which must be new, with pairs and a stack; how many come before an id that was there."""
         self._table = _empty(max(_blocks_for(len(ids)), self._fewest), self._table.seed)
         self._free = free.astype(np.uint32)
         _code()["place"](
@@ -166,8 +167,9 @@ class NativePairs:
 
     def _trim_free(self) -> None:
         used = int(self._head[N_FREE])
-        if len(self._free) > 1024 + 4 * used:
-            self._free = self._free[:used].copy()
+        if len(self._free) > 1024 + used * 5 // 4:
+            with suppress(MemoryError):
+                self._free = self._free[:used].copy()
 
 
 def _blocks_for(n: int) -> int:
