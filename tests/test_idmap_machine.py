@@ -11,6 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from idmap_model import Model, assert_is
 
 from symopt.idmap import IdMap, native
+from symopt.idmap.blocks import PER_BLOCK
 
 CORNERS = [-(2**63), 2**63 - 1, -1, 0, 1]
 ID = st.one_of(
@@ -91,7 +92,7 @@ class Maps(RuleBasedStateMachine):
             if isinstance(each._pairs, native.NativePairs):
                 used = each._pairs._table.blocks["used"]
                 assert used.sum() == len(each) <= 4 * len(used)
-                assert used.max() <= native.PER_BLOCK
+                assert used.max() <= PER_BLOCK
 
 
 TestMaps = Maps.TestCase

@@ -75,7 +75,7 @@ class IdMap:
         return out
 
     def get_or_insert(self, ids: Any) -> Inserted:
-        """Slots of ids (n,), where missing ones get new slots; which ids and slots are new (k,), as they first occur."""
+        """Slots of ids (n,), where missing ones get new slots; the new ids and slots (k,), as they first occur."""
         return self._pairs.insert(as_ids(ids))
 
     def missing(self, ids: Any) -> Int64s:

@@ -12,8 +12,9 @@ from ..backends.jit import compile_written
 from ..dtypes import COMPUTE, FLOATS, canonical
 from ..errors import DTypeError, RowIndexError, ShapeError
 from .given import Int64s, as_ids, chosen_engine
-from .native import NativePairs
+from .native import NativePairs, table_bytes
 from .reference import distinct
+from .scratch import scratch
 from .sums import sum_function, tally_function
 
 
@@ -34,7 +35,8 @@ def unique(ids: Any, *, engine: str = "auto") -> Unique:
     given = as_ids(ids)
     if chosen_engine(engine) == "reference":
         return Unique(*distinct(given))
-    inverse, _, once = NativePairs(0, reserve=len(given)).insert(given)
+    with scratch("table", table_bytes(len(given))) as memory:
+        inverse, _, once = NativePairs(0, len(given), memory).insert(given)
     counts = np.zeros(len(once), np.int64)
     _code()["tally"](inverse.ctypes.data, len(given), counts.ctypes.data)
     return Unique(once, inverse, counts)
