@@ -16,6 +16,7 @@ from . import (
     elementwise,
     federated,
     ftrl,
+    initializers,
     lamb,
     muon,
     nadam,
@@ -27,5 +28,6 @@ from . import (
 
 __all__ = [
     "adadelta", "adafactor", "adagrad", "adam", "adamax", "adamw", "arithmetic", "averaging", "codecs",
-    "elementwise", "federated", "ftrl", "lamb", "muon", "nadam", "reductions", "rmsprop", "sgd", "signs",
+    "elementwise", "federated", "ftrl", "initializers", "lamb", "muon", "nadam", "reductions", "rmsprop", "sgd",
+    "signs",
 ]  # fmt: skip

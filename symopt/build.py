@@ -86,6 +86,13 @@ class Builder:
         """A primitive whose operands are of several dtypes, as they are."""
         return self._intern(op, inputs, {}, type_, None)
 
+    def noise(self, of: Type, seed: Node, salt: Node) -> Node:
+        """A float32 in [0, 1) for each value of a type, made from the index of its element, or of its row."""
+        type_ = Type("float32", max(of.extent, Extent.TENSOR), of.grid)
+        index = self.leaf("index", "index", type_.extent, type_.grid)
+        numbers = (self.cast(seed, "float32"), self.cast(salt, "float32"))
+        return self.apply("noise", (index, *numbers), type_)
+
     def leaf(
         self,
         op: str,

@@ -38,7 +38,7 @@ __all__ = [
     "absolute", "at_least", "at_most", "both", "ceil", "clip", "column", "conjugate", "count", "either",
     "exp", "filled", "float16", "floor", "fmod", "is_finite", "lerp", "log", "max_of", "maximum", "mean_of",
     "min_of", "minimum", "norm", "power", "rint", "row_count", "row_max", "row_mean", "row_min", "row_norm",
-    "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "updated", "where",
+    "row_sum", "sign", "sqrt", "square", "sum_of", "tanh", "trunc", "uniform", "updated", "where",
 ]  # fmt: skip
 
 
@@ -289,6 +289,24 @@ def column(x: Tensor) -> Tensor:
     if grid[1] == "1":
         return Tensor(x.builder, x.builder.const(0))
     return Tensor(x.builder, x.builder.leaf("column", x.builder.compute, Extent.ELEMENT, grid))
+
+
+def uniform(like: Tensor, seed: Number, stream: Number = 0) -> Tensor:
+    """A random number in [0, 1) for each element of `like`, a multiple of 2**-24, with the same bits in every engine.
+
+    It is made from the seed, the stream and the index of the element, and from nothing else: neither order nor threads
+    matter, and what is drawn again is the same. Two streams have nothing to do with each other. Both numbers are
+    rounded to float32.
+    """
+    if is_complex(like):
+        raise pairs.unavailable("uniform")
+    builder, of = like.builder, like.node.type
+    if of is None or of.extent == Extent.HOST:
+        raise GraphError("uniform like a number: the host has no elements to draw for; give an array")
+    given = (x.node if isinstance(x, Tensor) else builder.const(x) for x in (seed, stream))
+    seed_node, stream_node = given
+    salt = builder.make("sub", builder.const(-1), stream_node)  # below 0: rounding has the numbers from 0
+    return Tensor(builder, builder.cast(builder.noise(of, seed_node, salt), builder.compute))
 
 
 def _count(x: Tensor, of: str) -> Tensor:

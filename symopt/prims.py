@@ -75,8 +75,9 @@ def _noise(index: npt.NDArray[np.int64], seed: np.float32, salt: np.float32) -> 
     low, high = (np.asarray(part, np.uint32) for part in (index & 0xFFFFFFFF, index >> 32))
     seed_bits, salt_bits = (np.asarray(x, np.float32).view(np.uint32) for x in (seed, salt))
     with np.errstate(over="ignore"):
-        x = _hash(low ^ (high * np.uint32(0x9E3779B9)) ^ _hash(seed_bits))
-        x = _hash(x + salt_bits * np.uint32(0x85EBCA6B))
+        # The high half comes in after the low one is mixed: else two far runs of indices would share numbers.
+        x = _hash(low ^ _hash(seed_bits))
+        x = _hash(x + high * np.uint32(0x9E3779B9) + salt_bits * np.uint32(0x85EBCA6B))
     return (x >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
 
 

@@ -82,7 +82,7 @@ BUGS: dict[str, dict[str, Bug]] = {
         "the index cut to 32 bits": swap("(u32)((u64)index >> 32) * 0x9e3779b9u", "0u"),
         "no seed": swap(" ^ mix(bits_of(seed))", ""),
         "no salt": swap("bits_of(salt) * 0x85ebca6bu", "0u"),
-        "mixed once": swap("mix(mix(x) + ", "(mix(x) + "),
+        "mixed once": swap("x = mix(x + (u32)((u64)index", "x = (x + (u32)((u64)index"),
         "one bit less": swap("(float)(x >> 8)", "(float)(x >> 9)"),
         "zero's neighbour on the other side": swap("up ? 0x0001u : 0x8001u", "up ? 0x8001u : 0x0001u"),
         "minus zero as any number": swap("(bits & 0x7fffu) == 0", "bits == 0"),

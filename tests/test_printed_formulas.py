@@ -13,6 +13,7 @@ import symopt as so
 from symopt import rules
 from symopt.attrs import REQUIRED
 from symopt.opdef import OpDef
+from symopt.prims import PRIMS
 from symopt.show.pages import own_ops
 
 OPS = [x for x in own_ops() if not x.is_variadic and x.name != "Cast"]
@@ -38,6 +39,12 @@ def extremum(of_two: Any, fold: Any) -> Callable[..., Any]:
     return lambda *x: of_two(*x) if len(x) == 2 else fold(x[0])
 
 
+def drawn(seed: float, stream: float) -> Any:
+    """What the language's uniform gives for the elements of the arrays below."""
+    index = np.arange(12).reshape(3, 4)
+    return PRIMS["noise"].numpy(index, np.float32(seed), np.float32(-1 - stream)).astype(np.float64)
+
+
 FUNCTIONS: dict[str, Any] = {
     **{n: getattr(np, n) for n in ("sqrt", "sign", "exp", "log", "where", "floor", "ceil", "trunc", "rint")},
     **{n: getattr(np, n) for n in ("fmod", "tanh", "logical_or", "logical_and", "abs")},
@@ -49,6 +56,7 @@ FUNCTIONS: dict[str, Any] = {
     "max": extremum(np.maximum, np.max), "min": extremum(np.minimum, np.min),
     "clip": lambda x, c: np.where(c >= 0, np.clip(x, -abs(c), abs(c)), x), "lerp": lambda x, y, w: x + w * (y - x),
     "float16": lambda x: x.astype(np.float16).astype(np.float64),
+    "uniform": drawn,
 }  # fmt: skip
 
 

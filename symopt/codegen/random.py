@@ -55,8 +55,8 @@ def noise(emitter: Emitter, node: Node, operands: list[str], lanes: int) -> str:
     low = emitter.let(f"trunc {long.type} {index} to {words.type}")
     high = emitter.let(f"trunc {long.type} {long.do('lshr', index, 32)} to {words.type}")
     seed_bits, salt_bits = (words.bits_of(x, "float") for x in (seed, salt))
-    x = words.do("xor", low, words.do("mul", high, 0x9E3779B9))
-    x = words.hash(words.do("xor", x, words.hash(seed_bits)))
+    x = words.hash(words.do("xor", low, words.hash(seed_bits)))
+    x = words.do("add", x, words.do("mul", high, 0x9E3779B9))
     x = words.hash(words.do("add", x, words.do("mul", salt_bits, 0x85EBCA6B)))
     floats = "float" if lanes == 1 else f"<{lanes} x float>"
     number = emitter.let(f"sitofp {words.type} {words.do('lshr', x, 8)} to {floats}")

@@ -31,12 +31,8 @@ def stored(builder: Builder, x: Node, dtype: str, seed: Node | None, output: int
 
 
 def _noise(builder: Builder, of: Type, seed: Node, output: int) -> Node:
-    type_ = Type("float32", max(of.extent, Extent.TENSOR), of.grid)
-    index = builder.leaf("index", "index", type_.extent, type_.grid)
     salt = builder.leaf("scalar", "float64", Extent.HOST, name=SALT)
-    salt = builder.make("add", salt, builder.const(output * SALT_LIMIT))
-    numbers = (builder.cast(seed, "float32"), builder.cast(salt, "float32"))
-    return builder.apply("noise", (index, *numbers), type_)
+    return builder.noise(of, seed, builder.make("add", salt, builder.const(output * SALT_LIMIT)))
 
 
 def lost(builder: Builder, x: Node, kept: Node) -> Node:

@@ -62,6 +62,10 @@ FUNCTIONS: Rules = (
         ),
         ("lerp", "x", "y", "w"),
     ),
+    (
+        ("noise", "i", ("float32", "seed"), ("float32", ("sub", -1.0, "stream"))),
+        ("uniform", "seed", "stream"),
+    ),
     _rounded_at_random("float16"),
     _rounded_at_random("bfloat16"),
 )

@@ -52,8 +52,8 @@ INLINE u32 mix(u32 x) {
 }
 
 INLINE float noise(i64 index, float seed, float salt) {
-  u32 x = (u32)index ^ ((u32)((u64)index >> 32) * 0x9e3779b9u) ^ mix(bits_of(seed));
-  x = mix(mix(x) + bits_of(salt) * 0x85ebca6bu);
+  u32 x = mix((u32)index ^ mix(bits_of(seed)));
+  x = mix(x + (u32)((u64)index >> 32) * 0x9e3779b9u + bits_of(salt) * 0x85ebca6bu);
   return (float)(x >> 8) * float_of(0x33800000u);  // 2 ** -24
 }
 
