@@ -25,7 +25,7 @@ _ON_FLOATS = {"add": "fadd", "sub": "fsub", "mul": "fmul"}
 
 
 def module(*functions: Function) -> str:
-    """The text of a module of these functions, which may call each other's instructions but not each other."""
+    """The text of a module of these functions. What several do alike, Python functions write into each."""
     declared = sorted({line for f in functions for line in f.declared})
     return "\n".join([*declared, *(f.text() for f in functions)])
 
@@ -67,9 +67,6 @@ class Value:
 
     def __lt__(self, other: Operand) -> Value:
         return self._compared("slt", other)
-
-    def __le__(self, other: Operand) -> Value:
-        return self._compared("sle", other)
 
     def __gt__(self, other: Operand) -> Value:
         return self._compared("sgt", other)
@@ -184,13 +181,9 @@ class Function:
 
     def variable(self, start: Operand, type_: str = "i64") -> Variable:
         """A local variable and what it holds at this point."""
-        made = Variable(self._local(type_, type_))
+        made = Variable(self._local(type_))
         made.value = start
         return made
-
-    def array(self, type_: str, count: int) -> Value:
-        """Memory on the stack for `count` elements, which hold anything at first."""
-        return self._local(f"[{count} x {type_}]", type_)
 
     def select(self, condition: Value, chosen: Operand, other: Operand, type_: str = "i64") -> Value:
         """One of two values, without a jump."""
@@ -304,10 +297,10 @@ class Function:
         element = kind.removesuffix("[]")
         return Value(self, "ptr", f"%{name}", element) if element != kind else Value(self, kind, f"%{name}")
 
-    def _local(self, type_: str, element: str) -> Value:
+    def _local(self, type_: str) -> Value:
         name = f"%local{self._next()}"
         self._locals.append(f"  {name} = alloca {type_}")
-        return Value(self, "ptr", name, element)
+        return Value(self, "ptr", name, type_)
 
     def _labels(self, *hints: str) -> list[str]:
         number = self._next()
