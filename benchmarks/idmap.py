@@ -1,11 +1,7 @@
-"""The id map beside a dict, a sorted array with searchsorted, and tables in Numba, in batches of 100,000 random ids.
-
-`python benchmarks/idmap.py [--quick]`; the jobs are also among those of run.py.
-"""
+"""The id map beside a dict, a sorted array with searchsorted, and tables in Numba, in batches of 100,000 random ids."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,9 +10,8 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
-from harness import OURS, Row, Work, foreign_work, machine, measure
+from harness import OURS, Row, Work, measure
 
-import symopt as so
 from symopt.idmap import IdMap, sum_by, unique
 
 BATCH = 100_000
@@ -168,22 +163,3 @@ def id_batches(quick: bool) -> Iterable[Row]:
 
 def _added(inverse: Ids, n: int, values: np.ndarray[Any, np.dtype[np.float32]]) -> None:
     np.add.at(np.zeros((n, values.shape[1]), np.float32), inverse, values)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes: does everything run?")
-    quick = parser.parse_args().quick
-    so.set_num_threads(1)
-    print(machine())
-    for job in (id_map, id_batches):
-        total, others = foreign_work()
-        for row in job(quick):
-            now, busy = foreign_work()
-            row.others = max(0.0, busy - others) / (now - total) if now > total else 0.0
-            total, others = now, busy
-            print("\n".join(row.lines()), flush=True)
-
-
-if __name__ == "__main__":
-    main()

@@ -142,7 +142,7 @@ def test_a_batch_is_inserted_whole_or_not_at_all(monkeypatch: pytest.MonkeyPatch
         empty, calls = native._empty, [error, None, None]
 
         def failing(n_blocks: int, seed: int, empty: Any = empty, calls: Any = calls) -> Any:
-            if raised := calls.pop():
+            if calls and (raised := calls.pop()):
                 raise raised
             return empty(n_blocks, seed)
 
@@ -280,6 +280,8 @@ def test_slots_into_an_array(engine: str) -> None:
     found, out = busy_map(engine), np.zeros(3, np.int64)
     assert found.get([6, 9, 0], out) is out
     assert out.tolist() == [2, -1, 0]
+    over = np.array([9, 0, 6, 1])
+    assert found.get(over[:3], over[1:]).tolist() == [-1, 0, 2]
     wrong: Any
     for wrong in (np.zeros(4, np.int64), np.zeros(3, np.int32), np.zeros(6, np.int64)[::2]):
         with pytest.raises(ShapeError, match="out must be"):

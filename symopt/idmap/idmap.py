@@ -71,7 +71,7 @@ class IdMap:
             raise ShapeError(
                 f"out must be writable, contiguous, int64 {given.shape}, got {out.dtype} {out.shape}"
             )
-        self._pairs.find(given, out)
+        self._pairs.find(given.copy() if np.may_share_memory(given, out) else given, out)
         return out
 
     def get_or_insert(self, ids: Any) -> Inserted:
@@ -89,8 +89,9 @@ class IdMap:
 
     def reserve(self, n: int) -> None:
         """Make room for `n` ids in all, and keep it: no insertion up to there makes the table anew."""
-        self._pairs.reserve(_not_negative(n))
-        self._reserved = max(n, self._reserved)
+        room = _not_negative(n)
+        self._pairs.reserve(room)
+        self._reserved = max(room, self._reserved)
 
     def pairs(self) -> tuple[Int64s, Int64s]:
         """All ids and their slots, in order of slots, whatever the history."""

@@ -88,10 +88,10 @@ class NativePairs:
             try:
                 while self._head[DONE] < n:
                     self._insert(ids, slots, new, n_new)
+                new_slots, new_ids = new[:, : n_new[0]].copy()
             except BaseException:
                 self._undo(slots, new, int(n_new[0]), before)
                 raise
-            new_slots, new_ids = new[:, : n_new[0]].copy()
         self._fit()
         return Inserted(slots, new_slots, new_ids)
 
@@ -177,6 +177,7 @@ class NativePairs:
             ignored.ctypes.data,
         )  # fmt: skip
         self._head[:] = before
+        self._fit()
 
     def _make_room_for_free(self, n: int) -> None:
         if n > len(self._free):
