@@ -119,6 +119,20 @@ def monolith_dynamic_wd_adagrad_update(weight: Tensor, grad: Tensor, history: St
     return updated(weight - (_step(grad, history, lr) + lr * wd * weight), history=history)
 
 
+@update_op(initial={"history": 0.1})
+def monolith_rowwise_adagrad_update(weight: Tensor, grad: Tensor, history: RowState, *,
+                                    lr: float, wd: float = 0.0, decoupled_weight_decay: bool = False) -> Updated:
+    """monolith_adagrad_update with one accumulator per row, which takes in the mean of the row's squares.
+
+    What symopt makes of Monolith's hessian_compression_times, which Monolith keeps and never reads: a row of dim columns
+    as blocks of that many, each a row of this rule. decoupled_weight_decay: as in monolith_dynamic_wd_adagrad_update.
+    """
+    g = grad if decoupled_weight_decay else grad + wd * weight
+    history = history + row_mean(abs2(g))
+    step = _step(g, history, lr)
+    return updated(weight - (step + lr * wd * weight if decoupled_weight_decay else step), history=history)
+
+
 @update_op
 def monolith_group_adagrad_update(weight: Tensor, grad: Tensor, history: RowState, *,
                                   lr: float, beta: float = 0.0, l2: float = 0.0, wd: float = 0.0) -> Updated:

@@ -117,6 +117,12 @@ class UnknownSlotError(SymoptError, KeyError):
     __str__ = Exception.__str__  # KeyError's would quote the message
 
 
+class UnknownIdError(SymoptError, KeyError):
+    """Ids that have no row, where all must have one."""
+
+    __str__ = Exception.__str__
+
+
 class UnknownMemberError(SymoptError, AttributeError):
     """An attribute that an optimizer does not have."""
 

@@ -9,14 +9,14 @@ from symopt.opdef import OPS
 
 ROOT = Path(__file__).parents[1]
 LAYERS = """
-errors escaping files lr_scheduler | dtypes config context | expr | prims grids | canonical | routines |
+errors escaping files decays lr_scheduler | dtypes config context | expr | prims grids | canonical | routines |
 hostmath build | attrs pairs |
 tensor | lang | matrices | signatures | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose looking | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |
 places cupyarrays emulatedarrays | finite segments | sparse slices | bound | binding rebuild | together | replacing |
-backends | idmap | nonfinite report step planned | records | namedarrays | executor | mxnetfiles | nd model | show | rules |
-state | given | checkpoint | training | embedding | optimizer keras torch | keras3 | convert |
+backends | idmap | nonfinite report step planned | records | namedarrays | executor | mxnetfiles |
+nd model | show | rules | state | given | checkpoint | training | embedding | optimizer keras torch | keras3 | convert |
 view | cost | values | lint | cli | __main__ |
 _load __init__
 """

@@ -53,10 +53,16 @@ def whole(domain: Shape) -> Window:
 
 
 def interpret(
-    call: Call, window: Window, reader: Reader, wanted: Sequence[int], watch: Watch | None = None
+    call: Call,
+    window: Window,
+    reader: Reader,
+    wanted: Sequence[int],
+    watch: Watch | None = None,
+    first: Array | None = None,
 ) -> list[Array]:
     """The outputs of a call, by number, in a window: (rows, columns), (rows, 1) or (), as they are stored. A reduction
-    over the tensor needs all of it. `watch` sees each value that is computed on the way."""
+    over the tensor needs all of it. `watch` sees each value that is computed on the way. `first`: the number of the
+    first element of each row, int64, where rows do not follow each other in a tensor."""
     body, n_rows = call.body, len(window.rows)
     touched, summed = np.zeros(0, np.int64), np.zeros((0, 0))
     if body.mode not in (DENSE, REDUCE):
@@ -73,7 +79,7 @@ def interpret(
         mask[touched] = True
     rows = np.arange(window.rows.start, window.rows.stop)
     leaves = {name: reader.number(s) for name, s in zip(body.scalars, call.scalars, strict=True)}
-    run = _Run(loads, mask, leaves, rows[touched] if body.mode == LISTED else rows, window, watch)
+    run = _Run(loads, mask, leaves, rows[touched] if body.mode == LISTED else rows, window, watch, first)
     results = run.roots([body.roots[k] for k in wanted])
     outputs = []
     for k, made in zip(wanted, results, strict=True):
@@ -97,7 +103,9 @@ class _Run:
         rows: Array,
         window: Window,
         watch: Watch | None,
+        first: Array | None,
     ) -> None:
+        self.first = first
         self.loads = loads
         self.mask = mask
         self.leaves = leaves
@@ -117,7 +125,8 @@ class _Run:
         assert node.type is not None
         columns = self.window.columns
         if is_number(node):
-            return rounded(HostProgram([node])(self.leaves)[0], node.type.dtype)
+            number = rounded(HostProgram([node])(self.leaves)[0], node.type.dtype)
+            return number[:, None] if isinstance(number, np.ndarray) else number  # one for each row
         if node.op == "load":
             return _part(self.loads[node.attrs["index"]], node.attrs.get("part"))
         if node.op == PAIR:
@@ -125,7 +134,7 @@ class _Run:
         if node.op == "touched":
             return self.mask
         if node.op == "index":
-            return _indices(node.type.extent, self.rows, self.window)
+            return _indices(node.type.extent, self.rows, self.window, self.first)
         if node.op == "column":
             return np.arange(columns.start, columns.stop, dtype=to_numpy(node.type.dtype))[None, :]
         if node.op in REDUCTIONS:
@@ -148,8 +157,13 @@ def _pair(real: Any, imag: Any) -> Array:
     return pair
 
 
-def _indices(extent: Extent, rows: Array, window: Window) -> Array:
+def _indices(extent: Extent, rows: Array, window: Window, first: Array | None) -> Array:
     """The number of each element, or of each row, in the tensor."""
+    if first is not None:
+        starts = first[:, None]
+        return (
+            starts if extent <= Extent.ROW else starts + np.arange(window.columns.start, window.columns.stop)
+        )
     if extent == Extent.TENSOR:
         return np.zeros((), np.int64)
     column = rows.astype(np.int64)[:, None]

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..codegen.functions import Function, module
 from ..errors import DependencyError
 
 _lock = threading.RLock()
@@ -62,6 +63,19 @@ def compile_function(text: str, name: str, *kinds: Any) -> Callable[..., None]:
     """One function of a module that is no kernel, on arguments of kinds of ctypes. It releases the GIL."""
     with _lock:
         return ctypes.CFUNCTYPE(None, *kinds)(_load(text).get_function_address(name))
+
+
+def compile_written(*functions: Function) -> dict[str, Callable[..., None]]:
+    """Functions that `codegen.functions` wrote, by name; arrays are given as addresses. They release the GIL."""
+    of_type = {"ptr": ctypes.c_void_p, "i64": ctypes.c_int64}
+    with _lock:
+        engine = _load(module(*functions))
+        return {
+            f.name: ctypes.CFUNCTYPE(None, *(of_type[p.type] for p in f.parameters))(
+                engine.get_function_address(f.name)
+            )
+            for f in functions
+        }
 
 
 def host_features() -> tuple[str, set[str]]:

@@ -13,7 +13,7 @@ from .guard import Guard, metadata
 from .row import row_function
 from .variant import Variant
 
-_RUN = """define void @run(ptr %job, ptr %scratch) {
+RUN = """define void @run(ptr %job, ptr %scratch) {
 entry:
   %np = getelementptr i64, ptr %job, i64 1
   %n = load i64, ptr %np
@@ -30,12 +30,12 @@ out:
 }"""
 
 # A pass that only tests goes from the last chunk to the first: the step that follows begins with what is in the cache.
-_BACKWARD = _RUN.replace(
+_BACKWARD = RUN.replace(
     "  call void @chunk(ptr %job, i64 %c, ptr %scratch)",
     "  %after = sub i64 %n, %c\n  %k = sub i64 %after, 1\n  call void @chunk(ptr %job, i64 %k, ptr %scratch)",
 )
 
-_STEP = """define void @step(ptr %job, ptr %scratch) {
+STEP = """define void @step(ptr %job, ptr %scratch) {
 entry:
   store i64 0, ptr %job
   call void @run(ptr %job, ptr %scratch)
@@ -56,8 +56,8 @@ def module_text(kernel: Kernel, guard: Guard | None = None) -> str:
     is_sparse = kernel.mode in (LISTED, STANDARD)
     made = SparseDriver if is_sparse else Driver
     driver = made(kernel, variants, guard)
-    run = _BACKWARD if guard and guard.dropped else _RUN
-    functions += [driver.chunk_function(), run, driver.finish_function(), _STEP]
+    run = _BACKWARD if guard and guard.dropped else RUN
+    functions += [driver.chunk_function(), run, driver.finish_function(), STEP]
     intrinsics |= driver.intrinsics
     loops = [name for name, variant in variants.items() if variant.watched]
     if loops:

@@ -21,9 +21,11 @@ class Variant:
         stores: tuple[tuple[Node, int], ...],
         widened: bool = False,
         guard: Guard | None = None,
+        inline: bool = False,
     ) -> None:
         self.kernel = kernel
         self.name = name
+        self.inline = inline  # where its rows are of one length, known to the caller
         # A store of what the buffer already holds is none.
         self.stores = tuple((root, b) for root, b in stores if not puts_back(root, b))
         self.order = toposort([root for root, _ in self.stores], kernel_inputs)
@@ -59,4 +61,4 @@ class Variant:
 
 def inlining(variant: Variant) -> str:
     """A test at the end of each row costs less where the next row is in sight."""
-    return "alwaysinline" if variant.watched else "noinline"
+    return "alwaysinline" if variant.watched or variant.inline else "noinline"

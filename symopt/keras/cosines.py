@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..decays import CLOSE, whole
 from ..errors import AttributeValueError
 from .numbers import plain_number, positive
-from .schedule import CLOSE, Decay, whole
+from .schedule import Decay
 
 
 class CosineDecay(Decay):

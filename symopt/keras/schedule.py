@@ -9,8 +9,6 @@ import numpy as np
 
 from ..errors import AttributeValueError, RuleError
 
-CLOSE = 1e-9  # a quotient this near to a whole number is that number: s / 0.1 and logarithms are not exact
-
 
 class LearningRateSchedule:
     """A learning rate that is a function of the step. Subclasses give `__call__(step)` and `get_config()`.
@@ -64,9 +62,3 @@ class Decay(LearningRateSchedule):
     def __repr__(self) -> str:
         arguments = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items() if v is not None)
         return f"{type(self).__name__}({arguments})"
-
-
-def whole(x: Any) -> Any:
-    """x, or the whole number that it is next to."""
-    nearest = np.round(x)
-    return np.where(np.abs(x - nearest) <= CLOSE * np.maximum(1, np.abs(x)), nearest, x)

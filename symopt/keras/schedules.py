@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..decays import polynomial_decay, whole
 from ..errors import AttributeValueError
 from .cosines import CosineDecay, CosineDecayRestarts
 from .numbers import plain_number, positive
-from .schedule import Decay, LearningRateSchedule, whole
+from .schedule import Decay, LearningRateSchedule
 from .serialize import from_description, to_description
 
 MODULE = "keras.optimizers.schedules"
@@ -117,11 +118,9 @@ class PolynomialDecay(Decay):
         )
 
     def _rates(self, step: Any) -> Any:
-        length, end = float(self._config["decay_steps"]), self._config["end_learning_rate"]
-        if self._config["cycle"]:
-            length = length * np.maximum(1, np.ceil(whole(step / length)))
-        left = np.maximum(1 - np.minimum(step, length) / length, 0.0)
-        return (self._config["initial_learning_rate"] - end) * np.power(left, self._config["power"]) + end
+        config = self._config
+        initial, end = config["initial_learning_rate"], config["end_learning_rate"]
+        return polynomial_decay(step, initial, end, config["decay_steps"], config["power"], config["cycle"])
 
 
 def _periods(step: Any, length: float, staircase: bool) -> Any:

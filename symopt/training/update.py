@@ -82,7 +82,7 @@ def new_states(update: Update, weight: Any) -> dict[str, Array]:
     made = {}
     for name, (shape, dtype) in _state_types(op, flags, array.shape, array.dtype.name).items():
         made[name] = state = place.zeros(shape, to_numpy(dtype))
-        first = _first_value(update, name)
+        first = first_value(update, name)
         with place.current():
             if isinstance(first, str):
                 state[...] = array
@@ -91,7 +91,7 @@ def new_states(update: Update, weight: Any) -> dict[str, Array]:
     return made
 
 
-def _first_value(update: Update, name: str) -> Initial:
+def first_value(update: Update, name: str) -> Initial:
     """What a state begins with: a number, or "weight" for a copy of it."""
     op = update.op
     if name in update.initial:

@@ -1,0 +1,340 @@
+"""Functions in LLVM IR that are no kernels, written as one would write the algorithm.
+
+Arithmetic on a `Value` writes an instruction, `array[i]` a load, `array[i] = x` a store; loops and conditions are `with`
+blocks. What changes is a `Variable`: memory on the stack, which LLVM turns into registers.
+
+>>> f = Function("total", numbers="i64[]", n="i64", result="i64[]")
+>>> numbers, n, result = f.parameters
+>>> total = f.variable(0)
+>>> with f.loop(n) as i:
+...     with f.when(numbers[i] > 0):
+...         total.value += numbers[i]
+>>> result[0] = total.value
+>>> text = module(f)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+Operand = Any  # a Value, or a Python number that becomes a constant of the other operand's type
+_FLOATS = {"half": 16, "float": 32, "double": 64}
+_ON_FLOATS = {"add": "fadd", "sub": "fsub", "mul": "fmul"}
+
+
+def module(*functions: Function) -> str:
+    """The text of a module of these functions, which may call each other's instructions but not each other."""
+    declared = sorted({line for f in functions for line in f.declared})
+    return "\n".join([*declared, *(f.text() for f in functions)])
+
+
+class Value:
+    """A value in a function: an LLVM type and name; for the address of an array, its elements' type as well.
+
+    Integers have no sign of their own: `>>` shifts zeros in, comparisons take them as signed, `to` a wider type adds zeros.
+    """
+
+    __slots__ = ("element", "function", "name", "type")
+
+    def __init__(self, function: Function, type_: str, name: str, element: str = "") -> None:
+        self.function, self.type, self.name, self.element = function, type_, name, element
+
+    def __add__(self, other: Operand) -> Value:
+        return self._with("add", other)
+
+    def __sub__(self, other: Operand) -> Value:
+        return self._with("sub", other)
+
+    def __mul__(self, other: Operand) -> Value:
+        return self._with("mul", other)
+
+    def __and__(self, other: Operand) -> Value:
+        return self._with("and", other)
+
+    def __or__(self, other: Operand) -> Value:
+        return self._with("or", other)
+
+    def __xor__(self, other: Operand) -> Value:
+        return self._with("xor", other)
+
+    def __lshift__(self, other: Operand) -> Value:
+        return self._with("shl", other)
+
+    def __rshift__(self, other: Operand) -> Value:
+        return self._with("lshr", other)
+
+    def __lt__(self, other: Operand) -> Value:
+        return self._compared("slt", other)
+
+    def __le__(self, other: Operand) -> Value:
+        return self._compared("sle", other)
+
+    def __gt__(self, other: Operand) -> Value:
+        return self._compared("sgt", other)
+
+    def __ge__(self, other: Operand) -> Value:
+        return self._compared("sge", other)
+
+    def equals(self, other: Operand) -> Value:
+        """`==`, which Python needs for itself."""
+        return self._compared("eq", other)
+
+    def differs(self, other: Operand) -> Value:
+        return self._compared("ne", other)
+
+    def __getitem__(self, index: Operand) -> Value:
+        return self.function.load(self.element, self.place(index))
+
+    def __setitem__(self, index: Operand, value: Operand) -> None:
+        self.function.store(self.function.value(value, self.element), self.place(index))
+
+    def place(self, index: Operand) -> Value:
+        """The address of an element, which is an array that begins there."""
+        at = self.function.value(index, "i64")
+        return self._let(f"getelementptr {self.element}, ptr {self.name}, i64 {at.name}", "ptr", self.element)
+
+    def bytes_on(self, count: Operand, element: str = "") -> Value:
+        """The address so many bytes further on, of an array of other elements perhaps."""
+        at = self.function.value(count, "i64")
+        return self._let(f"getelementptr i8, ptr {self.name}, i64 {at.name}", "ptr", element or self.element)
+
+    def to(self, type_: str) -> Value:
+        """The same number in a narrower or wider type; of an integer made narrower, the low bits."""
+        if type_ == self.type:
+            return self
+        if self.type in _FLOATS:
+            word = "fpext" if _FLOATS[type_] > _FLOATS[self.type] else "fptrunc"
+        else:
+            word = "zext" if int(type_[1:]) > int(self.type[1:]) else "trunc"
+        return self._let(f"{word} {self.type} {self.name} to {type_}", type_)
+
+    def bits_as(self, type_: str) -> Value:
+        """The same bits as another type."""
+        return self._let(f"bitcast {self.type} {self.name} to {type_}", type_)
+
+    def _with(self, word: str, other: Operand) -> Value:
+        word = _ON_FLOATS.get(word, word) if self.type in _FLOATS else word
+        second = self.function.value(other, self.type)
+        return self._let(f"{word} {self.type} {self.name}, {second.name}", self.type)
+
+    def _compared(self, how: str, other: Operand) -> Value:
+        second = self.function.value(other, self.type)
+        result = self.type.replace(self.type.split()[-1].rstrip(">"), "i1")
+        return self._let(f"icmp {how} {self.type} {self.name}, {second.name}", result)
+
+    def _let(self, text: str, type_: str, element: str = "") -> Value:
+        return self.function.let(text, type_, element)
+
+
+class Variable:
+    """A local variable: `x.value` reads it, `x.value = ...` and `x.value += ...` write it."""
+
+    __slots__ = ("_place",)
+
+    def __init__(self, place: Value) -> None:
+        self._place = place
+
+    @property
+    def value(self) -> Value:
+        return self._place[0]
+
+    @value.setter
+    def value(self, value: Operand) -> None:
+        self._place[0] = value
+
+
+class Function:
+    """A function that is being written. Parameters by name: "i64", or "i64[]" for the address of an array.
+
+    No two arrays that are given to one call may overlap. Results go to arrays: the function returns nothing.
+    """
+
+    def __init__(self, name: str, **parameters: str) -> None:
+        self.name = name
+        self.declared: set[str] = set()
+        self.parameters = [self._parameter(key, kind) for key, kind in parameters.items()]
+        self._locals: list[str] = []
+        self._lines: list[str] = []
+        self._count = 0
+        self._loops: list[tuple[str, str]] = []  # (where the next round begins, where one goes on after it)
+        self._joined = ""  # the label that ended the last `when`, while `otherwise` may follow
+
+    def text(self) -> str:
+        """The function as LLVM IR."""
+        given = ", ".join(
+            f"ptr noalias {p.name}" if p.element else f"{p.type} {p.name}" for p in self.parameters
+        )
+        lines = [
+            f"define void @{self.name}({given}) {{",
+            "entry:",
+            *self._locals,
+            *self._lines,
+            "  ret void",
+            "}",
+        ]
+        return "\n".join(lines) + "\n"
+
+    # ---- values
+
+    def value(self, given: Operand, type_: str) -> Value:
+        """A Value as it is; a number as a constant of a type."""
+        return given if isinstance(given, Value) else Value(self, type_, str(_signed(given)))
+
+    def variable(self, start: Operand, type_: str = "i64") -> Variable:
+        """A local variable and what it holds at this point."""
+        made = Variable(self._local(type_, type_))
+        made.value = start
+        return made
+
+    def array(self, type_: str, count: int) -> Value:
+        """Memory on the stack for `count` elements, which hold anything at first."""
+        return self._local(f"[{count} x {type_}]", type_)
+
+    def select(self, condition: Value, chosen: Operand, other: Operand, type_: str = "i64") -> Value:
+        """One of two values, without a jump."""
+        first, second = self.value(chosen, type_), self.value(other, type_)
+        text = f"select i1 {condition.name}, {first.type} {first.name}, {second.type} {second.name}"
+        return self.let(text, first.type, first.element)
+
+    def splat(self, value: Value, lanes: int) -> Value:
+        """A vector with `value` in each lane."""
+        wide = f"<{lanes} x {value.type}>"
+        one = self.let(f"insertelement {wide} poison, {value.type} {value.name}, i64 0", wide)
+        return self.let(
+            f"shufflevector {wide} {one.name}, {wide} poison, <{lanes} x i32> zeroinitializer", wide
+        )
+
+    def load(self, type_: str, place: Value) -> Value:
+        """What lies at an address; aligned like one element of the array there."""
+        return self.let(f"load {type_}, ptr {place.name}, align {_size(place.element)}", type_)
+
+    def store(self, value: Value, place: Value) -> None:
+        self._put(f"store {value.type} {value.name}, ptr {place.name}, align {_size(place.element)}")
+
+    def intrinsic(self, name: str, returns: str, *given: Value | str) -> Value:
+        """A call of one of LLVM's own functions; constants that must be such are given as text, "i1 false"."""
+        typed = [x if isinstance(x, str) else f"{x.type} {x.name}" for x in given]
+        self.declared.add(f"declare {returns} @{name}({', '.join(x.split()[0] for x in typed)})")
+        call = f"call {returns} @{name}({', '.join(typed)})"
+        if returns == "void":
+            self._put(call)
+            return Value(self, "void", "")
+        return self.let(call, returns)
+
+    def prefetch(self, place: Value, write: bool = False) -> None:
+        """Ask for the cache line at an address."""
+        self.intrinsic("llvm.prefetch.p0", "void", place, f"i32 {int(write)}", "i32 3", "i32 1")
+
+    def high_product(self, a: Value, b: Value) -> Value:
+        """The high half of the product of two 64-bit integers without sign."""
+        return (a.to("i128") * b.to("i128") >> 64).to("i64")
+
+    # ---- control
+
+    @contextmanager
+    def loop(self, stop: Operand, start: Operand = 0, step: int = 1) -> Iterator[Value]:
+        """Count from `start` to below `stop`, all of them signed; gives the counter."""
+        counter = self.variable(start)
+        head, body, following, end = self._labels("loop", "body", "next", "done")
+        self._jump(head)
+        self._label(head)
+        i = counter.value
+        self._branch(i < stop, body, end)
+        self._label(body)
+        self._loops.append((following, end))
+        yield i
+        self._loops.pop()
+        self._jump(following)
+        self._label(following)
+        counter.value = i + step
+        self._jump(head)
+        self._label(end)
+
+    @contextmanager
+    def forever(self) -> Iterator[None]:
+        """Repeat until `leave`."""
+        head, end = self._labels("again", "left")
+        self._jump(head)
+        self._label(head)
+        self._loops.append((head, end))
+        yield
+        self._loops.pop()
+        self._jump(head)
+        self._label(end)
+
+    def leave(self) -> None:
+        """Go on after the innermost loop."""
+        self._jump(self._loops[-1][1])
+        self._label(*self._labels("unreached"))
+
+    @contextmanager
+    def when(self, condition: Value) -> Iterator[None]:
+        """Do this if a condition holds; `otherwise` may follow."""
+        then, other, join = self._labels("then", "else", "join")
+        self._branch(condition, then, other)
+        self._label(then)
+        yield
+        self._jump(join)
+        self._label(other)
+        self._jump(join)
+        self._label(join)
+        self._joined = join
+
+    @contextmanager
+    def otherwise(self) -> Iterator[None]:
+        """Do this if the condition of the `when` just before did not hold."""
+        join = self._joined
+        assert join and self._lines[-1] == f"{join}:", "otherwise must follow a when"
+        del self._lines[-2:]
+        yield
+        self._jump(join)
+        self._label(join)
+
+    # ---- lines
+
+    def let(self, text: str, type_: str, element: str = "") -> Value:
+        """An instruction and its result."""
+        name = f"%v{self._next()}"
+        self._put(f"{name} = {text}")
+        return Value(self, type_, name, element)
+
+    def _parameter(self, name: str, kind: str) -> Value:
+        element = kind.removesuffix("[]")
+        return Value(self, "ptr", f"%{name}", element) if element != kind else Value(self, kind, f"%{name}")
+
+    def _local(self, type_: str, element: str) -> Value:
+        name = f"%local{self._next()}"
+        self._locals.append(f"  {name} = alloca {type_}")
+        return Value(self, "ptr", name, element)
+
+    def _labels(self, *hints: str) -> list[str]:
+        number = self._next()
+        return [f"{hint}{number}" for hint in hints]
+
+    def _next(self) -> int:
+        self._count += 1
+        return self._count
+
+    def _put(self, line: str) -> None:
+        self._lines.append(f"  {line}")
+
+    def _label(self, name: str) -> None:
+        self._lines.append(f"{name}:")
+
+    def _jump(self, label: str) -> None:
+        self._put(f"br label %{label}")
+
+    def _branch(self, condition: Value, yes: str, no: str) -> None:
+        self._put(f"br i1 {condition.name}, label %{yes}, label %{no}")
+
+
+def _size(element: str) -> int:
+    """Bytes of an element, which is how it is aligned."""
+    return (_FLOATS.get(element) or int(element[1:])) // 8
+
+
+def _signed(number: int) -> int:
+    """A constant as LLVM reads it: an integer of 64 bits at most, with its sign."""
+    return number - (1 << 64) if number >= 1 << 63 else number

@@ -1,0 +1,93 @@
+"""What users give to a table, checked: ids, gradients, values, times. And repeated ids, one way or the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..dtypes import FLOATS
+from ..errors import AttributeValueError, DTypeError, ShapeError
+from ..idmap import Unique, sum_by, unique
+from ..idmap.given import as_ids
+
+Array = npt.NDArray[Any]
+Ids = npt.NDArray[np.int64]
+LATEST = (1 << 32) - 1  # seconds: year 2106
+
+
+def ids_of(given: Any, what: str) -> tuple[Ids, tuple[int, ...]]:
+    """Ids of any shape as (n,), and that shape."""
+    array = np.asarray(given)
+    if array.size == 0 and not isinstance(given, np.ndarray):
+        array = array.astype(np.int64)
+    try:
+        return as_ids(array.reshape(-1)), array.shape
+    except DTypeError as error:
+        raise DTypeError(f"{what}: {error}") from None
+
+
+def rows_of(given: Any, shape: tuple[int, ...], dim: int, dtype: np.dtype[Any], what: str) -> Array:
+    """Numbers for ids of that shape, as a contiguous (n, dim) array of the table's dtype."""
+    array = np.asarray(given)
+    if array.dtype.kind not in "iu" and array.dtype.name not in FLOATS:
+        raise DTypeError(f"{what} must be real numbers, got {array.dtype.name}")
+    if array.shape != (*shape, dim):
+        raise ShapeError(
+            f"{what}: expected shape {(*shape, dim)}, one row of {dim} for each id, got {array.shape}"
+        )
+    return np.ascontiguousarray(array.reshape(-1, dim), dtype)
+
+
+def second(given: float | None, what: str) -> int:
+    """A time in whole seconds; None: now."""
+    now = int(time.time()) if given is None else given
+    if isinstance(now, bool) or not isinstance(now, int | np.integer | float) or not 0 <= now <= LATEST:
+        raise AttributeValueError(f"{what}: a time is in seconds, from 0 to {LATEST}, got {given!r}")
+    return int(now)
+
+
+def summed(ids: Ids, rows: Array) -> tuple[Unique, Array]:
+    """Each id once, in order of first occurrence, and the sum of its rows, added in order of occurrence."""
+    found = unique(ids)
+    if len(found.ids) == len(ids):
+        return found, rows
+    return found, sum_by(found.inverse, len(found.ids), rows)
+
+
+def last_of(ids: Ids, rows: Array) -> tuple[Ids, Array]:
+    """Each id once, with its last row."""
+    found = unique(ids)
+    if len(found.ids) == len(ids):
+        return ids, rows
+    last = np.empty(len(found.ids), np.int64)
+    last[found.inverse] = np.arange(len(ids))  # of several assignments to one place, the last stays
+    return found.ids, rows[last]
+
+
+def waves(ids: Ids, rows: Array) -> Iterator[tuple[Ids, Array]]:
+    """A batch with repeated ids as batches without: all first occurrences, all second ones, and so on. Rows know
+    nothing of each other, so that is as good as one after the other."""
+    found = unique(ids)
+    if len(found.ids) == len(ids):
+        yield ids, rows
+        return
+    nth = _nth(found)
+    order = np.argsort(nth, kind="stable")
+    bounds = np.searchsorted(nth[order], np.arange(int(nth.max()) + 2))
+    for begin, end in pairwise(bounds):
+        some = order[begin:end]
+        yield ids[some], rows[some]
+
+
+def _nth(found: Unique) -> Ids:
+    """How many entries of the same id come before each entry."""
+    order = np.argsort(found.inverse, kind="stable")
+    starts = np.cumsum(found.counts) - found.counts
+    nth = np.empty(len(order), np.int64)
+    nth[order] = np.arange(len(order)) - np.repeat(starts, found.counts)
+    return nth

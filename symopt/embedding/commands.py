@@ -1,0 +1,63 @@
+"""What may happen to the rows of a table: all that it takes to do it again, on another copy, with the same bits."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int64]
+Array = npt.NDArray[Any]
+
+
+class Update(NamedTuple):
+    """A step of every segment's rule: ids (n,), each once; gradients (n, dim). `done`: steps of the table before;
+    `rates`: learning rates in place of the segments' own; `now`: seconds. `first`: of its step, which further updates
+    of the same step do not count again."""
+
+    ids: Ids
+    grads: Array
+    done: int
+    rates: tuple[float, ...] | None
+    now: int
+    first: bool = True
+
+
+class Assign(NamedTuple):
+    """Weights (n, dim) written to ids (n,), each once, or added to what they have."""
+
+    ids: Ids
+    values: Array
+    now: int
+    adds: bool
+
+
+class Renew(NamedTuple):
+    """Rows as they are born, in place of what they are, for ids (n,), each once."""
+
+    ids: Ids
+    now: int
+
+
+class Have(NamedTuple):
+    """Rows as they are born, for those of ids (n,), each once, that have none."""
+
+    ids: Ids
+    now: int
+
+
+class Touch(NamedTuple):
+    """The second, for ids (n,) that have a row."""
+
+    ids: Ids
+    now: int
+
+
+class Evict(NamedTuple):
+    """Rows given up: ids (n,), each once."""
+
+    ids: Ids
+
+
+Command = Update | Assign | Have | Renew | Touch | Evict

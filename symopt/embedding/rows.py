@@ -1,0 +1,212 @@
+"""The rows of a table, and what is done to them. Who may ask for it, and when, is for the table to decide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..idmap import IdMap
+from ..records.graph import RowGraph
+from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
+from .commands import Array, Assign, Command, Evict, Have, Ids, Renew, Touch, Update
+from .initializers import Custom
+from .onebit import OneBit
+from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
+from .segment import Segment
+from .store import MemoryStore, RowStore, vacate
+
+ALIGNMENT = 16
+MakeStore = Callable[[Layout], RowStore]
+
+
+class Rows:
+    """Ids, their records, and the graphs that run on them.
+
+    `dim`: columns of a row; `dtype`: of them, and of what is computed. `steps`: updates so far. `logs`: for each
+    segment the logarithm of what its decay has made of weights since the table was empty; `scales`: of soft codes.
+    """
+
+    def __init__(
+        self,
+        segments: Sequence[Segment],
+        *,
+        seed: int = 0,
+        engine: str = "auto",
+        make_store: MakeStore = MemoryStore,
+        alignment: int = ALIGNMENT,
+        what: str = "a table",
+    ) -> None:
+        starts = np.cumsum([0, *(s.dim for s in segments)]).tolist()
+        self.parts = [Part(s, k, starts[k]) for k, s in enumerate(segments)]
+        self.dim: int = starts[-1]
+        self.dtype = np.dtype(segments[0].dtype)
+        self.layout = layout_of(self.parts, alignment)
+        self.store = make_store(self.layout)
+        self.map = IdMap(seed=seed, engine=engine)
+        self.steps = 0
+        self.logs = [0.0] * len(self.parts)
+        codes = [part.segment.compressor for part in self.parts]
+        self.scales = [code.init_scale if isinstance(code, OneBit) else 1.0 for code in codes]
+        self._options: dict[str, Any] = {"seed": seed, "engine": engine, "what": what}
+        self._updating = self._graph([p.updating() for p in self.parts], stamps=True)
+        self._reading = self._graph([p.reading() for p in self.parts])
+        self._born = self._graph([p.birth() for p in self.parts])
+        self._settling = [self._graph([p.settling()]) if p.is_global else None for p in self.parts]
+        self._has_ages = any(p.ages and p.ages.names for p in self.parts)
+
+    def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph:
+        symbol, bound, outputs = joined(graphs)
+        return RowGraph(symbol, self.layout, bound, outputs, stamps=stamps, **self._options)
+
+    def __len__(self) -> int:
+        return len(self.map)
+
+    # ---- reading
+
+    def read(self, slots: Array, out: Array | None = None) -> Array:
+        """What lookups show of the rows in these slots, (n, dim); zeros for a slot of -1."""
+        if out is None:
+            out = np.empty((len(slots), self.dim), self.dtype)
+        numbers = self._shown()
+        for part, log in zip(self.parts, self.logs, strict=True):
+            if part.is_global:
+                columns = (
+                    self.column(part, DECAYED)[np.maximum(slots, 0), 0] if len(self) else np.zeros(len(slots))
+                )
+                numbers[f"@{DECAYED}:{part.name}"] = missed(columns, log)
+        self._reading.run(self.store.records, slots, {OUT: out}, numbers)
+        return out
+
+    def _shown(self) -> dict[str, Any]:
+        """The scales that soft codes have now."""
+        return {f"@scale:{p.name}": scale for p, scale in zip(self.parts, self.scales, strict=True)}
+
+    def column(self, part: Part, kind: str) -> Array:
+        """A column of a part: (capacity, width)."""
+        return self.store.columns[f"{part.name}/{kind}"]
+
+    # ---- writing
+
+    def do(self, command: Command) -> None:
+        """Carry out a command that was checked. If it raises, for want of memory, nothing was changed."""
+        _DOERS[type(command)](self, command)
+
+    def update(self, c: Update) -> None:
+        """One step of every rule."""
+        slots = self._slots(c.ids, c.now)
+        if c.first:
+            self._grow_scales(c.done)
+        rates = c.rates or tuple(part.rate(c.done) for part in self.parts)
+        updates = self.store.columns[UPDATES][slots] if self._has_ages else None
+        numbers = self._shown()
+        for k, part in enumerate(self.parts):
+            numbers |= part.numbers(c.done, rates[k] if c.rates else None, updates)
+            numbers |= self._decay(k, part, rates[k], slots, c.first)
+        self._updating.run(self.store.records, slots, {GRADS: c.grads}, numbers, c.now)
+        if c.first:
+            self.steps = c.done + 1
+            for part in self.parts:
+                part.hyper.advance(c.done)
+
+    def _grow_scales(self, done: int) -> None:
+        for k, part in enumerate(self.parts):
+            code = part.segment.compressor
+            if isinstance(code, OneBit):
+                self.scales[k] = code.scale_after(self.scales[k], done)
+
+    def _decay(self, k: int, part: Part, rate: float, slots: Array, first: bool) -> dict[str, Any]:
+        """The number of a part's decay in this step."""
+        taken = part.shrinking(rate)
+        if part.is_global:
+            if first:
+                self.logs[k] += log_of(taken)
+            column = self.column(part, DECAYED)
+            found = missed(column[slots, 0], self.logs[k])
+            column[slots, 0] = self.logs[k]
+            return {f"@{DECAYED}:{part.name}": found}
+        return {f"@{DECAYED}:{part.name}": taken}
+
+    def assign(self, c: Assign) -> None:
+        """Weights as they are given; states are kept."""
+        slots = self._slots(c.ids, c.now)
+        self._settle(slots)
+        for part in self.parts:
+            width = part.segment.dim
+            given = c.values[:, part.start : part.start + width]
+            column = self.column(part, "weight")
+            column[slots] = column[slots] + given if c.adds else given
+        self.store.columns[TIMESTAMP][slots] = c.now
+
+    def renew(self, c: Renew) -> None:
+        """Rows as they are born."""
+        first = self._own_first(c.ids)
+        self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
+
+    def have(self, c: Have) -> None:
+        """Rows as they are born, for ids that have none."""
+        self._slots(c.ids, c.now)
+
+    def touch(self, c: Touch) -> None:
+        """The second only."""
+        slots = self.map.get(c.ids)
+        self.store.columns[TIMESTAMP][slots[slots >= 0]] = c.now
+
+    def evict(self, c: Evict) -> None:
+        """Give rows up; their slots are used again."""
+        slots = self.map.remove(c.ids)
+        vacate(self.store, slots[slots >= 0])
+
+    def flush(self) -> None:
+        """Let all rows have the decay that they have not seen."""
+        self._settle(self.map.slots())
+
+    def _settle(self, slots: Array) -> None:
+        for part, graph, log in zip(self.parts, self._settling, self.logs, strict=True):
+            if graph is not None:
+                column = self.column(part, DECAYED)
+                numbers = {f"@{DECAYED}:{part.name}": missed(column[slots, 0], log)}
+                graph.run(self.store.records, slots, {}, numbers)
+                column[slots, 0] = log
+
+    # ---- births
+
+    def _slots(self, ids: Ids, now: int) -> npt.NDArray[np.int64]:
+        """The slots of ids, each once; those that have none get one, and are born."""
+        missing = self.map.missing(ids)
+        if not len(missing):
+            return self.map.get(ids)
+        first = self._own_first(missing)
+        self.store.reserve(self.map.n_slots + len(missing))
+        found = self.map.get_or_insert(ids)
+        if len(found.new_slots):
+            try:
+                self._bear(found.new_slots, found.new_ids, now, first)
+            except BaseException:  # such as an interrupt: they were never here
+                self.map.remove(found.new_ids)
+                raise
+        return found.slots
+
+    def _own_first(self, ids: Ids) -> list[Array | None]:
+        """The first weights that functions of the user's make."""
+        kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
+        return [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
+
+    def _bear(self, slots: Array, ids: Ids, now: int, first: Sequence[Array | None]) -> None:
+        columns = self.store.columns
+        columns[ID][slots] = ids
+        columns[TIMESTAMP][slots] = now
+        columns[UPDATES][slots] = 0
+        self._born.run(self.store.records, slots)
+        for part, log, weights in zip(self.parts, self.logs, first, strict=True):
+            if part.is_global:
+                self.column(part, DECAYED)[slots] = log
+            if weights is not None:
+                self.column(part, "weight")[slots] = weights
+
+
+_DOERS: dict[type, Callable[[Rows, Any], None]] = {
+    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Touch: Rows.touch, Evict: Rows.evict,
+}  # fmt: skip

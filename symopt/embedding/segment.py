@@ -1,0 +1,148 @@
+"""One segment of a table's rows: some columns with a rule, first values and a code of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import AttributeValueError, RuleError
+from ..opdef import OpDef
+from ..training.hyper import Hyper, describe
+from ..training.update import Initial, find_op
+from .compressors import Compressor, as_compressor
+from .initializers import Initializer, as_initializer
+
+DECAYS = ("l2", "decoupled", "decoupled_global")
+CLOCKS = ("row", "table")
+DTYPES = ("float32", "float64")
+Rate = float | Callable[[int], float] | None
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class Segment:
+    """`dim` columns of each row of a table, and the rule that updates them.
+
+    rule: an update op, by name (with or without `_update`), formula or constructor; `attrs` are its attributes, numbers
+        or functions of the step. Each row is a tensor of its own: a rule's sum over the tensor is one over these `dim`
+        elements.
+    initializer: what a row's weights begin with: one of `so.embedding.initializers`, or a number. 0 if not given.
+    compressor: the code of weights in serving tables, and what lookups in training see of it
+        (`so.embedding.compressors`).
+    learning_rate: a number, or a function of the step; None: the rule's own default.
+    weight_decay, decay: "l2" adds weight_decay * weight to the gradient; "decoupled" takes lr * weight_decay of the
+        weight of rows that are updated; "decoupled_global" of all rows at every step, made up for when a row is next
+        read or updated.
+    clock: what the rule's step number counts: the updates of the "row", or those of the "table".
+    initial: what states begin with, by name, where not as the rule says.
+    dtype: of weights and of what is computed: float32 or float64.
+
+    AttributeValueError, UnknownAttributeError, UnknownOpError or RuleError for what contradicts itself.
+
+    >>> Segment(16, "adagrad", learning_rate=0.1, epsilon=1e-6)
+    Segment(16, 'adagrad', learning_rate=0.1, epsilon=1e-06)
+    """
+
+    dim: int
+    op: OpDef
+    learning_rate: Rate
+    attrs: Mapping[str, Any]
+    initializer: Initializer
+    compressor: Compressor
+    weight_decay: float
+    decay: str
+    clock: str
+    initial: Mapping[str, Initial]
+    dtype: str
+    n_blocks: int
+    _given: Mapping[str, Any] = field(repr=False)
+
+    def __init__(
+        self,
+        dim: int,
+        rule: str | Callable[..., Any] | OpDef,
+        *,
+        learning_rate: Rate = None,
+        initializer: Any = None,
+        compressor: Any = None,
+        weight_decay: float = 0.0,
+        decay: str = "l2",
+        clock: str = "row",
+        initial: Mapping[str, Initial] | None = None,
+        dtype: str = "float32",
+        n_blocks: int = 1,
+        **attrs: Any,
+    ) -> None:
+        given = {"learning_rate": learning_rate, "initializer": initializer, "compressor": compressor}
+        given |= {"weight_decay": weight_decay, "decay": decay, "clock": clock, "initial": initial}
+        given |= {"dtype": dtype, "n_blocks": n_blocks}
+        op = find_op(rule)
+        fields = {
+            "dim": dim,
+            "op": op,
+            "learning_rate": learning_rate,
+            "attrs": dict(attrs),
+            "initializer": as_initializer(initializer),
+            "compressor": as_compressor(compressor),
+            "weight_decay": float(weight_decay),
+            "decay": decay,
+            "clock": clock,
+            "initial": dict(initial or {}),
+            "dtype": dtype,
+            "n_blocks": n_blocks,
+            "_given": {k: v for k, v in given.items() if v != _DEFAULTS[k]} | attrs,
+        }
+        for name, value in fields.items():
+            object.__setattr__(self, name, value)
+        _check(self)
+
+    def __repr__(self) -> str:
+        rule = self.op.name.removesuffix("_update")
+        given = "".join(
+            f", {k}={describe(v) if callable(v) else repr(v)}"
+            for k, v in self._given.items()
+            if v is not None
+        )
+        return f"Segment({self.dim}, {rule!r}{given})"
+
+    def hyper(self, number: int) -> Hyper:
+        """The rule's attributes as numbers of segment `number`."""
+        given = dict(self.attrs)
+        if self.learning_rate is not None:
+            given["lr"] = self.learning_rate
+        return Hyper(self.op, given, suffix=f":{number}")
+
+
+_DEFAULTS: dict[str, Any] = {
+    "learning_rate": None, "initializer": None, "compressor": None, "weight_decay": 0.0, "decay": "l2", "clock": "row",
+    "initial": None, "dtype": "float32", "n_blocks": 1,
+}  # fmt: skip
+
+
+def _check(segment: Segment) -> None:
+    op, what = segment.op, f"a segment with {segment.op.name}"
+    if isinstance(segment.dim, bool) or not isinstance(segment.dim, int) or segment.dim < 1:
+        raise AttributeValueError(f"{what}: dim is a number of columns, at least 1, got {segment.dim!r}")
+    for name, value, known in (
+        ("decay", segment.decay, DECAYS),
+        ("clock", segment.clock, CLOCKS),
+        ("dtype", segment.dtype, DTYPES),
+    ):
+        if value not in known:
+            raise AttributeValueError(f"{what}: {name} is one of {', '.join(known)}, got {value!r}")
+    if op.is_matrix:
+        raise RuleError(f"{what}: its formula is on whole matrices, and a row of a table is a vector")
+    if segment.weight_decay < 0 or segment.weight_decay != segment.weight_decay:
+        raise AttributeValueError(f"{what}: weight_decay is at least 0, got {segment.weight_decay!r}")
+    if segment.dim % segment.n_blocks:
+        raise AttributeValueError(f"{what}: {segment.n_blocks} blocks do not divide {segment.dim} columns")
+    if segment.learning_rate is not None and "lr" not in op.attrs:
+        raise AttributeValueError(f"{what}: the rule has no learning rate, got {segment.learning_rate!r}")
+    if "lr" in segment.attrs and segment.learning_rate is not None:
+        raise AttributeValueError(f"{what}: learning_rate and lr are one number, give one of them")
+    segment.hyper(0)  # says what is wrong with an attribute
+    unknown = [name for name in segment.initial if name not in op.states]
+    if unknown:
+        raise AttributeValueError(
+            f"{what}: initial= names {unknown[0]!r}; its states are {', '.join(op.states) or 'none'}"
+        )

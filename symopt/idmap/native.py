@@ -1,0 +1,196 @@
+"""Pairs of ids and slots in a hash table, by native code. `blocks.py` has the functions and says what a table is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backends.jit import compile_written
+from .blocks import BLOCK_BYTES, COUNT, DONE, N_FREE, N_SLOTS, PER_BLOCK, table_functions
+from .given import Int64s
+from .inserted import MOST_SLOTS, Inserted, too_many_slots
+
+# Ids a block: at most 4 of 5 places are used. Then the table grows by 7/5, to 2.86 ids a block or 22.4 bytes an id. It
+# becomes smaller below 2.7, to 3.3, so that neither a few insertions nor a few removals make a table anew again.
+_MOST, _LEAST, _ROOMY = 4, 2.7, 3.3
+_BLOCK = np.dtype(
+    {
+        "names": ["ids", "slots", "used"],
+        "formats": [(np.int64, PER_BLOCK), (np.uint32, PER_BLOCK), np.uint32],
+        "offsets": [0, 40, 60],
+        "itemsize": BLOCK_BYTES,
+    }
+)
+
+
+class _Table(NamedTuple):
+    blocks: Any  # _BLOCK (n_blocks,), which begins with a line of the cache
+    n_blocks: int
+    seed: int
+
+    @property
+    def given(self) -> tuple[int, int, int]:
+        """As native functions take it."""
+        return self.blocks.ctypes.data, self.n_blocks, self.seed
+
+
+class NativePairs:
+    """Pairs of ids and slots; a stack of freed slots.
+
+    The numbers that change with the table's content are in `head`, which native code writes: an interrupt comes before or
+    after a change, never between its parts.
+    """
+
+    def __init__(self, seed: int, reserve: int = 0) -> None:
+        self._fewest = _blocks_for(reserve)
+        self._table = _empty(self._fewest, _mixed(seed))
+        self._head = np.zeros(4, np.int64)
+        self._free = np.empty(0, np.uint32)
+
+    @property
+    def count(self) -> int:
+        return int(self._head[COUNT])
+
+    @property
+    def n_slots(self) -> int:
+        return int(self._head[N_SLOTS])
+
+    @property
+    def load(self) -> float:
+        return self.count / (self._table.n_blocks * PER_BLOCK)
+
+    @property
+    def memory_bytes(self) -> int:
+        return int(self._table.blocks.nbytes + self._head.nbytes + self._free.nbytes)
+
+    def free(self) -> Int64s:
+        return self._free[: self._head[N_FREE]].astype(np.int64)
+
+    def find(self, ids: Int64s, slots: Int64s) -> None:
+        """Write the slots of ids, -1 for missing ones."""
+        _code()["get"](*self._table.given, ids.ctypes.data, len(ids), slots.ctypes.data)
+
+    def insert(self, ids: Int64s) -> Inserted:
+        """Slots of ids, of which missing ones get new slots: all of them, or, if this raises, none."""
+        n, before = len(ids), self._head.copy()
+        found = Inserted(*(np.empty(n, np.int64) for _ in range(3)))
+        new = np.zeros(1, np.int64)
+        arrays = [x.ctypes.data for x in (*found, new)]
+        self._head[DONE] = 0
+        try:
+            while self._head[DONE] < n:
+                limit = self._table.n_blocks * _MOST
+                _code()["insert"](
+                    *self._table.given, limit, MOST_SLOTS, ids.ctypes.data, n, *arrays,
+                    self._free.ctypes.data, self._head.ctypes.data,
+                )  # fmt: skip
+                if self._head[DONE] < n:
+                    if self._head[COUNT] < limit:
+                        raise too_many_slots()
+                    self._rebuild(self._table.n_blocks * 7 // 5 + 1)
+        except BaseException:
+            self._undo(found, int(new[0]), before)
+            raise
+        self._trim_free()
+        return found.first(int(new[0]))
+
+    def remove(self, ids: Int64s) -> Int64s:
+        """The slots that become free, on top of the stack in this order; -1 for ids that are missing."""
+        slots = np.empty(len(ids), np.int64)
+        self._make_room_for_free(int(self._head[N_FREE]) + min(len(ids), self.count))
+        _code()["remove"](
+            *self._table.given, ids.ctypes.data, len(ids), slots.ctypes.data,
+            self._free.ctypes.data, self._head.ctypes.data,
+        )  # fmt: skip
+        fitting = max(_blocks_for(self.count), self._fewest)
+        if self.count < self._table.n_blocks * _LEAST and fitting < self._table.n_blocks:
+            try:
+                self._rebuild(fitting)
+            except MemoryError:
+                pass  # a table that is too large holds the same
+        return slots
+
+    def pairs(self) -> tuple[Int64s, Int64s]:
+        """All ids and their slots, in any order."""
+        blocks = self._table.blocks
+        used = np.arange(PER_BLOCK) < blocks["used"][:, None]
+        return blocks["ids"][used], blocks["slots"][used].astype(np.int64)
+
+    def put(self, ids: Int64s, slots: Int64s, free: Int64s) -> int:
+        """Fill this object, which must be new, with pairs and a stack; how many came before an id that is there twice."""
+        self._table = _empty(max(_blocks_for(len(ids)), self._fewest), self._table.seed)
+        self._free = free.astype(np.uint32)
+        _code()["place"](
+            *self._table.given, ids.ctypes.data, slots.ctypes.data, len(ids), self._head.ctypes.data
+        )
+        self._head[[COUNT, N_SLOTS, N_FREE]] = len(ids), len(ids) + len(free), len(free)
+        return int(self._head[DONE])
+
+    def reserve(self, n: int) -> None:
+        fewest = max(_blocks_for(n), self._fewest)
+        if fewest > self._table.n_blocks:
+            self._rebuild(fewest)
+        self._fewest = fewest
+
+    def copy(self) -> NativePairs:
+        made = NativePairs.__new__(NativePairs)
+        made._fewest, made._head, made._free = self._fewest, self._head.copy(), self._free.copy()
+        made._table = _empty(self._table.n_blocks, self._table.seed)
+        made._table.blocks[:] = self._table.blocks
+        return made
+
+    def _rebuild(self, n_blocks: int) -> None:
+        """The same pairs in a table of another size; the old one is let go when the new one is complete."""
+        made = _empty(n_blocks, self._table.seed)
+        _code()["move"](*made.given, self._table.blocks.ctypes.data, self._table.n_blocks)
+        self._table = made
+
+    def _undo(self, found: Inserted, n_new: int, before: Int64s) -> None:
+        """Take out what was inserted. The stack is as it was, since what is taken off it stays behind its end."""
+        ignored = np.zeros(4, np.int64)
+        _code()["remove"](
+            *self._table.given, found.new_ids.ctypes.data, n_new, found.slots.ctypes.data,
+            found.new_slots.ctypes.data, ignored.ctypes.data,
+        )  # fmt: skip
+        self._head[:] = before
+
+    def _make_room_for_free(self, n: int) -> None:
+        if n > len(self._free):
+            made = np.empty(max(n, len(self._free) * 5 // 4), np.uint32)
+            made[: len(self._free)] = self._free
+            self._free = made
+
+    def _trim_free(self) -> None:
+        used = int(self._head[N_FREE])
+        if len(self._free) > 1024 + 4 * used:
+            self._free = self._free[:used].copy()
+
+
+def _blocks_for(n: int) -> int:
+    return max(1, math.ceil(n / _ROOMY))
+
+
+def _empty(n_blocks: int, seed: int) -> _Table:
+    """A table without ids; the system gives its memory when it is written to."""
+    whole = np.zeros((n_blocks + 1) * BLOCK_BYTES, np.uint8)
+    begin = -whole.ctypes.data % BLOCK_BYTES
+    return _Table(whole[begin : begin + n_blocks * BLOCK_BYTES].view(_BLOCK), n_blocks, seed)
+
+
+def _mixed(seed: int) -> int:
+    """A seed as 64 bits without pattern, signed; splitmix64's first number."""
+    every = (1 << 64) - 1
+    x = (seed + 0x9E3779B97F4A7C15) & every
+    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & every
+    x = (x ^ x >> 27) * 0x94D049BB133111EB & every
+    x ^= x >> 31
+    return x - (1 << 64) if x >> 63 else x
+
+
+@cache
+def _code() -> dict[str, Callable[..., None]]:
+    return compile_written(*table_functions())

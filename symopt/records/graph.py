@@ -1,0 +1,123 @@
+"""A graph that is run on rows of records, each row by itself: in one pass of machine code, or by NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .. import config
+from ..backends.jit import Compiled, compile_ir
+from ..backends.launch import threads_for
+from ..backends.pool import run_shared
+from ..errors import AttributeValueError, DependencyError
+from ..overlap import address
+from ..passes.ir import LISTED
+from ..symbol import Symbol
+from .code import ARRAYS, COUNTER, SLOTS, module_text
+from .interpreted import Interpreted
+from .layout import Layout
+from .mix import seed_word
+from .numbers import Given, Numbers
+from .plan import Bound, Target, plan_rows
+
+Array = npt.NDArray[Any]
+CHUNK = 512  # rows that a thread takes at once
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+ENGINES = ("auto", "native", "reference")
+
+
+class RowGraph:
+    """A Symbol whose variables are columns of records, fields of batch arrays, or numbers.
+
+    `bound`: what each variable is that is not a number. A variable's new value goes back where it came from; `outputs`
+    say where those of the Symbol go. Each row is a tensor of its own: sums over the tensor are sums over its row. What
+    formulas call the number of an element begins, in each row, at a number made of the seed and the row's id.
+    `stamps`: rows that are run on count the update and note the second. `what`: for errors.
+    """
+
+    def __init__(
+        self,
+        symbol: Symbol,
+        layout: Layout,
+        bound: Mapping[str, Bound],
+        outputs: Sequence[Target] = (),
+        *,
+        seed: int = 0,
+        stamps: bool = False,
+        engine: str = "auto",
+        what: str = "a table",
+    ) -> None:
+        self.plan = plan_rows(symbol, layout, bound, outputs, what)
+        self.stamps = stamps
+        self.word = seed_word(seed)
+        self.numbers = Numbers(self.plan.program)
+        self.interpreted = Interpreted(self.plan, self.word, stamps)
+        self.code: Compiled | None = None
+        if chosen(engine) == "native":
+            self.code = compile_ir(module_text(self.plan, stamps))
+
+    def run(
+        self,
+        records: npt.NDArray[np.uint8],
+        slots: npt.NDArray[np.int64],
+        arrays: Mapping[str, Array] = NOTHING,
+        numbers: Given = NOTHING,
+        now: int = 0,
+    ) -> None:
+        """Run on the records (capacity, stride) of these slots (n,), each listed once if the graph writes it.
+
+        `arrays`: (n, width) each, rows contiguous. `numbers`: floats, or float64 (n,). A slot below 0 is skipped, and
+        gets outputs of zeros. All must have been checked: nothing is, here.
+        """
+        if not len(slots):
+            return
+        if self.code is None:
+            self.interpreted.run(records, slots, arrays, numbers, now)
+            return
+        table = self.numbers.table(numbers)
+        job, n_bytes = self._job(records, slots, arrays, table, now)
+        threads = threads_for(LISTED, n_bytes, int(job[1]))
+        if threads < 2:
+            self.code.step(address(job), 0)
+        else:
+            run_shared(self.code.run, address(job), [0] * min(threads, config.num_threads()))
+
+    def _job(
+        self, records: Array, slots: Array, arrays: Mapping[str, Array], table: Array, now: int
+    ) -> tuple[Array, int]:
+        n, names = len(slots), self.plan.arrays
+        job = np.zeros(ARRAYS + 2 * len(names), np.int64)
+        words = table.shape[-1] if table.ndim == 2 else 0
+        job[COUNTER:SLOTS] = 0, -(-n // CHUNK), CHUNK, n, address(records)
+        job[SLOTS : SLOTS + 3] = address(slots), address(table), words
+        job[SLOTS + 3 : ARRAYS] = np.array([self.word], np.uint64).view(np.int64)[0], now
+        n_bytes = n * self.plan.layout.stride
+        for k, name in enumerate(names):
+            array = arrays[name]
+            job[ARRAYS + 2 * k :][:2] = address(array), array.strides[0]
+            n_bytes += array.nbytes
+        return job, n_bytes
+
+
+def chosen(engine: str) -> str:
+    """The engine that `engine` means here: machine code where llvmlite is."""
+    if engine not in ENGINES:
+        raise AttributeValueError(f"engine is one of {', '.join(ENGINES)}, got {engine!r}")
+    if engine == "auto":
+        try:
+            import llvmlite.binding
+        except ImportError:
+            return "reference"
+        return "native"
+    if engine == "native":
+        try:
+            import llvmlite.binding  # noqa: F401
+        except ImportError as error:
+            raise DependencyError(
+                "the native engine needs llvmlite: pip install llvmlite, or use engine='reference'"
+            ) from error
+    return engine
