@@ -116,7 +116,7 @@ class Table:
         return len(self._rows)
 
     def __contains__(self, id_: object) -> bool:
-        return bool(self.contains([id_])[0])
+        return bool(self.contains(np.array([id_]))[0])
 
     def __iter__(self) -> Iterator[int]:
         """The ids, oldest slot first."""
