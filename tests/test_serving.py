@@ -25,6 +25,8 @@ from symopt.errors import (
 )
 
 Array = np.ndarray[Any, np.dtype[Any]]
+PINNED_IDS = [-5, 3, 5, 7, 4, 1, 2, 8, 9, 6, -4, 0, -1, -6, -2, -3]
+PINNED_STARTS = [0, 2, 5, 10, 16]
 EDGES = [0, -1, 1, -(2**63), 2**63 - 1, 2**48, -(2**48), 2**32, 7]
 SEGMENTS: dict[str, list[tuple[int, Any]]] = {
     "fp32": [(8, None)],
@@ -115,6 +117,13 @@ def test_the_index_finds_what_a_dict_finds(present: set[int], asked: list[int]) 
     expected = [rows.get(x, -1) for x in wanted.tolist()]
     assert index.find(wanted).tolist() == expected
     assert not len(ids) or find_with_numpy(index, wanted).tolist() == expected
+
+
+def test_the_index_in_files_stays_as_it_is() -> None:
+    """Files of other versions are read: neither the hash nor the order may change."""
+    index = make_index(np.arange(-6, 10), "test")
+    assert index.ids.tolist() == PINNED_IDS and index.starts.tolist() == PINNED_STARTS
+    assert np.array_equal(index.rows, index.ids + 6)
 
 
 @pytest.mark.parametrize("step", [1, 2**20, 2**48])

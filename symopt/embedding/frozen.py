@@ -1,9 +1,9 @@
 """An index from ids to rows that is never changed: three arrays that are used as they lie in a file.
 
 Ids are in the order of their hashes (`mixing.mixed`). The first bits of the hash are the number of a bucket of 4 to 8
-ids on average, and `starts` says where each begins; so an id is found by looking at one place of `starts` and one
-or two cache lines of ids. There are no empty places and nothing is made when a file is opened: 8 bytes for the id, 4 for its
-row, and 1/2 to 1 for the bucket.
+ids on average, and `starts` says where each begins; so an id is found by looking at one place of `starts` and one or
+two cache lines of ids. There are no empty places and nothing is made when a file is opened: 8 bytes for the id, 4 for
+its row, and 1/2 to 1 for the bucket.
 """
 
 from __future__ import annotations
@@ -106,7 +106,8 @@ def _shift(index: FrozenIndex) -> int:
 
 
 def _written() -> Function:
-    """`find_with_numpy` for one id after the other, of eight or more; memory that later ones need is asked for before."""
+    """`find_with_numpy` for one id after the other, in an index of eight or more. Memory that later ones need is asked
+    for before."""
     f = Function(
         "find", all_ids="i64[]", rows="i32[]", starts="i32[]", n_rows="i64", shift="i64", ids="i64[]",
         n="i64", found="i64[]",
