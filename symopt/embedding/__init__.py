@@ -14,11 +14,35 @@ from .expiry import Expiry
 from .initializers import BatchSoftmax, Constants, Ones, RandomNormal, RandomUniform, TruncatedNormal, Zeros
 from .results import Applied, Entries, Stats
 from .segment import Segment
+from .serving import ServingTable, export_rows, load_serving
+from .sizes import SizeReport
 from .table import Table
 from .touched import Delta
 
 __all__ = [
-    "Admission", "Applied", "BatchSoftmax", "Constants", "Delta", "Entries", "Expiry", "FixedR8", "Fp16", "Fp32", "OneBit",
-    "Ones", "Policy", "RandomNormal", "RandomUniform", "Segment", "Stats", "Table", "TruncatedNormal", "Zeros",
+    "Admission",
+    "Applied",
+    "BatchSoftmax",
+    "Constants",
+    "Delta",
+    "Entries",
+    "Expiry",
+    "FixedR8",
+    "Fp16",
+    "Fp32",
+    "OneBit",
+    "Ones",
+    "Policy",
+    "RandomNormal",
+    "RandomUniform",
+    "Segment",
+    "ServingTable",
+    "SizeReport",
+    "Stats",
+    "Table",
+    "TruncatedNormal",
+    "Zeros",
     "entry",
-]  # fmt: skip
+    "export_rows",
+    "load_serving",
+]
