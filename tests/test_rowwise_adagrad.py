@@ -56,9 +56,10 @@ def test_equals_the_model(dim: int, wd: float, decoupled: bool, dtype: str, engi
 def test_a_row_that_has_seen_nothing_stays(engine: str) -> None:
     """0 / sqrt(0) is no step, not NaN."""
     weight, history = np.ones((2, 3)), np.zeros((2, 1))
+    moved = 1 - 0.5 * 3**0.5
     step(engine, weight, np.array([[0.0, 0, 0], [0, 2, 0]]), history, lr=0.5)
-    np.testing.assert_allclose(weight, [[1, 1, 1], [1, 1 - 0.5 * 3**0.5, 1]], rtol=1e-15)
-    np.testing.assert_allclose(history, [[0], [4 / 3]], rtol=1e-15)
+    np.testing.assert_allclose(weight, np.array([[1, 1, 1], [1, moved, 1]]), rtol=1e-15)
+    np.testing.assert_allclose(history, np.array([[0], [4 / 3]]), rtol=1e-15)
 
 
 @engines
@@ -66,10 +67,7 @@ def test_a_row_of_one_column_is_plain_adagrad(engine: str) -> None:
     """Bit for bit: the mean of one square is that square."""
     rng = np.random.default_rng(1)
     weight, grad = rng.standard_normal((2, 40, 1)).astype("float32")
-    rowwise, plain = (
-        (weight.copy(), np.full((40, 1), 0.1, "float32")),
-        (weight.copy(), np.full((40, 1), 0.1, "float32")),
-    )
+    rowwise, plain = [(weight.copy(), np.full((40, 1), 0.1, "float32")) for _ in range(2)]
     step(engine, rowwise[0], grad, rowwise[1], lr=0.3, wd=0.1)
     so.nd.monolith_adagrad_update(plain[0], grad, plain[1], lr=0.3, wd=0.1, out=plain[0])
     assert np.array_equal(rowwise[0], plain[0]) and np.array_equal(rowwise[1], plain[1])

@@ -11,6 +11,7 @@ from ...arrays import Array
 from ...errors import AttributeValueError
 from .learning_rates import LearningRate, check_learning_rate, rate_at
 from .part import as_text
+from .segments import SegmentConfig
 from .tables import EmbeddingHashTableConfig
 
 
@@ -95,6 +96,12 @@ class HashTableConfigInstance:
 
     def segment_arguments(self) -> list[dict[str, Any]]:
         """What a table needs to know of each segment, its learning rate among it: `SegmentConfig.arguments`."""
+        return [segment.arguments(rate) for segment, rate in self._pairs()]
+
+    def pieces(self) -> list[dict[str, Any]]:
+        """The segments as keyword arguments of `so.embedding.Segment`, in order: `SegmentConfig.pieces`."""
+        return [piece for segment, rate in self._pairs() for piece in segment.pieces(rate)]
+
+    def _pairs(self) -> Iterable[tuple[SegmentConfig, LearningRate]]:
         self.check()
-        segments = self._table_config.entry_config.segments
-        return [segment.arguments(rate) for segment, rate in zip(segments, self._learning_rate_fns)]
+        return zip(self._table_config.entry_config.segments, self._learning_rate_fns)

@@ -42,8 +42,8 @@ class Part:
 
     def said(self) -> dict[str, Any]:
         """The arguments by name, without those of symopt's own that are at their defaults."""
-        values = {name: getattr(self, name) for name in (specs := specs_of(type(self)))}
-        return {name: v for name, v in values.items() if specs[name].proto != "" or v != specs[name].unset}
+        values = [(name, spec, getattr(self, name)) for name, spec in specs_of(type(self)).items()]
+        return {name: value for name, spec, value in values if spec.proto != "" or value != spec.unset}
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, with the names of Monolith's proto: `from_dict` takes it back."""

@@ -1,6 +1,6 @@
 """The configuration of a table, in four parts: entries, storage, expiry, and what serving leaves out.
 
-Like Monolith's protos, and unlike segments, these objects are filled in after they are made; `check` looks at the whole.
+Like Monolith's protos, and unlike segments, these objects are filled in after they are made; `check` looks at all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ...errors import AttributeValueError, FormatError
+from ...errors import AttributeValueError, FormatError, RuleError
 from .arguments import Spec
 from .part import known_only
 from .segments import SegmentConfig
@@ -158,7 +158,7 @@ class HashTableConfig:
 
     def mutate_table(self, table_config: EmbeddingHashTableConfig) -> None:
         """Fill in what this knows, in place."""
-        raise NotImplementedError(f"{type(self).__name__} must define mutate_table(table_config)")
+        raise RuleError(f"{type(self).__name__} must define mutate_table(table_config)")
 
 
 @dataclass(frozen=True)
