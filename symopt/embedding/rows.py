@@ -142,7 +142,7 @@ class Rows:
 
     def renew(self, c: Renew) -> None:
         """Rows as they are born."""
-        first = self._own_first(c.ids)
+        first = self.first_weights(c.ids)
         self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
 
     def have(self, c: Have) -> None:
@@ -175,11 +175,12 @@ class Rows:
 
     def _slots(self, ids: Ids, now: int) -> npt.NDArray[np.int64]:
         """The slots of ids, each once; those that have none get one, and are born."""
-        missing = self.map.missing(ids)
-        if not len(missing):
-            return self.map.get(ids)
-        first = self._own_first(missing)
-        self.store.reserve(self.map.n_slots + len(missing))
+        slots = self.map.get(ids)
+        absent = slots < 0
+        if not absent.any():
+            return slots
+        first = self.first_weights(ids[absent])
+        self.make_room(int(absent.sum()))
         found = self.map.get_or_insert(ids)
         if len(found.new_slots):
             try:
@@ -189,8 +190,13 @@ class Rows:
                 raise
         return found.slots
 
-    def _own_first(self, ids: Ids) -> list[Array | None]:
-        """The first weights that functions of the user's make."""
+    def make_room(self, n: int) -> None:
+        """Have memory for `n` rows more. MemoryError or OSError, and nothing is changed, if there is none."""
+        self.store.reserve(max(self.map.n_slots, len(self.map) + n))
+        self.map.make_room(n)
+
+    def first_weights(self, ids: Ids) -> list[Array | None]:
+        """The first weights that functions of the user's make for new ids; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
         return [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
 

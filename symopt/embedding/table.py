@@ -12,8 +12,9 @@ import numpy.typing as npt
 from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, UnknownIdError
 from ..idmap import unique
 from .admission import Admission
-from .batches import Array, Ids, ids_of, last_of, rows_of, second, summed, waves
-from .commands import Assign, Command, Evict, Have, Renew, Touch, Update
+from .batch import DUPLICATES, Batch, apply_all
+from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
+from .commands import Assign, Command, Evict, Have, Renew, Touch
 from .eviction import Policy, matching
 from .expiry import Expiry
 from .results import Applied, Entries, Stats
@@ -70,8 +71,8 @@ class Table:
     ) -> None:
         self.name = name
         self.segments = _checked(segments, name)
-        self.missing = _one_of("missing", missing, ("zeros", "initialize", "raise"), name)
-        self.duplicates = _one_of("duplicates", duplicates, ("sum", "sequential"), name)
+        self.missing = _one_of("missing", missing, _MISSING, name)
+        self.duplicates = _one_of("duplicates", duplicates, DUPLICATES, name)
         self.admission = Admission(admission) if isinstance(admission, int) else admission
         self.expiry = Expiry(expiry) if isinstance(expiry, int) else expiry
         self.max_rows = max_rows
@@ -231,33 +232,10 @@ class Table:
         of all segments' own, or one for each.
         """
         what = f"{self.name}.apply_gradients"
-        flat, shape = ids_of(ids, what)
-        rows = rows_of(grads, shape, self.dim, self.dtype, f"{what}: gradients")
-        now, rates = second(req_time, what), self._rates(learning_rate, what)
-        mode = self.duplicates if duplicates is None else _one_of("duplicates", duplicates, _DUPLICATES, what)
-        with self._lock:
-            done = self._rows.steps if global_step is None else _step(global_step, what)
-            if mode == "sum":
-                found, rows = summed(flat, rows)
-                flat, counts = found.ids, found.counts
-            else:
-                counts = None
-            admitted = self._admitted(flat, counts)
-            if admitted is not None:
-                flat, rows = flat[admitted], rows[admitted]
-            evicted, before = self._make_room(flat), len(self)
-            batches = iter([(flat, rows)]) if mode == "sum" else waves(flat, rows)
-            for k, (some, its) in enumerate(batches):
-                self._do(Update(some, its, done, rates, now, first=k == 0))
-            blocked = (
-                0
-                if admitted is None
-                else int((~admitted).sum() if counts is None else counts[~admitted].sum())
-            )
-            result = Applied(len(flat), len(self) - before, blocked, evicted)
-            self.stats.updated += result.updated
-            self.stats.blocked += blocked
-            return result
+        given = [(ids, grads)]
+        return apply_all(
+            [Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)]
+        )[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
         """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays."""
@@ -388,6 +366,10 @@ class Table:
 
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""
+        return self._give_up(self._leaving(ids))
+
+    def _leaving(self, ids: Ids) -> Ids:
+        """The rows that have to leave before a batch. TooLateError without a policy that chooses."""
         if self.max_rows is None:
             return _NONE
         missing = len(self._rows.map.missing(ids))
@@ -401,7 +383,8 @@ class Table:
         protected = np.isin(self.ids(), ids)
         n = self.policy.excess(len(self), missing, self.max_rows, int(protected.sum()))
         rows = self._columns()
-        return self._give_up(rows["id"][self.policy.victims(n, rows, protected)])
+        gone: Ids = rows["id"][self.policy.victims(n, rows, protected)]
+        return gone
 
     def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
         if given is None:
@@ -413,7 +396,7 @@ class Table:
         return found
 
 
-_MISSING, _DUPLICATES = ("zeros", "initialize", "raise"), ("sum", "sequential")
+_MISSING = ("zeros", "initialize", "raise")
 
 
 def _checked(segments: Segment | Sequence[Segment], name: str) -> tuple[Segment, ...]:
@@ -431,12 +414,6 @@ def _one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
     if value not in known:
         raise AttributeValueError(f"{name}: {what} is one of {', '.join(known)}, got {value!r}")
     return value
-
-
-def _step(given: Any, what: str) -> int:
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
-        raise AttributeValueError(f"{what}: global_step is a number from 0, got {given!r}")
-    return int(given)
 
 
 def _as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> Array:
