@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placed import up
 
 from symopt import errors
 from symopt.embedding.eviction import Policy, matching, victims
+from symopt.places import Place
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SCORES = st.one_of(
@@ -66,6 +68,17 @@ def test_rows_beside_each_other_in_records_give_the_same() -> None:
     strided = {name: records[name] for name in table}
     for by in ("least_recent", "least_frequent", "small_norm"):
         assert Policy(by).victims(77, strided).tolist() == Policy(by).victims(77, table).tolist()
+
+
+def test_rows_on_a_device_give_the_same(gpu: Place) -> None:
+    table = rows(5000)
+    there = up(gpu, table)
+    for by in ("least_recent", "least_frequent", "small_norm", lambda r: r["weight"][:, 0] * 2):
+        assert Policy(by).victims(77, there).tolist() == Policy(by).victims(77, table).tolist()
+    assert (
+        matching(there, lambda r: r["updates"] < 10**9).tolist()
+        == matching(table, lambda r: r["updates"] < 10**9).tolist()
+    )
 
 
 def test_it_does_not_matter_where_rows_lie() -> None:

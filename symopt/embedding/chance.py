@@ -35,7 +35,7 @@ class Lot:
     def passes(
         self, ids: Ids, counts: npt.NDArray[np.int64] | None, thresholds: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.bool_]:
-        """Which occurrences (n,) are admitted; thresholds (n,) or (), counts (n,) of distinct ids or None."""
+        """Which occurrences (n,) are admitted; thresholds (n,) or () from 1, counts (n,) of distinct ids or None."""
         salts = self._salt() if counts is not None else self._salt() + earlier(ids).view(np.uint64)
         drawn = uniform(mixed(mixed(ids) ^ mixed(salts)))
         self.calls += 1
@@ -49,9 +49,7 @@ class Lot:
     def _chance(
         self, counts: npt.NDArray[np.int64] | np.int64, thresholds: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float64]:
-        wanted = np.maximum(thresholds, 1)
-        chance = 1 - _MISSED ** (counts / wanted) if self.even else counts / wanted
-        return np.where(thresholds > 0, chance, 1.0)
+        return 1 - _MISSED ** (counts / thresholds) if self.even else counts / thresholds
 
     def forget(self, ids: Ids) -> None:
         """Nothing: no id is remembered."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array
 from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, near
+from ..places import HOST, place_of_array
 from .slots import Ids
 
 Rows = Mapping[str, Array]
@@ -22,8 +24,8 @@ class Policy:
 
     `by`: "least_recent" (the time of the last write), "least_frequent" (how many updates), "small_norm" (the sum of
     squares of the weights), or a function of the rows that gives a number for each, or True for those that should stay.
-    Rows are a dict of columns: "id" (n,), "timestamp" (n,), "updates" (n,), "weight" (n, dim). nan is lower than any
-    number.
+    Rows are a dict of columns: "id" (n,), "timestamp" (n,), "updates" (n,), "weight" (n, dim), on the host or on a GPU;
+    a function gets them as they are. nan is lower than any number.
 
     Scores of all rows are looked at, so rows leave in groups: at least the share `slack` of `max_rows`. An inserted row
     then costs the look at 1 / slack rows, and a table is between 1 - slack and full.
@@ -65,7 +67,7 @@ class Policy:
 
     def scores(self, rows: Rows) -> Array:
         """The score of each row: (n,)."""
-        found = np.asarray(self._score(rows))
+        found = _on_host(self._score(rows))
         if found.shape != rows["id"].shape:
             raise ShapeError(
                 f"{self!r}: expected a score for each of {len(rows['id'])} rows, got shape {found.shape}"
@@ -76,7 +78,7 @@ class Policy:
 
     def victims(self, n: int, rows: Rows, protect: npt.NDArray[np.bool_] | None = None) -> Positions:
         """The positions, ascending, of the `n` rows that leave; never of those where `protect` (n_rows,) is True."""
-        return victims(n, self.scores(rows), rows["id"], protect)
+        return victims(n, self.scores(rows), _on_host(rows["id"]), protect)
 
     def __repr__(self) -> str:
         by = self.by if isinstance(self.by, str) else getattr(self.by, "__name__", type(self.by).__name__)
@@ -92,19 +94,21 @@ def victims(n: int, scores: Array, ids: Ids, protect: npt.NDArray[np.bool_] | No
     >>> victims(2, np.array([1.0, 0.5, 1.0]), np.array([9, 8, -7])).tolist()
     [1, 2]
     """
-    among = np.arange(len(ids)) if protect is None else np.flatnonzero(~protect)
-    if not 0 <= n <= len(among):
-        raise AttributeValueError(f"n = {n} must be from 0 to {len(among)}: so many rows may leave")
-    if n in (0, len(among)):
-        return among[:n]
-    scores, ids = scores[among], ids[among]
+    if protect is not None:
+        free = np.flatnonzero(~protect)
+        return free[victims(n, scores[free], ids[free])]
+    if not 0 <= n <= len(ids):
+        raise AttributeValueError(f"n = {n} must be from 0 to {len(ids)}: so many rows may leave")
+    if n == 0:
+        return np.empty(0, np.int64)
+    scores = np.ascontiguousarray(scores)  # in records they lie far apart, and are read three times
     if scores.dtype.kind == "f":
         scores = np.where(np.isnan(scores), -np.inf, scores)
     bound = np.partition(scores, n - 1)[n - 1]
     below, equal = np.flatnonzero(scores < bound), np.flatnonzero(scores == bound)
     wanted = n - len(below)
     lowest = np.argpartition(ids[equal], wanted - 1)[:wanted]
-    return np.sort(among[np.concatenate([below, equal[lowest]])])
+    return np.sort(np.concatenate([below, equal[lowest]]))
 
 
 def matching(rows: Rows, where: Callable[[Rows], npt.ArrayLike]) -> Positions:
@@ -114,7 +118,7 @@ def matching(rows: Rows, where: Callable[[Rows], npt.ArrayLike]) -> Positions:
     >>> matching({"id": np.array([4, 5, 6])}, lambda rows: rows["id"] > 4).tolist()
     [1, 2]
     """
-    found = np.asarray(where(rows))
+    found = _on_host(where(rows))
     if found.dtype != np.bool_:
         raise DTypeError(f"where: expected True or False for each row, got {found.dtype}")
     if found.shape != rows["id"].shape:
@@ -124,12 +128,18 @@ def matching(rows: Rows, where: Callable[[Rows], npt.ArrayLike]) -> Positions:
     return np.flatnonzero(found)
 
 
+def _on_host(x: npt.ArrayLike) -> Array:
+    """An array as NumPy's; columns may lie on a GPU."""
+    place = place_of_array(x)
+    return np.asarray(x) if place is HOST else place.to_host(cast(Array, x))
+
+
 def _squares(rows: Rows) -> Array:
     """The sum of squares of each row's weights, in float64; some rows at a time, since they may be many."""
     weight = rows["weight"]
     result = np.empty(len(weight), np.float64)
     for begin in range(0, len(weight), _AT_ONCE):
-        part = np.ascontiguousarray(weight[begin : begin + _AT_ONCE], np.float64)
+        part = _on_host(weight[begin : begin + _AT_ONCE]).astype(np.float64, order="C")
         np.einsum("ij,ij->i", part, part, out=result[begin : begin + _AT_ONCE])
     return result
 
