@@ -6,18 +6,24 @@
 2
 """
 
+from ..idmap import Unique, sum_by, unique
 from . import entry
 from .admission import Admission
 from .compressors import FixedR8, Fp16, Fp32, OneBit
 from .eviction import Policy
 from .expiry import Expiry
 from .initializers import BatchSoftmax, Constants, Ones, RandomNormal, RandomUniform, TruncatedNormal, Zeros
+from .fused import Fused, Parcel
 from .results import Applied, Entries, Stats
 from .segment import Segment
+from .shards import Split, shard_of, split_by_shard
 from .table import Table
+from .tables import Tables
 from .touched import Delta
 
 __all__ = [
-    "Admission", "Applied", "BatchSoftmax", "Constants", "Delta", "Entries", "Expiry", "FixedR8", "Fp16", "Fp32", "OneBit",
-    "Ones", "Policy", "RandomNormal", "RandomUniform", "Segment", "Stats", "Table", "TruncatedNormal", "Zeros", "entry",
+    "Admission", "Applied", "BatchSoftmax", "Constants", "Delta", "Entries", "Expiry", "FixedR8", "Fp16",
+    "Fp32", "Fused", "OneBit", "Ones", "Parcel", "Policy", "RandomNormal", "RandomUniform", "Segment",
+    "Split", "Stats", "Table", "Tables", "TruncatedNormal", "Unique", "Zeros", "entry", "shard_of",
+    "split_by_shard", "sum_by", "unique",
 ]  # fmt: skip

@@ -10,7 +10,8 @@ import numpy as np
 
 from ...arrays import Array
 from ...errors import AttributeValueError, MissingArgumentError
-from ..slots import SLOTS, as_ids
+from ...idmap.given import as_ids
+from ..slots import SLOTS
 from .arguments import Spec
 from .compressors import Compressor, Fp16Compressor, Fp32Compressor
 from .initializers import Initializer, RandomUniformInitializer, ZerosInitializer
