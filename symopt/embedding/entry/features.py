@@ -38,6 +38,10 @@ CUCKOO = CuckooHashTableConfig()
 class FeatureSlotConfig:
     """What a slot's slices are if they do not say otherwise, with Monolith's defaults.
 
+    Of the bias: ZerosInitializer, FtrlOptimizer(initial_accumulator_value=1e-6, beta=1.0), Fp32Compressor. Of vectors:
+    RandomUniformInitializer, AdagradOptimizer(initial_accumulator_value=1.0), Fp16Compressor. Learning rates: those
+    given here, of the bias too if it has none of its own, else the optimizers'.
+
     `slot_id`: 0 to 32767, in the ids; `name`: of the table, by default the slot's number. `has_bias`: a first slice of
     one column. `occurrence_threshold`: earlier occurrences before an id gets a row. `expire_time`: days.
     """

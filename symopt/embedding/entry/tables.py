@@ -63,10 +63,11 @@ class EntryConfig:
 class EmbeddingHashTableConfig:
     """How a table is made: Monolith's four-part configuration.
 
-    1. `entry_config`. 2. `entry_type`, "PACKED" or "RAW", `initial_capacity` (rows) and `type` ("cuckoo"), how rows are
-    stored: symopt has one map and one layout, and takes the capacity only. 3. `slot_expire_time_config`,
-    `enable_feature_eviction` and `feature_evict_every_n_hours`, which rows die and how often that is looked at.
-    4. `skip_zero_embedding`, for tables that only serve: rows of zeros are left out.
+    * Entries: `entry_config`.
+    * Storage: `entry_type`, "PACKED" or "RAW", `initial_capacity` in rows, and `type`, "cuckoo". symopt has one map and
+      one layout, and takes the capacity only.
+    * Expiry: `slot_expire_time_config`, and with `enable_feature_eviction` every how many hours rows are looked at.
+    * Serving: `skip_zero_embedding` leaves out rows of zeros, in tables that only answer lookups.
 
     >>> from symopt.embedding.entry import AdagradOptimizer, CombineAsSegment, Fp16Compressor, ZerosInitializer
     >>> config = EmbeddingHashTableConfig()
