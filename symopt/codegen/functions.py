@@ -103,6 +103,18 @@ class Function:
             return Value(self, "void", "")
         return self.let(call, returns)
 
+    def pointer(self, word: Value, element: str) -> Value:
+        """The array whose address an integer is."""
+        return self.let(f"inttoptr i64 {word.name} to ptr", "ptr", element)
+
+    def take(self, counter: Value) -> Value:
+        """What an integer in memory is, which is one more thereafter; no two threads get the same."""
+        return self.let(f"atomicrmw add ptr {counter.name}, i64 1 monotonic", "i64")
+
+    def call(self, other: Function, *given: Value) -> None:
+        """Call another function of the module."""
+        self._put(f"call void @{other.name}({', '.join(f'{x.type} {x.name}' for x in given)})")
+
     def prefetch(self, place: Value, write: bool = False) -> None:
         """Ask for the cache line at an address."""
         self.intrinsic("llvm.prefetch.p0", "void", place, f"i32 {int(write)}", "i32 3", "i32 1")

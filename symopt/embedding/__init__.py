@@ -9,6 +9,7 @@
 from ..idmap import Unique, sum_by, unique
 from . import entry
 from .admission import Admission
+from .bags import Bags
 from .compressors import FixedR8, Fp16, Fp32, OneBit
 from .eviction import Policy
 from .expiry import Expiry
@@ -22,7 +23,7 @@ from .tables import Tables
 from .touched import Delta
 
 __all__ = [
-    "Admission", "Applied", "BatchSoftmax", "Constants", "Delta", "Entries", "Expiry", "FixedR8", "Fp16",
+    "Admission", "Applied", "Bags", "BatchSoftmax", "Constants", "Delta", "Entries", "Expiry", "FixedR8", "Fp16",
     "Fp32", "Fused", "OneBit", "Ones", "Parcel", "Policy", "RandomNormal", "RandomUniform", "Segment",
     "Split", "Stats", "Table", "Tables", "TruncatedNormal", "Unique", "Zeros", "entry", "shard_of",
     "split_by_shard", "sum_by", "unique",

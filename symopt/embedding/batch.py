@@ -2,22 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..errors import AttributeValueError
-from .batches import Array, Ids, ids_of, rows_of, second, summed, waves
+from ..idmap import Unique, unique
+from ..idmap.unique import add_by
+from .bags import Bags, given_ids
+from .batches import Array, Ids, rows_of, second, waves
 from .commands import Update
 from .results import Applied
 
 if TYPE_CHECKING:
     from .table import Table
 
-Given = tuple[Any, Any]  # ids of any shape, and gradients of that shape and (dim,)
+Given = tuple[Any, Any]  # ids of any shape, or Bags, and gradients of that shape and (dim,)
 DUPLICATES = ("sum", "sequential")
+
+
+class Part(NamedTuple):
+    """Ids (n,) and gradients: of the ids (n, dim), or of what a lookup of Bags of them gives."""
+
+    ids: Ids
+    grads: Array
+    bags: Bags | None
+
+    @classmethod
+    def of(cls, table: Table, ids: Any, grads: Any, what: str) -> Part:
+        """What a user gave, checked."""
+        flat, shape = given_ids(ids, what)
+        rows = rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients")
+        return cls(flat, rows, ids if isinstance(ids, Bags) else None)
+
+    def entries(self) -> Array:
+        """A gradient for each id, (n, dim)."""
+        return self.grads if self.bags is None else self.bags.entries(self.grads)
+
+    def add_to(self, sums: Array, seen: Array, inverse: Ids) -> None:
+        """Add the gradients to the sums of their ids, in order."""
+        if self.bags is None or self.bags.n is not None:
+            add_by(inverse, self.entries(), sums, seen)
+        else:
+            self.bags.add_to(sums, seen, inverse, self.grads)
+
+
+def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array]:
+    """Each id once, in order of first occurrence, and the sum of its gradients, added in order of occurrence."""
+    found = unique(ids, engine="native" if native else "reference")
+    if len(found.ids) == len(ids) and len(parts) == 1:
+        return found, parts[0].entries()
+    sums = np.empty((len(found.ids), parts[0].grads.shape[1]), parts[0].grads.dtype)
+    sums.fill(-0.0)  # what is added to it stays as it is
+    seen, at = np.zeros(len(found.ids), np.uint8), 0
+    for part in parts:
+        inverse = found.inverse[at : at + len(part.ids)]
+        if native:
+            part.add_to(sums, seen, inverse)
+        else:
+            np.add.at(sums, inverse, part.entries())
+        at += len(part.ids)
+    return found, sums
 
 
 class Batch:
@@ -39,8 +86,9 @@ class Batch:
         what: str,
     ) -> None:
         self.table, self.what = table, what
-        pairs = [_pair(table, *pair, what) for pair in given]
-        self.ids, self.grads = pairs[0] if len(pairs) == 1 else _joined(pairs)
+        self.parts = [Part.of(table, *pair, what) for pair in given]
+        self.ids = self.parts[0].ids if len(self.parts) == 1 else np.concatenate([p.ids for p in self.parts])
+        self.grads: Array | None = None  # of `ids`, once they are admitted
         self.now, self.rates = second(req_time, what), table._rates(learning_rate, what)
         self.done = None if global_step is None else _step(global_step, what)
         mode = table.duplicates if duplicates is None else duplicates
@@ -64,8 +112,11 @@ class Batch:
         """Add up the gradients of repeated ids, drop those of ids that are not admitted, and choose the rows that have
         to leave. TooLateError if the table is full."""
         if self.is_summed:
-            found, self.grads = summed(self.ids, self.grads)
+            found, self.grads = summed(self.ids, self.parts, self.table.engine == "native")
             self.ids, self.counts = found.ids, found.counts
+        else:
+            every = [part.entries() for part in self.parts]
+            self.grads = every[0] if len(every) == 1 else np.concatenate(every)
         admitted = self.table._admitted(self.ids, self.counts)
         if admitted is not None:
             dropped = ~admitted
@@ -75,12 +126,12 @@ class Batch:
 
     def apply(self) -> Applied:
         """Let rows leave, and run every rule."""
-        assert self.leaving is not None
+        assert self.leaving is not None and self.grads is not None
         table, before = self.table, self.table.stats.born
         evicted = table._give_up(self.leaving)
         done = table.steps if self.done is None else self.done
-        parts = [(self.ids, self.grads)] if self.is_summed else waves(self.ids, self.grads)
-        for k, (ids, grads) in enumerate(parts):
+        steps = [(self.ids, self.grads)] if self.is_summed else waves(self.ids, self.grads)
+        for k, (ids, grads) in enumerate(steps):
             table._do(Update(ids, grads, done, self.rates, self.now, first=k == 0))
         table.stats.updated += len(self.ids)
         table.stats.blocked += self.blocked
@@ -101,16 +152,6 @@ def apply_all(batches: Sequence[Batch]) -> list[Applied]:
         for batch in batches:
             batch.admit()
         return [batch.apply() for batch in batches]
-
-
-def _pair(table: Table, ids: Any, grads: Any, what: str) -> tuple[Ids, Array]:
-    flat, shape = ids_of(ids, what)
-    return flat, rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients")
-
-
-def _joined(pairs: Iterable[tuple[Ids, Array]]) -> tuple[Ids, Array]:
-    ids, grads = zip(*pairs, strict=True)
-    return np.concatenate(ids), np.concatenate(grads)
 
 
 def _step(given: Any, what: str) -> int:

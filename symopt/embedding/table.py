@@ -12,6 +12,7 @@ import numpy.typing as npt
 from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, UnknownIdError
 from ..idmap import unique
 from .admission import Admission
+from .bags import Bags, given_ids
 from .batch import DUPLICATES, Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
 from .commands import Assign, Command, Evict, Have, Renew, Touch
@@ -154,7 +155,7 @@ class Table:
 
     def lookup(
         self,
-        ids: npt.ArrayLike,
+        ids: npt.ArrayLike | Bags,
         *,
         missing: Missing | None = None,
         with_hits: bool = False,
@@ -167,28 +168,32 @@ class Table:
         else is changed: looking up is no write. UnknownIdError names the first id that must have a row and has none.
         """
         what = f"{self.name}.lookup"
-        flat, shape = ids_of(ids, what)
+        flat, shape = given_ids(ids, what)
         missing = self.missing if missing is None else _one_of("missing", missing, _MISSING, what)
-        into = (
-            None if out is None else _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
-        )
+        if out is not None:
+            out = _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
         with self._lock:
-            slots = self._rows.map.get(flat)
-            hits = slots >= 0
-            n_hits = int(hits.sum())
-            if n_hits < len(flat) and missing == "raise":
-                raise UnknownIdError(
-                    f"{what}: id {flat[~hits][0]} has no row, nor have {len(flat) - n_hits - 1} more"
-                )
-            if n_hits < len(flat) and missing == "initialize":
-                self._make_room(flat)
-                self._do(Have(unique(flat[~hits]).ids, second(req_time, what)))
-                slots = self._rows.map.get(flat)
-            found = self._rows.read(slots, into)
-            self.stats.hits += n_hits
-            self.stats.misses += len(flat) - n_hits
-        shown = found.reshape(*shape, self.dim) if out is None else out
-        return (shown, hits.reshape(shape)) if with_hits else shown
+            slots = self._found(flat, missing, req_time, what)
+            found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
+        shown = found.reshape(*shape, self.dim)
+        if not with_hits:
+            return shown
+        return shown, (slots >= 0) if isinstance(ids, Bags) else (slots >= 0).reshape(shape)
+
+    def _found(self, ids: Ids, missing: Missing, req_time: float | None, what: str) -> Ids:
+        """The slots of ids that are looked up; -1 for a row that is shown as zeros."""
+        slots = self._rows.map.get(ids)
+        absent = slots < 0
+        n_absent = int(np.count_nonzero(absent))
+        if n_absent and missing == "raise":
+            raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
+        if n_absent and missing == "initialize":
+            self._make_room(ids)
+            self._do(Have(unique(ids[absent]).ids, second(req_time, what)))
+            slots = self._rows.map.get(ids)
+        self.stats.hits += len(ids) - n_absent
+        self.stats.misses += n_absent
+        return slots
 
     def lookup_entry(self, ids: npt.ArrayLike) -> Entries:
         """All that the table knows of ids: weights as they are stored, states, times. Copies."""
@@ -216,7 +221,7 @@ class Table:
 
     def apply_gradients(
         self,
-        ids: npt.ArrayLike,
+        ids: npt.ArrayLike | Bags,
         grads: npt.ArrayLike,
         global_step: int | None = None,
         req_time: float | None = None,

@@ -10,8 +10,8 @@ import numpy.typing as npt
 
 from ..errors import AttributeValueError
 from ..state import Commit, Differences, load_state
+from .bags import Bags
 from .batch import Batch, apply_all
-from .batches import Array, Ids, ids_of
 from .fused import Cells, Fused, Parcel, known_names, one_dtype
 from .results import Applied, Stats
 from .table import Missing, Table
@@ -81,34 +81,20 @@ class Tables:
 
     def lookup(
         self,
-        ids: Mapping[str, npt.ArrayLike],
+        ids: Mapping[str, npt.ArrayLike | Bags],
         *,
         missing: Missing | None = None,
         with_hits: bool = False,
         req_time: float | None = None,
     ) -> dict[str, Any]:
-        """The embeddings of ids of any shapes: by name, arrays (*shape, dim); `Table.lookup` has the rest.
-
-        Arrays of names that share a table are parts of one.
-        """
+        """The embeddings of ids of any shapes, or of Bags, by name; `Table.lookup` has the rest."""
         known_names(ids, self.names, "Tables.lookup")
-        flat = {name: ids_of(given, f"Tables.lookup: ids of {name!r}") for name, given in ids.items()}
-        found: dict[str, Any] = {}
-        for table, names in self._grouped(ids):
-            joined = flat[names[0]][0] if len(names) == 1 else np.concatenate([flat[n][0] for n in names])
-            rows, hits = table.lookup(joined, missing=missing, with_hits=True, req_time=req_time)
-            at = 0
-            for name in names:
-                its, shape = flat[name]
-                part = slice(at, at + len(its))
-                own = rows[part].reshape(*shape, table.dim)
-                found[name] = (own, hits[part].reshape(shape)) if with_hits else own
-                at += len(its)
-        return {name: found[name] for name in ids}
+        more: dict[str, Any] = {"missing": missing, "with_hits": with_hits, "req_time": req_time}
+        return {name: self._by_name[name].lookup(given, **more) for name, given in ids.items()}
 
     def apply_gradients(
         self,
-        batch: Mapping[str, tuple[npt.ArrayLike, npt.ArrayLike]],
+        batch: Mapping[str, tuple[npt.ArrayLike | Bags, npt.ArrayLike]],
         global_step: int | None = None,
         req_time: float | None = None,
         *,
