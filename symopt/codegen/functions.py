@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .values import FLOATS, Operand, Value, Variable
+from .values import FLOATS, Operand, Value, Variable, lane
 
 __all__ = ["Function", "Value", "Variable", "module"]
 
@@ -223,8 +223,9 @@ class Function:
 
 
 def _size(element: str) -> int:
-    """Bytes of an element, which is how it is aligned."""
-    return (FLOATS.get(element) or int(element[1:])) // 8
+    """Bytes of an element, or of a vector's, which is how it is aligned."""
+    one = lane(element)
+    return (FLOATS.get(one) or int(one[1:])) // 8
 
 
 def _signed(number: int) -> int:

@@ -134,13 +134,12 @@ class Bags:
     ) -> None:
         zeros, n = np.zeros(dim, out.dtype), len(index)
         per = max(1, len(self) * _CHUNK // max(n, 1))
-        given = [address(rows), rows.strides[0] // rows.itemsize, address(index), address(self.offsets), dim]
-        given.append(address(zeros))
-        for each in (weights, divisors):
-            given += [address(_NO_NUMBERS if each is None else each), int(each is not None)]
-        job = np.array([0, -(-len(self) // per), per, len(self), *given, address(out)], np.int64)
+        given = [address(rows), rows.strides[0] // rows.itemsize, address(index), address(self.offsets)]
+        given += [address(x) for x in (zeros, _some(weights), _some(divisors))]
+        given += [int(divisors is not None), address(out)]
+        job = np.array([0, -(-len(self) // per), per, len(self), *given], np.int64)
         threads = threads_for(LISTED, n * dim * out.itemsize, int(job[1]))
-        function = bagcode.code()[f"pool_{out.dtype.name}"]
+        function = bagcode.pool_code(out.dtype.name, dim, weights is not None)
         run_shared(function, address(job), [0] * max(1, min(threads, config.num_threads())))
 
     # ---- of gradients
@@ -153,14 +152,12 @@ class Bags:
         weights = self._weights(grads.dtype)
         return each if weights is None else each * weights[:, None]
 
-    def add_to(self, sums: Array, seen: Array, inverse: Ids, grads: Array) -> None:
+    def add_to(self, sums: Array, inverse: Ids, grads: Array) -> None:
         """Add the gradients of entries to the sums (k, dim) of their ids, by machine code."""
         grads, weights = self._divided(grads), self._weights(grads.dtype)
-        numbers = _NO_NUMBERS if weights is None else weights
-        bagcode.code()[f"spread_{sums.dtype.name}"](
-            len(self), address(grads), address(self.offsets), address(inverse), sums.shape[1], address(numbers),
-            int(weights is not None), address(sums), address(seen),
-        )  # fmt: skip
+        spread = bagcode.spread_code(sums.dtype.name, sums.shape[1], weights is not None)
+        arrays = (grads, self.offsets, inverse, _some(weights), sums)
+        spread(len(self), *map(address, arrays))
 
     def _divided(self, grads: Array) -> Array:
         divisors = self._divisors(grads.dtype)
@@ -197,6 +194,10 @@ class Bags:
 def given_ids(given: Any, what: str) -> tuple[Ids, tuple[int, ...]]:
     """Ids of any shape as (n,), and the shape of what belongs to them; or those of Bags."""
     return (given.ids, given.shape) if isinstance(given, Bags) else ids_of(given, what)
+
+
+def _some(numbers: Array | None) -> Array:
+    return _NO_NUMBERS if numbers is None else numbers
 
 
 def _checked_n(combiner: str, n: int | None) -> int | None:

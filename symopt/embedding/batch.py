@@ -41,12 +41,14 @@ class Part(NamedTuple):
         """A gradient for each id, (n, dim)."""
         return self.grads if self.bags is None else self.bags.entries(self.grads)
 
-    def add_to(self, sums: Array, seen: Array, inverse: Ids) -> None:
+    def add_to(self, sums: Array, inverse: Ids, native: bool) -> None:
         """Add the gradients to the sums of their ids, in order."""
-        if self.bags is None or self.bags.n is not None:
-            add_by(inverse, self.entries(), sums, seen)
+        if not native:
+            np.add.at(sums, inverse, self.entries())
+        elif self.bags is None or self.bags.n is not None:
+            add_by(inverse, self.entries(), sums, np.ones(len(sums), np.uint8))
         else:
-            self.bags.add_to(sums, seen, inverse, self.grads)
+            self.bags.add_to(sums, inverse, self.grads)
 
 
 def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array]:
@@ -56,13 +58,9 @@ def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array
         return found, parts[0].entries()
     sums = np.empty((len(found.ids), parts[0].grads.shape[1]), parts[0].grads.dtype)
     sums.fill(-0.0)  # what is added to it stays as it is
-    seen, at = np.zeros(len(found.ids), np.uint8), 0
+    at = 0
     for part in parts:
-        inverse = found.inverse[at : at + len(part.ids)]
-        if native:
-            part.add_to(sums, seen, inverse)
-        else:
-            np.add.at(sums, inverse, part.entries())
+        part.add_to(sums, found.inverse[at : at + len(part.ids)], native)
         at += len(part.ids)
     return found, sums
 
