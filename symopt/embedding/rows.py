@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..idmap import IdMap
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
+from .bags import Bags
 from .commands import Array, Assign, Command, Evict, Have, Ids, Renew, Touch, Update
 from .initializers import Custom
 from .onebit import OneBit
@@ -55,6 +56,7 @@ class Rows:
         self._reading = self._graph([p.reading() for p in self.parts])
         self._born = self._graph([p.birth() for p in self.parts])
         self._settling = [self._graph([p.settling()]) if p.is_global else None for p in self.parts]
+        self._is_plain = all(p.segment.compressor.is_straight and not p.is_global for p in self.parts)
         self._has_ages = any(p.ages and p.ages.names for p in self.parts)
 
     def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph:
@@ -78,6 +80,22 @@ class Rows:
                 )
                 numbers[f"@{DECAYED}:{part.name}"] = missed(columns, log)
         self._reading.run(self.store.records, slots, {OUT: out}, numbers)
+        return out
+
+    def pool(self, slots: Array, bags: Bags, out: Array | None = None) -> Array:
+        """What lookups show of bags of the rows in these slots, (n, dim): (n_bags, dim), or (n_bags * n, dim)."""
+        each = bags.spread_slots(slots)
+        if each is not None:
+            return self.read(each, out)
+        if out is None:
+            out = np.empty((len(bags), self.dim), self.dtype)
+        native = self.map.engine == "native"
+        if native and self._is_plain:  # rows are added where they lie
+            begin = self.layout[self.parts[0].weight].offset
+            weights = self.store.records[:, begin : begin + self.dim * self.dtype.itemsize].view(self.dtype)
+            bags.pool(weights, slots, self.dim, out, native)
+        else:
+            bags.pool(self.read(slots), np.arange(len(slots)), self.dim, out, native)
         return out
 
     def _shown(self) -> dict[str, Any]:
@@ -142,7 +160,7 @@ class Rows:
 
     def renew(self, c: Renew) -> None:
         """Rows as they are born."""
-        first = self._own_first(c.ids)
+        first = self.first_weights(c.ids)
         self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
 
     def have(self, c: Have) -> None:
@@ -175,11 +193,12 @@ class Rows:
 
     def _slots(self, ids: Ids, now: int) -> npt.NDArray[np.int64]:
         """The slots of ids, each once; those that have none get one, and are born."""
-        missing = self.map.missing(ids)
-        if not len(missing):
-            return self.map.get(ids)
-        first = self._own_first(missing)
-        self.store.reserve(self.map.n_slots + len(missing))
+        slots = self.map.get(ids)
+        absent = slots < 0
+        if not absent.any():
+            return slots
+        first = self.first_weights(ids[absent])
+        self.make_room(int(absent.sum()))
         found = self.map.get_or_insert(ids)
         if len(found.new_slots):
             try:
@@ -189,8 +208,13 @@ class Rows:
                 raise
         return found.slots
 
-    def _own_first(self, ids: Ids) -> list[Array | None]:
-        """The first weights that functions of the user's make."""
+    def make_room(self, n: int) -> None:
+        """Have memory for `n` rows more. MemoryError or OSError, and nothing is changed, if there is none."""
+        self.store.reserve(max(self.map.n_slots, len(self.map) + n))
+        self.map.make_room(n)
+
+    def first_weights(self, ids: Ids) -> list[Array | None]:
+        """The first weights that functions of the user's make for new ids; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
         return [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
 

@@ -12,8 +12,10 @@ import numpy.typing as npt
 from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, UnknownIdError
 from ..idmap import unique
 from .admission import Admission
-from .batches import Array, Ids, ids_of, last_of, rows_of, second, summed, waves
-from .commands import Assign, Command, Evict, Have, Renew, Touch, Update
+from .bags import Bags, given_ids
+from .batch import DUPLICATES, Batch, apply_all
+from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
+from .commands import Assign, Command, Evict, Have, Renew, Touch
 from .eviction import Policy, matching
 from .expiry import Expiry
 from .results import Applied, Entries, Stats
@@ -70,8 +72,8 @@ class Table:
     ) -> None:
         self.name = name
         self.segments = _checked(segments, name)
-        self.missing = _one_of("missing", missing, ("zeros", "initialize", "raise"), name)
-        self.duplicates = _one_of("duplicates", duplicates, ("sum", "sequential"), name)
+        self.missing = _one_of("missing", missing, _MISSING, name)
+        self.duplicates = _one_of("duplicates", duplicates, DUPLICATES, name)
         self.admission = Admission(admission) if isinstance(admission, int) else admission
         self.expiry = Expiry(expiry) if isinstance(expiry, int) else expiry
         self.max_rows = max_rows
@@ -153,7 +155,7 @@ class Table:
 
     def lookup(
         self,
-        ids: npt.ArrayLike,
+        ids: npt.ArrayLike | Bags,
         *,
         missing: Missing | None = None,
         with_hits: bool = False,
@@ -166,28 +168,32 @@ class Table:
         else is changed: looking up is no write. UnknownIdError names the first id that must have a row and has none.
         """
         what = f"{self.name}.lookup"
-        flat, shape = ids_of(ids, what)
+        flat, shape = given_ids(ids, what)
         missing = self.missing if missing is None else _one_of("missing", missing, _MISSING, what)
-        into = (
-            None if out is None else _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
-        )
+        if out is not None:
+            out = _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
         with self._lock:
-            slots = self._rows.map.get(flat)
-            hits = slots >= 0
-            n_hits = int(hits.sum())
-            if n_hits < len(flat) and missing == "raise":
-                raise UnknownIdError(
-                    f"{what}: id {flat[~hits][0]} has no row, nor have {len(flat) - n_hits - 1} more"
-                )
-            if n_hits < len(flat) and missing == "initialize":
-                self._make_room(flat)
-                self._do(Have(unique(flat[~hits]).ids, second(req_time, what)))
-                slots = self._rows.map.get(flat)
-            found = self._rows.read(slots, into)
-            self.stats.hits += n_hits
-            self.stats.misses += len(flat) - n_hits
-        shown = found.reshape(*shape, self.dim) if out is None else out
-        return (shown, hits.reshape(shape)) if with_hits else shown
+            slots = self._found(flat, missing, req_time, what)
+            found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
+        shown = found.reshape(*shape, self.dim)
+        if not with_hits:
+            return shown
+        return shown, (slots >= 0) if isinstance(ids, Bags) else (slots >= 0).reshape(shape)
+
+    def _found(self, ids: Ids, missing: Missing, req_time: float | None, what: str) -> Ids:
+        """The slots of ids that are looked up; -1 for a row that is shown as zeros."""
+        slots = self._rows.map.get(ids)
+        absent = slots < 0
+        n_absent = int(np.count_nonzero(absent))
+        if n_absent and missing == "raise":
+            raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
+        if n_absent and missing == "initialize":
+            self._make_room(ids)
+            self._do(Have(unique(ids[absent]).ids, second(req_time, what)))
+            slots = self._rows.map.get(ids)
+        self.stats.hits += len(ids) - n_absent
+        self.stats.misses += n_absent
+        return slots
 
     def lookup_entry(self, ids: npt.ArrayLike) -> Entries:
         """All that the table knows of ids: weights as they are stored, states, times. Copies."""
@@ -215,7 +221,7 @@ class Table:
 
     def apply_gradients(
         self,
-        ids: npt.ArrayLike,
+        ids: npt.ArrayLike | Bags,
         grads: npt.ArrayLike,
         global_step: int | None = None,
         req_time: float | None = None,
@@ -231,33 +237,10 @@ class Table:
         of all segments' own, or one for each.
         """
         what = f"{self.name}.apply_gradients"
-        flat, shape = ids_of(ids, what)
-        rows = rows_of(grads, shape, self.dim, self.dtype, f"{what}: gradients")
-        now, rates = second(req_time, what), self._rates(learning_rate, what)
-        mode = self.duplicates if duplicates is None else _one_of("duplicates", duplicates, _DUPLICATES, what)
-        with self._lock:
-            done = self._rows.steps if global_step is None else _step(global_step, what)
-            if mode == "sum":
-                found, rows = summed(flat, rows)
-                flat, counts = found.ids, found.counts
-            else:
-                counts = None
-            admitted = self._admitted(flat, counts)
-            if admitted is not None:
-                flat, rows = flat[admitted], rows[admitted]
-            evicted, before = self._make_room(flat), len(self)
-            batches = iter([(flat, rows)]) if mode == "sum" else waves(flat, rows)
-            for k, (some, its) in enumerate(batches):
-                self._do(Update(some, its, done, rates, now, first=k == 0))
-            blocked = (
-                0
-                if admitted is None
-                else int((~admitted).sum() if counts is None else counts[~admitted].sum())
-            )
-            result = Applied(len(flat), len(self) - before, blocked, evicted)
-            self.stats.updated += result.updated
-            self.stats.blocked += blocked
-            return result
+        given = [(ids, grads)]
+        return apply_all(
+            [Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)]
+        )[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
         """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays."""
@@ -388,6 +371,10 @@ class Table:
 
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""
+        return self._give_up(self._leaving(ids))
+
+    def _leaving(self, ids: Ids) -> Ids:
+        """The rows that have to leave before a batch. TooLateError without a policy that chooses."""
         if self.max_rows is None:
             return _NONE
         missing = len(self._rows.map.missing(ids))
@@ -401,7 +388,8 @@ class Table:
         protected = np.isin(self.ids(), ids)
         n = self.policy.excess(len(self), missing, self.max_rows, int(protected.sum()))
         rows = self._columns()
-        return self._give_up(rows["id"][self.policy.victims(n, rows, protected)])
+        gone: Ids = rows["id"][self.policy.victims(n, rows, protected)]
+        return gone
 
     def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
         if given is None:
@@ -413,7 +401,7 @@ class Table:
         return found
 
 
-_MISSING, _DUPLICATES = ("zeros", "initialize", "raise"), ("sum", "sequential")
+_MISSING = ("zeros", "initialize", "raise")
 
 
 def _checked(segments: Segment | Sequence[Segment], name: str) -> tuple[Segment, ...]:
@@ -431,12 +419,6 @@ def _one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
     if value not in known:
         raise AttributeValueError(f"{name}: {what} is one of {', '.join(known)}, got {value!r}")
     return value
-
-
-def _step(given: Any, what: str) -> int:
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
-        raise AttributeValueError(f"{what}: global_step is a number from 0, got {given!r}")
-    return int(given)
 
 
 def _as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> Array:

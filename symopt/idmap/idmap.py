@@ -93,6 +93,10 @@ class IdMap:
         self._pairs.reserve(room)
         self._reserved = max(room, self._reserved)
 
+    def make_room(self, n: int) -> None:
+        """Have memory for `n` more ids than now, which is not kept longer than they stay."""
+        self._pairs.make_room(_not_negative(n))
+
     def pairs(self) -> tuple[Int64s, Int64s]:
         """All ids and their slots, in order of slots, whatever the history."""
         ids, slots = self._pairs.pairs()

@@ -141,6 +141,11 @@ class NativePairs:
             self._rebuild(fewest)
         self._fewest = fewest
 
+    def make_room(self, n: int) -> None:
+        """Grow as an insertion of `n` ids might, so that it need not."""
+        if self.count + n > self._table.n_blocks * _MOST:
+            self._rebuild(max(_blocks_for(self.count + n), self._table.n_blocks * 7 // 5 + 1))
+
     def copy(self) -> NativePairs:
         made = NativePairs.__new__(NativePairs)
         made._fewest, made._head, made._free = self._fewest, self._head.copy(), self._free.copy()

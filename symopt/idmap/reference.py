@@ -121,6 +121,9 @@ class SortedPairs:
     def reserve(self, n: int) -> None:
         """Nothing: sorted arrays are made anew whenever they grow."""
 
+    def make_room(self, n: int) -> None:
+        """Nothing: each insertion makes new arrays."""
+
     def copy(self) -> SortedPairs:
         made = SortedPairs()
         made._state = self._state  # whose arrays nobody writes to

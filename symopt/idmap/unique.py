@@ -55,16 +55,23 @@ def sum_by(inverse: Any, n_unique: int, values: Any, *, engine: str = "auto") ->
     rows, given, dtype = _checked(inverse, n_unique, values)
     if chosen_engine(engine) == "reference":
         return _sum_in_order(rows, n_unique, given.astype(COMPUTE[dtype]))
-    n, width = given.shape
-    if given.strides[1:] != (given.itemsize,) or given.strides[0] % given.itemsize:
-        given = np.ascontiguousarray(given)
-    sums = np.zeros((n_unique, width), COMPUTE[dtype])
-    seen = np.zeros(n_unique, np.uint8)
-    _code()[f"sum_{dtype}"](
-        rows.ctypes.data, n, given.ctypes.data, given.strides[0] // given.itemsize, width,
+    sums = np.zeros((n_unique, given.shape[1]), COMPUTE[dtype])
+    add_by(rows, given, sums, np.zeros(n_unique, np.uint8))
+    return sums
+
+
+def add_by(
+    inverse: Int64s, values: np.ndarray[Any, Any], sums: np.ndarray[Any, Any], seen: np.ndarray[Any, Any]
+) -> None:
+    """Add rows (n, width) to the sums (n_unique, width) that they belong to, by machine code. `seen` (n_unique,), uint8:
+    which sums have a row already; the others are set. Nothing is checked."""
+    n, width = values.shape
+    if values.strides[1:] != (values.itemsize,) or values.strides[0] % values.itemsize:
+        values = np.ascontiguousarray(values)
+    _code()[f"sum_{canonical(values.dtype)}"](
+        inverse.ctypes.data, n, values.ctypes.data, values.strides[0] // values.itemsize, width,
         sums.ctypes.data, seen.ctypes.data,
     )  # fmt: skip
-    return sums
 
 
 def _checked(inverse: Any, n_unique: int, values: Any) -> tuple[Int64s, np.ndarray[Any, Any], str]:
