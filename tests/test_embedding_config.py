@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from symopt.embedding import entry
 from symopt.embedding.entry import (
@@ -35,7 +33,6 @@ from symopt.errors import (
     RuleError,
     UnknownArgumentError,
 )
-from symopt.keras import schedules
 
 
 def segment(dim: int = 4, optimizer: Any = None) -> SegmentConfig:
@@ -110,57 +107,6 @@ def test_what_is_done_around_a_rule_is_said() -> None:
     assert found["rule"] == "monolith_batch_softmax" and found["learning_rate"] == 0.5
     (piece,) = segment(1, entry.DcOptimizer(inner, 0.25)).pieces()
     assert piece["rounds_to_float16"] is True and piece["delay_compensation"] == 0.25
-
-
-def test_learning_rates_of_segments() -> None:
-    """A function given is in place of the constant, but for published RMSProp; a warm-up is a schedule."""
-    decay = PolynomialDecay(1.0, 10)
-    assert segment(4, SgdOptimizer(0.5)).arguments(decay)["learning_rate"] is decay
-    published = entry.RmspropOptimizer(0.25, published=True)
-    assert segment(4, published).arguments(decay)["learning_rate"] == 0.25
-    assert segment(4, entry.RmspropOptimizer(0.25)).arguments(decay)["learning_rate"] is decay
-    assert segment(4, entry.MovingAverageOptimizer()).arguments(decay)["learning_rate"] is None
-    warm = segment(4, AdagradOptimizer(0.5, warmup_steps=10)).arguments()["learning_rate"]
-    assert warm == PolynomialDecay(0.0, 10, 0.5) and [warm(t) for t in (0, 5, 10, 99)] == [0, 0.25, 0.5, 0.5]
-
-
-# ---- learning rates
-
-
-@given(
-    st.floats(0, 2),
-    st.floats(0, 2),
-    st.floats(0.25, 3),
-    st.integers(1, 50),
-    st.booleans(),
-    st.integers(0, 200),
-)
-def test_polynomial_decay(first: float, end: float, power: float, steps: int, cycle: bool, step: int) -> None:
-    """TensorFlow's formula, and the very numbers of Keras's schedule."""
-    made = PolynomialDecay(first, steps, end, power, cycle)
-    length = steps * max(1, -(-step // steps)) if cycle else steps
-    expected = (first - end) * (1 - min(step, length) / length) ** power + end
-    assert made(step) == pytest.approx(expected, rel=1e-12, abs=1e-15)
-    assert made(step) == schedules.PolynomialDecay(first, steps, end, power, cycle)(step)
-
-
-def test_functions_name_themselves() -> None:
-    class Halving(entry.LearningRateFunction):
-        def __init__(self, every: int) -> None:
-            self.every = every
-
-        def __call__(self, global_step: int = 0) -> float:
-            return 0.5 ** (global_step // self.every)
-
-    assert str(Halving(3)) == 'LearningRateFunction("Halving",Params:every=3)' != str(Halving(4))
-    assert str(PolynomialDecay(1.0, 10)) == (
-        'LearningRateFunction("PolynomialDecay",Params:cycle=False,decay_steps=10.0,end_learning_rate=0.0001,'
-        "initial_learning_rate=1.0,name=None,power=1.0)"
-    )
-    instance = HashTableConfigInstance(table(), [Halving(3)])
-    assert instance.call_learning_rate_fns_fewer_ops(7) == [0.25]
-    with pytest.raises(RuleError, match="must define __call__"):
-        entry.LearningRateFunction()(0)
 
 
 # ---- tables
@@ -275,6 +221,19 @@ def test_instances_with_equal_texts_may_share_a_table() -> None:
         one.set_learning_rate_tensor(rates[:1])
     assert [x["learning_rate"] for x in one.segment_arguments()] == [0.5, rate]
     assert [x["dim"] for x in one.pieces()] == [4, 8]
+
+
+def test_an_instance_through_a_dict() -> None:
+    rate = PolynomialDecay(1.0, 10, 0.0, cycle=True)
+    made = HashTableConfigInstance(table(segment(), segment(8)), [0.5, rate], ["old"])
+    same = HashTableConfigInstance.from_dict(json.loads(json.dumps(made.as_dict())))
+    assert str(same) == str(made) and same.extra_restore_names == ["old"] and repr(same) == repr(made)
+    with pytest.raises(FormatError, match="cannot be written down"):
+        HashTableConfigInstance(table(), [lambda step: 0.5]).as_dict()
+    with pytest.raises(FormatError, match="expected a number or"):
+        HashTableConfigInstance.from_dict({**made.as_dict(), "learning_rate_fns": [0.5, {"Cosine": {}}]})
+    with pytest.raises(UnknownArgumentError, match="did you mean decay_steps"):
+        PolynomialDecay.from_dict({"PolynomialDecay": {"initial_learning_rate": 1, "decay_step": 2}})
 
 
 def test_an_instance_sees_what_became_of_its_configuration() -> None:

@@ -263,6 +263,8 @@ WRONG: list[tuple[type[Exception], str, Any]] = [
     (AttributeValueError, "max_scale", lambda: entry.OneBitCompressor(init_scale=2, max_scale=1)),
     (AttributeValueError, "must be one of", lambda: entry.DcOptimizer({"sgd": {}})),  # type: ignore[arg-type]
     (AttributeValueError, "already", lambda: entry.DcOptimizer(entry.DcOptimizer(entry.SgdOptimizer(), 1), 1)),
+    (RuleError, "says nothing by itself", lambda: entry.Optimizer()),
+    (RuleError, "says nothing by itself: take one of zeros", lambda: entry.Initializer()),
     (FormatError, "one kind of", lambda: entry.Optimizer.from_dict({})),
     (FormatError, "one kind of", lambda: entry.Optimizer.from_dict({"sgd": {}, "adam": {}})),
     (FormatError, "one kind of", lambda: entry.Optimizer.from_dict({"zeros": {}})),

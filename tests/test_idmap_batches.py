@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import ml_dtypes
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from symopt.errors import DTypeError, RowIndexError, ShapeError
-from symopt.idmap import sum_by, unique
+from symopt.idmap import IdMap, sum_by, unique
 
 ENGINES = ("native", "reference")
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -107,6 +108,7 @@ def test_numpy_is_enough() -> None:
     """Without llvmlite, "auto" is the reference engine, and "native" says what to install."""
     code = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import PathFinder
 class Without(PathFinder):
     @classmethod
@@ -126,3 +128,19 @@ except DependencyError as error:
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "pip install llvmlite" in run.stdout
+
+
+def test_threads() -> None:
+    """Lookups in one map, and batches of any size, in several threads at once."""
+    ids = np.random.default_rng(0).integers(-(2**63), 2**63 - 1, 20_000)
+    found = IdMap()
+    found.get_or_insert(ids)
+    parts = [ids[k : k + 4000 + 500 * k % 3000] for k in range(0, 16_000, 1000)]
+
+    def work(part: Array) -> bool:
+        once = unique(np.concatenate([part, part[::-1]]))
+        sums = sum_by(once.inverse, len(part), np.ones((2 * len(part), 3)))
+        return bool((found.get(once.ids) == found.get(part)).all() and (sums == 2).all())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, parts * 10))

@@ -25,7 +25,7 @@ class Policy:
     `by`: "least_recent" (the time of the last write), "least_frequent" (how many updates), "small_norm" (the sum of
     squares of the weights), or a function of the rows that gives a number for each, or True for those that should stay.
     Rows are a dict of columns: "id" (n,), "timestamp" (n,), "updates" (n,), "weight" (n, dim), on the host or on a GPU;
-    a function gets them as they are. nan is lower than any number.
+    a function gets them as they are. Those in `reads` are enough. nan is lower than any number.
 
     Scores of all rows are looked at, so rows leave in groups: at least the share `slack` of `max_rows`. An inserted row
     then costs the look at 1 / slack rows, and a table is between 1 - slack and full.
@@ -47,6 +47,8 @@ class Policy:
             raise AttributeValueError(f"slack = {slack!r} must be in [0, 1)")
         self.by, self.slack = by, float(slack)
         self._score: Score = by if callable(by) else _SCORES[by]
+        #: The columns that it looks at.
+        self.reads = ("id", _READS[by]) if isinstance(by, str) else ("id", *_READS.values())
 
     def excess(self, n_rows: int, n_new: int, max_rows: int, n_protected: int = 0) -> int:
         """How many of `n_rows` rows must leave so that `n_new` can come: 0 if they fit, else `slack` at least.
@@ -145,6 +147,7 @@ def _squares(rows: Rows) -> Array:
 
 
 _AT_ONCE = 4096
+_READS = {"least_recent": "timestamp", "least_frequent": "updates", "small_norm": "weight"}
 _SCORES: dict[str, Score] = {
     "least_recent": lambda rows: rows["timestamp"],
     "least_frequent": lambda rows: rows["updates"],

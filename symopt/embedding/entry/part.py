@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
-from ...errors import FormatError, UnknownArgumentError, near
+from ...errors import FormatError, RuleError, UnknownArgumentError, near
 from .arguments import Spec
 
 IGNORED = "dim_size"  # in a part; the segment's overwrites it
@@ -27,6 +27,11 @@ class Part:
             cls._classes.setdefault(cls.kind, cls)
 
     def __post_init__(self) -> None:
+        family = type(self)
+        if Part in family.__bases__:
+            raise RuleError(
+                f"{family.__name__} says nothing by itself: take one of {', '.join(self._classes)}"
+            )
         for name, spec in specs_of(type(self)).items():
             object.__setattr__(self, name, spec.parse(getattr(self, name), f"{type(self).__name__}: {name}"))
         self._check()
