@@ -141,12 +141,15 @@ def apply_all(batches: Sequence[Batch]) -> list[Applied]:
 
     Occurrences that admissions have counted by then stay counted. Locks are taken in one order, whoever asks.
     """
+    if len(batches) == 1:  # whole or not at all by itself
+        with batches[0].table._lock:
+            batches[0].admit()
+            return [batches[0].apply()]
     with ExitStack() as held:
         for batch in sorted(batches, key=lambda b: id(b.table)):
             held.enter_context(batch.table._lock)
-        if len(batches) > 1:  # one table alone is whole or not at all by itself
-            for batch in batches:
-                batch.reserve()
+        for batch in batches:
+            batch.reserve()
         for batch in batches:
             batch.admit()
         return [batch.apply() for batch in batches]

@@ -51,6 +51,7 @@ class Rows:
         self.logs = [0.0] * len(self.parts)
         codes = [part.segment.compressor for part in self.parts]
         self.scales = [code.init_scale if isinstance(code, OneBit) else 1.0 for code in codes]
+        self._soft = [k for k, code in enumerate(codes) if isinstance(code, OneBit)]
         self._options: dict[str, Any] = {"seed": seed, "engine": engine, "what": what}
         self._updating = self._graph([p.updating() for p in self.parts], stamps=True)
         self._reading = self._graph([p.reading() for p in self.parts])
@@ -100,7 +101,7 @@ class Rows:
 
     def _shown(self) -> dict[str, Any]:
         """The scales that soft codes have now."""
-        return {f"@scale:{p.name}": scale for p, scale in zip(self.parts, self.scales, strict=True)}
+        return {f"@scale:{self.parts[k].name}": self.scales[k] for k in self._soft}
 
     def column(self, part: Part, kind: str) -> Array:
         """A column of a part: (capacity, width)."""
@@ -117,12 +118,13 @@ class Rows:
         slots = self._slots(c.ids, c.now)
         if c.first:
             self._grow_scales(c.done)
-        rates = c.rates or tuple(part.rate(c.done) for part in self.parts)
         updates = self.store.columns[UPDATES][slots] if self._has_ages else None
         numbers = self._shown()
         for k, part in enumerate(self.parts):
-            numbers |= part.numbers(c.done, rates[k] if c.rates else None, updates)
-            numbers |= self._decay(k, part, rates[k], slots, c.first)
+            numbers |= part.numbers(c.done, c.rates[k] if c.rates else None, updates)
+            if part.decays:
+                rate = c.rates[k] if c.rates else part.rate(c.done)
+                numbers |= self._decay(k, part, rate, slots, c.first)
         self._updating.run(self.store.records, slots, {GRADS: c.grads}, numbers, c.now)
         if c.first:
             self.steps = c.done + 1
@@ -130,10 +132,9 @@ class Rows:
                 part.hyper.advance(c.done)
 
     def _grow_scales(self, done: int) -> None:
-        for k, part in enumerate(self.parts):
-            code = part.segment.compressor
-            if isinstance(code, OneBit):
-                self.scales[k] = code.scale_after(self.scales[k], done)
+        for k in self._soft:
+            code: Any = self.parts[k].segment.compressor
+            self.scales[k] = code.scale_after(self.scales[k], done)
 
     def _decay(self, k: int, part: Part, rate: float, slots: Array, first: bool) -> dict[str, Any]:
         """The number of a part's decay in this step."""

@@ -11,11 +11,12 @@ import numpy as np
 from ..backends.jit import compile_written
 from ..dtypes import COMPUTE, FLOATS, canonical
 from ..errors import DTypeError, RowIndexError, ShapeError
+from ..overlap import address
 from .given import Int64s, as_ids, chosen_engine
-from .native import NativePairs, table_bytes
+from .once import once_function, places_for
 from .reference import distinct
 from .scratch import scratch
-from .sums import sum_function, tally_function
+from .sums import sum_function
 
 
 class Unique(NamedTuple):
@@ -35,11 +36,16 @@ def unique(ids: Any, *, engine: str = "auto") -> Unique:
     given = as_ids(ids)
     if chosen_engine(engine) == "reference":
         return Unique(*distinct(given))
-    with scratch("table", table_bytes(len(given))) as memory:
-        inverse, _, once = NativePairs(0, len(given), memory).insert(given)
-    counts = np.zeros(len(once), np.int64)
-    _code()["tally"](inverse.ctypes.data, len(given), counts.ctypes.data)
-    return Unique(once, inverse, counts)
+    n, places = len(given), places_for(len(given))
+    found = np.empty((3, n), np.int64)  # inverse, ids, counts
+    n_once = np.empty(1, np.int64)
+    with scratch("places", 4 * places) as memory:
+        at = address(found)
+        _code()["once"](
+            address(given), n, address(memory), places, at, at + 8 * n, at + 16 * n, address(n_once)
+        )
+    k = int(n_once[0])
+    return Unique(found[1, :k], found[0], found[2, :k])
 
 
 def sum_by(inverse: Any, n_unique: int, values: Any, *, engine: str = "auto") -> np.ndarray[Any, Any]:
@@ -69,8 +75,8 @@ def add_by(
     if values.strides[1:] != (values.itemsize,) or values.strides[0] % values.itemsize:
         values = np.ascontiguousarray(values)
     _code()[f"sum_{canonical(values.dtype)}"](
-        inverse.ctypes.data, n, values.ctypes.data, values.strides[0] // values.itemsize, width,
-        sums.ctypes.data, seen.ctypes.data,
+        address(inverse), n, address(values), values.strides[0] // values.itemsize, width,
+        address(sums), address(seen),
     )  # fmt: skip
 
 
@@ -96,4 +102,4 @@ def _sum_in_order(rows: Int64s, n_unique: int, values: np.ndarray[Any, Any]) -> 
 
 @cache
 def _code() -> dict[str, Callable[..., None]]:
-    return compile_written(tally_function(), *(sum_function(dtype) for dtype in FLOATS))
+    return compile_written(once_function(), *(sum_function(dtype) for dtype in FLOATS))
