@@ -126,8 +126,8 @@ def main(given: list[str] | None = None) -> dict[str, float]:
             f"{blocked:,} gradients of rare ids dropped"
         )
     if options.plot:
-        levels = {name: level for name, level in found.items() if name == "biases"}
-        curves.draw(options.plot, "Matrix factorisation: made-up ratings" if data.is_made_up else "MovieLens-100k", levels)
+        title = "Matrix factorisation: made-up ratings" if data.is_made_up else "Matrix factorisation: MovieLens-100k"
+        curves.draw(options.plot, title, {"biases, test": found["biases"]})
     return found
 
 
