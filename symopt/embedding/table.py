@@ -174,7 +174,7 @@ class Table:
         with self._lock:
             slots = self._rows.map.get(flat)
             hits = slots >= 0
-            n_hits = int(hits.sum())
+            n_hits = int(np.count_nonzero(hits))
             if n_hits < len(flat) and missing == "raise":
                 raise UnknownIdError(
                     f"{what}: id {flat[~hits][0]} has no row, nor have {len(flat) - n_hits - 1} more"

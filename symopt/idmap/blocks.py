@@ -15,7 +15,7 @@ from ..codegen.functions import Function, Value, Variable
 PER_BLOCK = 5
 BLOCK_BYTES = 64
 _SLOTS_AT, _COUNT_AT = 40, 60  # bytes into a block
-_AHEAD = 16  # ids between the one that is looked for and the one whose block is fetched
+_AHEAD = 32  # ids between the one that is looked for and the one whose block is fetched
 COUNT, N_SLOTS, N_FREE, DONE = range(4)
 
 _TABLE = {"blocks": "i64[]", "n_blocks": "i64", "seed": "i64"}
