@@ -46,9 +46,8 @@ def test_vectors_of_tables(case: dict[str, Any], dtype: str, engine: str) -> Non
     tables = made(case, dtype, engine)
     name = case["case"]
     probe = VECTORS[f"{name}/probe"]
-    for op in case["ops"]:
+    for n, op in enumerate(case["ops"]):
         if op["op"] == "evict":
-            tables.evict(op["time"])
             continue
         k = op["step"]
         ids, values = VECTORS[f"{name}/in.ids.{k}"], VECTORS[f"{name}/in.value.{k}"]
@@ -58,6 +57,9 @@ def test_vectors_of_tables(case: dict[str, Any], dtype: str, engine: str) -> Non
             tables.write("apply_gradients", ids, values, req_time=op["time"], duplicates=mode, **more)
         else:
             tables.write(op["op"], ids, values, req_time=op["time"])
+        after = case["ops"][n + 1 : n + 2]
+        if after and after[0]["op"] == "evict":  # the vectors were taken after it
+            tables.evict(after[0]["time"])
         assert (tables.contains(probe) == VECTORS[f"{name}/out.present.{k}"]).all(), f"step {k}"
         np.testing.assert_allclose(
             tables.lookup(probe), VECTORS[f"{name}/out.rows.{k}"], **TOLERANCE[dtype], err_msg=f"step {k}"

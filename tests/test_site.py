@@ -31,6 +31,7 @@ from symopt import (
     sparse,
     sym,
 )
+from symopt.embedding import entry
 from symopt.executor import Executor
 from symopt.keras import optimizers, schedules
 from symopt.keras3 import optimizers as optimizers3
@@ -196,6 +197,7 @@ def public_names() -> Iterator[str]:
         emulatedarrays: ["emulated_gpus"],
         so.convert: so.convert.__all__,
         so.torch: so.torch.__all__,
+        entry: entry.__all__,
         sparse: ["RowSparseArray", "row_sparse_array", "zeros"],
         errors: [
             n for n, x in vars(errors).items() if inspect.isclass(x) and issubclass(x, errors.SymoptError)

@@ -6,6 +6,7 @@
 2
 """
 
+from . import entry
 from .admission import Admission
 from .compressors import FixedR8, Fp16, Fp32, OneBit
 from .eviction import Policy
@@ -19,4 +20,5 @@ from .touched import Delta
 __all__ = [
     "Admission", "Applied", "BatchSoftmax", "Constants", "Delta", "Entries", "Expiry", "FixedR8", "Fp16", "Fp32", "OneBit",
     "Ones", "Policy", "RandomNormal", "RandomUniform", "Segment", "Stats", "Table", "TruncatedNormal", "Zeros",
+    "entry",
 ]  # fmt: skip

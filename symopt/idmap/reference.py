@@ -45,7 +45,7 @@ class _State(NamedTuple):
 
 
 class SortedPairs:
-    """The same methods as `NativePairs`. Memory is 16 bytes an id; each batch of new ids costs a pass over some of the old."""
+    """The same methods as `NativePairs`, at 16 bytes an id; a batch of new ids costs a pass over some of the others."""
 
     load = 1.0
 

@@ -12,13 +12,14 @@ from ..backends.jit import compile_written
 from ..dtypes import COMPUTE, FLOATS, canonical
 from ..errors import DTypeError, RowIndexError, ShapeError
 from .given import Int64s, as_ids, chosen_engine
-from .native import NativePairs
+from .native import NativePairs, table_bytes
 from .reference import distinct
+from .scratch import scratch
 from .sums import sum_function, tally_function
 
 
 class Unique(NamedTuple):
-    """Distinct ids (k,) in order of first occurrence; where in them each id of the batch is (n,); how often each occurs (k,)."""
+    """Distinct ids (k,) in order of first occurrence; where in them each id of a batch is (n,); their counts (k,)."""
 
     ids: Int64s
     inverse: Int64s
@@ -34,7 +35,8 @@ def unique(ids: Any, *, engine: str = "auto") -> Unique:
     given = as_ids(ids)
     if chosen_engine(engine) == "reference":
         return Unique(*distinct(given))
-    inverse, _, once = NativePairs(0, reserve=len(given)).insert(given)
+    with scratch("table", table_bytes(len(given))) as memory:
+        inverse, _, once = NativePairs(0, len(given), memory).insert(given)
     counts = np.zeros(len(once), np.int64)
     _code()["tally"](inverse.ctypes.data, len(given), counts.ctypes.data)
     return Unique(once, inverse, counts)
@@ -43,8 +45,8 @@ def unique(ids: Any, *, engine: str = "auto") -> Unique:
 def sum_by(inverse: Any, n_unique: int, values: Any, *, engine: str = "auto") -> np.ndarray[Any, Any]:
     """Sums (n_unique, width) of the rows of `values` (n, width) that have equal numbers in `inverse` (n,).
 
-    Rows are added in order of occurrence, from a copy of the first, so that a single -0.0 stays what it is; where there is
-    no row, the sum is 0. The dtype is that of `values`, but float32 for float16 and bfloat16, which are added in float32.
+    Rows are added in order of occurrence, from a copy of the first, so that a single -0.0 stays what it is; where there
+    is no row, the sum is 0. The dtype is that of `values`; float16 and bfloat16 are added in float32, and give that.
 
     >>> sum_by([0, 1, 0], 2, np.array([[1.0], [2.0], [3.0]]))
     array([[4.],
