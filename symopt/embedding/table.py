@@ -173,15 +173,17 @@ class Table:
         if out is not None:
             out = _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
         with self._lock:
-            slots = self._found(flat, missing, req_time, what)
+            slots, hits = self._found(flat, missing, req_time, what)
             found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
         shown = found.reshape(*shape, self.dim)
         if not with_hits:
             return shown
-        return shown, (slots >= 0) if isinstance(ids, Bags) else (slots >= 0).reshape(shape)
+        return shown, hits if isinstance(ids, Bags) else hits.reshape(shape)
 
-    def _found(self, ids: Ids, missing: Missing, req_time: float | None, what: str) -> Ids:
-        """The slots of ids that are looked up; -1 for a row that is shown as zeros."""
+    def _found(
+        self, ids: Ids, missing: Missing, req_time: float | None, what: str
+    ) -> tuple[Ids, npt.NDArray[np.bool_]]:
+        """The slots of ids that are looked up, -1 for a row that is shown as zeros; and which had one before."""
         slots = self._rows.map.get(ids)
         absent = slots < 0
         n_absent = int(np.count_nonzero(absent))
@@ -193,7 +195,7 @@ class Table:
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
         self.stats.misses += n_absent
-        return slots
+        return slots, ~absent
 
     def lookup_entry(self, ids: npt.ArrayLike) -> Entries:
         """All that the table knows of ids: weights as they are stored, states, times. Copies."""
