@@ -11,6 +11,7 @@ import numpy.typing as npt
 from ..idmap import IdMap
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
+from .bags import Bags
 from .commands import Array, Assign, Command, Evict, Have, Ids, Renew, Settle, Touch, Update
 from .initializers import Custom
 from .onebit import OneBit
@@ -19,6 +20,7 @@ from .segment import Segment
 from .store import MemoryStore, RowStore, vacate
 
 ALIGNMENT = 16
+_AT_ONCE = 1 << 16  # rows
 MakeStore = Callable[[Layout], RowStore]
 
 
@@ -51,11 +53,13 @@ class Rows:
         self.logs = [0.0] * len(self.parts)
         codes = [part.segment.compressor for part in self.parts]
         self.scales = [code.init_scale if isinstance(code, OneBit) else 1.0 for code in codes]
+        self._soft = [k for k, code in enumerate(codes) if isinstance(code, OneBit)]
         self._options: dict[str, Any] = {"seed": seed, "engine": engine, "what": what}
         self._updating = self._graph([p.updating() for p in self.parts], stamps=True)
         self._reading = self._graph([p.reading() for p in self.parts])
         self._born = self._graph([p.birth() for p in self.parts])
         self._settling = [self._graph([p.settling()]) if p.is_global else None for p in self.parts]
+        self._is_plain = all(p.segment.compressor.is_straight and not p.is_global for p in self.parts)
         self._has_ages = any(p.ages and p.ages.names for p in self.parts)
 
     def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph:
@@ -71,7 +75,7 @@ class Rows:
         """What lookups show of the rows in these slots, (n, dim); zeros for a slot of -1."""
         if out is None:
             out = np.empty((len(slots), self.dim), self.dtype)
-        self.store.fetch(slots)
+        self.need(slots)
         numbers = self._shown()
         for part, log in zip(self.parts, self.logs, strict=True):
             if part.is_global:
@@ -82,9 +86,46 @@ class Rows:
         self._reading.run(self.store.records, slots, {OUT: out}, numbers)
         return out
 
+    def pool(self, slots: Array, bags: Bags, out: Array | None = None) -> Array:
+        """What lookups show of bags of the rows in these slots, (n, dim): (n_bags, dim), or (n_bags * n, dim)."""
+        each = bags.spread_slots(slots)
+        if each is not None:
+            return self.read(each, out)
+        if out is None:
+            out = np.empty((len(bags), self.dim), self.dtype)
+        native = self.map.engine == "native"
+        if native and self._is_plain:  # rows are added where they lie
+            self.need(slots)
+            begin = self.layout[self.parts[0].weight].offset
+            weights = self.store.records[:, begin : begin + self.dim * self.dtype.itemsize].view(self.dtype)
+            bags.pool(weights, slots, self.dim, out, native)
+        else:
+            bags.pool(self.read(slots), np.arange(len(slots)), self.dim, out, native)
+        return out
+
+    def need(self, slots: Array) -> None:
+        """Have the records of those slots that are no -1 in memory."""
+        if not isinstance(self.store, MemoryStore):
+            self.store.fetch(slots[slots >= 0])
+
+    def copied(self, name: str, slots: Array) -> Array:
+        """A column of the records of these slots; some at a time, where they have to be fetched."""
+        column = self.store.columns[name]
+        found = np.empty((len(slots), *column.shape[1:]), column.dtype)
+        for begin in range(0, len(slots), _AT_ONCE):
+            some = slots[begin : begin + _AT_ONCE]
+            self.store.fetch(some)
+            found[begin : begin + _AT_ONCE] = column[some]
+        return found
+
+    def _take(self, slots: Array) -> None:
+        """Have records in memory that are about to be written."""
+        self.store.fetch(slots)
+        self.store.changing(slots)
+
     def _shown(self) -> dict[str, Any]:
         """The scales that soft codes have now."""
-        return {f"@scale:{p.name}": scale for p, scale in zip(self.parts, self.scales, strict=True)}
+        return {f"@scale:{self.parts[k].name}": self.scales[k] for k in self._soft}
 
     def column(self, part: Part, kind: str) -> Array:
         """A column of a part: (capacity, width)."""
@@ -101,12 +142,13 @@ class Rows:
         slots = self._slots(c.ids, c.now)
         if c.first:
             self._grow_scales(c.done)
-        rates = c.rates or tuple(part.rate(c.done) for part in self.parts)
         updates = self.store.columns[UPDATES][slots] if self._has_ages else None
         numbers = self._shown()
         for k, part in enumerate(self.parts):
-            numbers |= part.numbers(c.done, rates[k] if c.rates else None, updates)
-            numbers |= self._decay(k, part, rates[k], slots, c.first)
+            numbers |= part.numbers(c.done, c.rates[k] if c.rates else None, updates)
+            if part.decays:
+                rate = c.rates[k] if c.rates else part.rate(c.done)
+                numbers |= self._decay(k, part, rate, slots, c.first)
         self._updating.run(self.store.records, slots, {GRADS: c.grads}, numbers, c.now)
         if c.first:
             self.steps = c.done + 1
@@ -114,10 +156,9 @@ class Rows:
                 part.hyper.advance(c.done)
 
     def _grow_scales(self, done: int) -> None:
-        for k, part in enumerate(self.parts):
-            code = part.segment.compressor
-            if isinstance(code, OneBit):
-                self.scales[k] = code.scale_after(self.scales[k], done)
+        for k in self._soft:
+            code: Any = self.parts[k].segment.compressor
+            self.scales[k] = code.scale_after(self.scales[k], done)
 
     def _decay(self, k: int, part: Part, rate: float, slots: Array, first: bool) -> dict[str, Any]:
         """The number of a part's decay in this step."""
@@ -144,7 +185,7 @@ class Rows:
 
     def renew(self, c: Renew) -> None:
         """Rows as they are born."""
-        first = self._own_first(c.ids)
+        first = self.first_weights(c.ids)
         self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
 
     def have(self, c: Have) -> None:
@@ -155,8 +196,7 @@ class Rows:
         """The second only."""
         slots = self.map.get(c.ids)
         slots = slots[slots >= 0]
-        self.store.fetch(slots)
-        self.store.changing(slots)
+        self._take(slots)
         self.store.columns[TIMESTAMP][slots] = c.now
 
     def evict(self, c: Evict) -> None:
@@ -168,8 +208,7 @@ class Rows:
         """The decay that rows have not seen."""
         slots = self.map.get(c.ids)
         slots = slots[slots >= 0]
-        self.store.fetch(slots)
-        self.store.changing(slots)
+        self._take(slots)
         self._settle(slots)
 
     def _settle(self, slots: Array) -> None:
@@ -184,17 +223,15 @@ class Rows:
 
     def _slots(self, ids: Ids, now: int) -> npt.NDArray[np.int64]:
         """The slots of ids, each once; those that have none get one, and are born."""
-        missing = self.map.missing(ids)
-        if not len(missing):
-            slots = self.map.get(ids)
-            self.store.fetch(slots)
-            self.store.changing(slots)
+        slots = self.map.get(ids)
+        absent = slots < 0
+        if not absent.any():
+            self._take(slots)
             return slots
-        first = self._own_first(missing)
-        self.store.reserve(self.map.n_slots + len(missing))
+        first = self.first_weights(ids[absent])
+        self.make_room(int(absent.sum()))
         found = self.map.get_or_insert(ids)
-        self.store.fetch(found.slots)
-        self.store.changing(found.slots)
+        self._take(found.slots)
         if len(found.new_slots):
             try:
                 self._bear(found.new_slots, found.new_ids, now, first)
@@ -203,8 +240,13 @@ class Rows:
                 raise
         return found.slots
 
-    def _own_first(self, ids: Ids) -> list[Array | None]:
-        """The first weights that functions of the user's make."""
+    def make_room(self, n: int) -> None:
+        """Have memory for `n` rows more. MemoryError or OSError, and nothing is changed, if there is none."""
+        self.store.reserve(max(self.map.n_slots, len(self.map) + n))
+        self.map.make_room(n)
+
+    def first_weights(self, ids: Ids) -> list[Array | None]:
+        """The first weights that functions of the user's make for new ids; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
         return [self._asked(i, ids, dim) if isinstance(i, Custom) else None for i, dim in kinds]
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,17 +16,20 @@ import numpy.typing as npt
 from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, UnknownIdError
 from ..idmap import unique
 from .admission import Admission
-from .batches import Array, Ids, ids_of, last_of, rows_of, second, summed, waves
-from .commands import Admit, Assign, Command, Evict, Have, Renew, Settle, Touch, Update
+from .bags import Bags, given_ids
+from .batch import DUPLICATES, Batch, apply_all
+from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
+from .commands import Admit, Assign, Command, Evict, Have, Renew, Settle, Touch
 from .eviction import Policy, matching
 from .expiry import Expiry
 from .ondisk.options import OnDisk
-from .results import Applied, Entries, Stats
+from .results import Applied, Columns, Entries, Stats
 from .rows import ALIGNMENT, MakeStore, Rows
 from .segment import Segment
 from .store import MemoryStore
 from .touched import TouchedSet
 
+Item = TypeVar("Item")
 Missing = Literal["zeros", "initialize", "raise"]
 Duplicates = Literal["sum", "sequential"]
 _NONE = np.zeros(0, np.int64)
@@ -81,8 +86,8 @@ class Table:
     ) -> None:
         self.name = name
         self.segments = _checked(segments, name)
-        self.missing = _one_of("missing", missing, ("zeros", "initialize", "raise"), name)
-        self.duplicates = _one_of("duplicates", duplicates, ("sum", "sequential"), name)
+        self.missing = _one_of("missing", missing, _MISSING, name)
+        self.duplicates = _one_of("duplicates", duplicates, DUPLICATES, name)
         self.admission = Admission(admission) if isinstance(admission, int) else admission
         self.expiry = Expiry(expiry) if isinstance(expiry, int) else expiry
         self.max_rows = max_rows
@@ -115,8 +120,9 @@ class Table:
     # ---- on disk
 
     def checkpoint(self) -> None:
-        """Put all rows that changed into the folder's file, and begin a new log. OSError, and the last checkpoint is kept,
-        if there is no room. Nothing for a table in memory."""
+        """Put all rows that changed into the folder's file, and begin a new log. Nothing for a table in memory.
+
+        OSError, and the last checkpoint still counts, if there is no room."""
         with self._lock:
             if self._journal is not None:
                 self._journal.checkpoint()
@@ -203,7 +209,7 @@ class Table:
 
     def lookup(
         self,
-        ids: npt.ArrayLike,
+        ids: npt.ArrayLike | Bags,
         *,
         missing: Missing | None = None,
         with_hits: bool = False,
@@ -216,29 +222,35 @@ class Table:
         else is changed: looking up is no write. UnknownIdError names the first id that must have a row and has none.
         """
         what = f"{self.name}.lookup"
-        flat, shape = ids_of(ids, what)
+        flat, shape = given_ids(ids, what)
         missing = self.missing if missing is None else _one_of("missing", missing, _MISSING, what)
-        into = (
-            None if out is None else _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
-        )
+        if out is not None:
+            out = _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
         with self._lock:
-            slots = self._rows.map.get(flat)
-            hits = slots >= 0
-            n_hits = int(hits.sum())
-            if n_hits < len(flat) and missing == "raise":
-                raise UnknownIdError(
-                    f"{what}: id {flat[~hits][0]} has no row, nor have {len(flat) - n_hits - 1} more"
-                )
-            if n_hits < len(flat) and missing == "initialize":
-                with self._batch():
-                    self._make_room(flat)
-                    self._do(Have(unique(flat[~hits]).ids, second(req_time, what)))
-                slots = self._rows.map.get(flat)
-            found = self._rows.read(slots, into)
-            self.stats.hits += n_hits
-            self.stats.misses += len(flat) - n_hits
-        shown = found.reshape(*shape, self.dim) if out is None else out
-        return (shown, hits.reshape(shape)) if with_hits else shown
+            slots, hits = self._found(flat, missing, req_time, what)
+            found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
+        shown = found.reshape(*shape, self.dim)
+        if not with_hits:
+            return shown
+        return shown, hits if isinstance(ids, Bags) else hits.reshape(shape)
+
+    def _found(
+        self, ids: Ids, missing: Missing, req_time: float | None, what: str
+    ) -> tuple[Ids, npt.NDArray[np.bool_]]:
+        """The slots of ids that are looked up, -1 for a row that is shown as zeros; and which had one before."""
+        slots = self._rows.map.get(ids)
+        absent = slots < 0
+        n_absent = int(np.count_nonzero(absent))
+        if n_absent and missing == "raise":
+            raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
+        if n_absent and missing == "initialize":
+            with self._batch():
+                self._make_room(ids)
+                self._do(Have(unique(ids[absent]).ids, second(req_time, what)))
+            slots = self._rows.map.get(ids)
+        self.stats.hits += len(ids) - n_absent
+        self.stats.misses += n_absent
+        return slots, ~absent
 
     def lookup_entry(self, ids: npt.ArrayLike) -> Entries:
         """All that the table knows of ids: weights as they are stored, states, times. Copies."""
@@ -248,6 +260,7 @@ class Table:
             return self._entries(slots[slots >= 0], slots >= 0)
 
     def _entries(self, slots: Ids, hits: npt.NDArray[np.bool_]) -> Entries:
+        self._rows.need(slots)
         columns = self._rows.store.columns
         weights = [columns[part.weight][slots] for part in self._rows.parts]
         names = [name for part in self._rows.parts for name, _, _ in part.state_columns()]
@@ -262,11 +275,32 @@ class Table:
             slots = self._rows.map.get(flat)
             self._rows.store.prefetch(slots[slots >= 0])
 
+    def ahead(
+        self, batches: Iterable[Item], ids: Callable[[Item], npt.ArrayLike] = itemgetter(0)
+    ) -> Iterator[Item]:
+        """The batches, one after the other, where each time the rows of the next are asked for. `ids` says which they are:
+        by default the first entry of a batch.
+
+        >>> import numpy as np
+        >>> table = Table(Segment(2, "sgd", learning_rate=0.1))
+        >>> for some, grads in table.ahead([([1, 2], np.ones((2, 2))), ([2, 3], np.ones((2, 2)))]):
+        ...     done = table.apply_gradients(some, grads)
+        >>> len(table)
+        3
+        """
+        waiting: list[Item] = []
+        for batch in batches:
+            self.prefetch(ids(batch))
+            if waiting:
+                yield waiting.pop()
+            waiting.append(batch)
+        yield from waiting
+
     # ---- writing
 
     def apply_gradients(
         self,
-        ids: npt.ArrayLike,
+        ids: npt.ArrayLike | Bags,
         grads: npt.ArrayLike,
         global_step: int | None = None,
         req_time: float | None = None,
@@ -282,33 +316,8 @@ class Table:
         of all segments' own, or one for each.
         """
         what = f"{self.name}.apply_gradients"
-        flat, shape = ids_of(ids, what)
-        rows = rows_of(grads, shape, self.dim, self.dtype, f"{what}: gradients")
-        now, rates = second(req_time, what), self._rates(learning_rate, what)
-        mode = self.duplicates if duplicates is None else _one_of("duplicates", duplicates, _DUPLICATES, what)
-        with self._batch():
-            done = self._rows.steps if global_step is None else _step(global_step, what)
-            if mode == "sum":
-                found, rows = summed(flat, rows)
-                flat, counts = found.ids, found.counts
-            else:
-                counts = None
-            admitted = self._admitted(flat, counts)
-            if admitted is not None:
-                flat, rows = flat[admitted], rows[admitted]
-            evicted, before = self._make_room(flat), len(self)
-            batches = iter([(flat, rows)]) if mode == "sum" else waves(flat, rows)
-            for k, (some, its) in enumerate(batches):
-                self._do(Update(some, its, done, rates, now, first=k == 0))
-            blocked = (
-                0
-                if admitted is None
-                else int((~admitted).sum() if counts is None else counts[~admitted].sum())
-            )
-            result = Applied(len(flat), len(self) - before, blocked, evicted)
-            self.stats.updated += result.updated
-            self.stats.blocked += blocked
-            return result
+        given = [(ids, grads)]
+        return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
         """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays."""
@@ -393,21 +402,18 @@ class Table:
     def flush(self) -> None:
         """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
         ids = self.ids()
-        for begin in range(
-            0, len(ids), _AT_ONCE
-        ):  # rows know nothing of each other, so that each part is whole
+        for begin in range(0, len(ids), _AT_ONCE):  # no row knows of another, so each part is a batch
             with self._batch():
                 self._do(Settle(ids[begin : begin + _AT_ONCE]))
 
-    def _columns(self) -> dict[str, Array]:
-        """What policies look at: copies of the columns of all rows."""
-        found = self._entries(self._rows.map.slots(), np.zeros(0, np.bool_))
-        return {
-            "id": found.ids,
-            "timestamp": found.timestamps,
-            "updates": found.updates,
-            "weight": found.weights,
-        }
+    def _columns(self) -> Columns:
+        """What policies look at."""
+        rows, slots = self._rows, self._rows.map.slots()
+        makers = {n: partial(rows.copied, n, slots) for n in ("id", "timestamp", "updates")}
+        weights = [part.weight for part in rows.parts]
+        return Columns(
+            makers | {"weight": lambda: np.concatenate([rows.copied(w, slots) for w in weights], axis=1)}
+        )
 
     def _give_up(self, gone: Ids) -> Ids:
         if len(gone):
@@ -452,6 +458,10 @@ class Table:
 
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""
+        return self._give_up(self._leaving(ids))
+
+    def _leaving(self, ids: Ids) -> Ids:
+        """The rows that have to leave before a batch. TooLateError without a policy that chooses."""
         if self.max_rows is None:
             return _NONE
         missing = len(self._rows.map.missing(ids))
@@ -465,7 +475,8 @@ class Table:
         protected = np.isin(self.ids(), ids)
         n = self.policy.excess(len(self), missing, self.max_rows, int(protected.sum()))
         rows = self._columns()
-        return self._give_up(rows["id"][self.policy.victims(n, rows, protected)])
+        gone: Ids = rows["id"][self.policy.victims(n, rows, protected)]
+        return gone
 
     def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
         if given is None:
@@ -477,7 +488,7 @@ class Table:
         return found
 
 
-_MISSING, _DUPLICATES = ("zeros", "initialize", "raise"), ("sum", "sequential")
+_MISSING = ("zeros", "initialize", "raise")
 
 
 def _journal(path: str | os.PathLike[str] | OnDisk | None) -> Any:
@@ -503,12 +514,6 @@ def _one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
     if value not in known:
         raise AttributeValueError(f"{name}: {what} is one of {', '.join(known)}, got {value!r}")
     return value
-
-
-def _step(given: Any, what: str) -> int:
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
-        raise AttributeValueError(f"{what}: global_step is a number from 0, got {given!r}")
-    return int(given)
 
 
 def _as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> Array:

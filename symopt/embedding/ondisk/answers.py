@@ -17,10 +17,11 @@ Answer = float | np.ndarray[Any, Any]
 
 
 class Answers:
-    """`said`: the answers since `begin`, in order."""
+    """`said`: the answers since `begin`, in order, of those that were asked while `is_noting`."""
 
     def __init__(self) -> None:
         self.said: list[Answer] = []
+        self.is_noting = False
         self._script: Iterator[Answer] | None = None
 
     def begin(self, script: Sequence[Answer] | None = None) -> None:
@@ -33,7 +34,8 @@ class Answers:
         if self._script is not None:
             return next(self._script)
         found = function()
-        self.said.append(found)
+        if self.is_noting:
+            self.said.append(found)
         return found
 
     def schedule(self, function: Callable[[int], float]) -> Callable[[int], float]:

@@ -7,12 +7,14 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ...checkpoint.disk import DISK, Disk
 from ...errors import DamagedError, StateError, SymoptError, TooLateError
 from ...records.layout import Layout
 from ..commands import Admit, Command
+from ..results import Stats
 from .answers import Answers
 from .folder import Folder, create, described, is_table
 from .messages import read_message, write_message
@@ -87,6 +89,7 @@ class Journal:
             folder.settle(self._rows)
         self._rows.map(n)
         reader = self._recover(state)
+        self._table.stats = Stats()  # of what was done again
         if reader.lost:
             warnings.warn(reader.lost, RuntimeWarning, stacklevel=5)
         if not folder.is_readonly:
@@ -132,6 +135,7 @@ class Journal:
         self._is_within = True
         try:
             self._noted = []
+            self._stats = replace(self._table.stats)
             self._answers.begin()
             try:
                 yield
@@ -140,15 +144,15 @@ class Journal:
                 self._refuse(error)
                 raise
         finally:
-            self._is_within = self._is_doing = False
+            self._is_within = self._is_doing = self._answers.is_noting = False
 
     def do(self, command: Command) -> Any:
         """Carry out a command of the batch."""
         assert self._is_within
-        self._is_doing = True
+        self._is_doing = self._answers.is_noting = True
         found = self._table._apply(command)
         self._noted.append(command)
-        self._is_doing = False
+        self._is_doing = self._answers.is_noting = False
         return found
 
     def _append(self) -> None:
@@ -253,7 +257,7 @@ class Journal:
         before, self._trouble = self._trouble, self._trouble or "going back to the last batch failed"
         self._rows.drop_changes()
         self._recover(folder.reread())
-        self._trouble = before
+        self._table.stats, self._trouble = self._stats, before
 
     # ---- who may
 
