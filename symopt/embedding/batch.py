@@ -100,9 +100,9 @@ class Batch:
     def reserve(self) -> None:
         """Have memory for all rows that may be born, and see that they can be. MemoryError or OSError if not."""
         table, rows = self.table, self.table._rows
-        missing = rows.map.missing(self.ids)
-        if not len(missing):
+        if rows.has_room(len(self.ids)):
             return
+        missing = rows.map.missing(self.ids)
         rows.first_weights(missing)
         rows.make_room(len(missing) if table.max_rows is None else min(len(missing), table.max_rows))
 

@@ -140,9 +140,12 @@ class NativePairs:
             self._rebuild(fewest)
         self._fewest = fewest
 
+    def has_room(self, n: int) -> bool:
+        return self.count + n <= self._table.n_blocks * _MOST
+
     def make_room(self, n: int) -> None:
         """Grow as an insertion of `n` ids might, so that it need not."""
-        if self.count + n > self._table.n_blocks * _MOST:
+        if not self.has_room(n):
             self._rebuild(max(_blocks_for(self.count + n), self._table.n_blocks * 7 // 5 + 1))
 
     def copy(self) -> NativePairs:
