@@ -58,7 +58,7 @@ class Rows:
         self._born = self._graph([p.birth() for p in self.parts])
         self._settling = [self._graph([p.settling()]) if p.is_global else None for p in self.parts]
         self._is_plain = all(p.segment.compressor.is_straight and not p.is_global for p in self.parts)
-        self._has_ages = any(p.ages and p.ages.names for p in self.parts)
+        self._needs_updates = any(p.needs_updates for p in self.parts)
 
     def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph:
         symbol, bound, outputs = joined(graphs)
@@ -118,7 +118,7 @@ class Rows:
         slots = self._slots(c.ids, c.now)
         if c.first:
             self._grow_scales(c.done)
-        updates = self.store.columns[UPDATES][slots] if self._has_ages else None
+        updates = self.store.columns[UPDATES][slots] if self._needs_updates else None
         numbers = self._shown()
         for k, part in enumerate(self.parts):
             numbers |= part.numbers(c.done, c.rates[k] if c.rates else None, updates)

@@ -15,7 +15,10 @@ from .admission import Admission
 from .bags import Bags, given_ids
 from .batch import DUPLICATES, Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
+from .configured import Config, segments_of, table_options
 from .commands import Assign, Command, Evict, Have, Renew, Touch
+from .entry.segments import SegmentConfig
+from .entry.slot_configs import SlotOccurrenceThresholdConfig
 from .eviction import Policy, matching
 from .expiry import Expiry
 from .results import Applied, Entries, Stats
@@ -31,7 +34,7 @@ _NONE = np.zeros(0, np.int64)
 class Table:
     """Embeddings by id. A row is the weights of all segments side by side, and each segment has its own rule.
 
-    segments: one `Segment` or several, of one dtype.
+    segments: one `Segment` or several, of one dtype; or what `entry.CombineAsSegment` makes.
     missing: what a lookup shows of an id without a row: "zeros"; "initialize" makes the row; "raise" UnknownIdError.
     duplicates: gradients of one id in a batch are added, in order, and the rule runs once ("sum"), or it runs for one
         after the other ("sequential").
@@ -56,7 +59,7 @@ class Table:
 
     def __init__(
         self,
-        segments: Segment | Sequence[Segment],
+        segments: Segment | SegmentConfig | Sequence[Segment | SegmentConfig],
         *,
         missing: Missing = "zeros",
         duplicates: Duplicates = "sum",
@@ -91,6 +94,22 @@ class Table:
         self._rows = Rows(self.segments, seed=seed, engine=engine, what=name)
         self.seed, self.engine = seed, self._rows.map.engine
         self.reserve(reserve)
+
+    @classmethod
+    def from_config(
+        cls, config: Config, *, occurrence: SlotOccurrenceThresholdConfig | None = None, **options: Any
+    ) -> Table:
+        """The table that a configuration of `so.embedding.entry` describes.
+
+        config: a HashTableConfigInstance, with its learning rates; or an EmbeddingHashTableConfig, whose optimizers have
+        their own. Segments, first capacity and expiry are taken from it; rows leave when `expire` is called, whatever
+        `feature_evict_every_n_hours` says. `occurrence`: thresholds of admission, with exact counts. `options`: others
+        of a Table's, which go before the configuration's.
+
+        RuleError for a table that only serves, and for DcOptimizer: a table does not know the weights that a gradient
+        was computed at.
+        """
+        return cls(**{**table_options(config, occurrence), **options})
 
     # ---- what it is
 
@@ -404,10 +423,8 @@ class Table:
 _MISSING = ("zeros", "initialize", "raise")
 
 
-def _checked(segments: Segment | Sequence[Segment], name: str) -> tuple[Segment, ...]:
-    found = (segments,) if isinstance(segments, Segment) else tuple(segments)
-    if not found or not all(isinstance(s, Segment) for s in found):
-        raise AttributeValueError(f"{name}: a table is made of one Segment or more, got {segments!r}")
+def _checked(given: Any, name: str) -> tuple[Segment, ...]:
+    found = segments_of(given, name)
     if len({s.dtype for s in found}) > 1:
         raise DTypeError(
             f"{name}: the segments of a table have one dtype, got {', '.join(s.dtype for s in found)}"

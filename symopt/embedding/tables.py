@@ -12,6 +12,8 @@ from ..errors import AttributeValueError
 from ..state import Commit, Differences, load_state
 from .bags import Bags
 from .batch import Batch, apply_all
+from .configured import Config, merged
+from .entry.features import FeatureFactory
 from .fused import Cells, Fused, Parcel, known_names, one_dtype
 from .results import Applied, Stats
 from .table import Missing, Table
@@ -50,6 +52,27 @@ class Tables:
             self._names.setdefault(id(table), []).append(name)
         #: Each table once, under the first of its names.
         self.members = {names[0]: self._by_name[names[0]] for names in self._names.values()}
+
+    @classmethod
+    def from_config(cls, configs: FeatureFactory | Mapping[str, Config], **options: Any) -> Tables:
+        """The tables of a FeatureFactory, or of configurations by name; `options`: those of every `Table.from_config`.
+
+        Configurations with equal text make one table, which has all their names, as in Monolith: their ids must differ,
+        for an id that two names share is one row.
+
+        >>> from symopt.embedding import entry
+        >>> factory = entry.FeatureFactory()
+        >>> for k in (3, 5):
+        ...     _ = factory.create_feature_slot(entry.FeatureSlotConfig(slot_id=k)).add_feature_slice(16)
+        >>> Tables.from_config(factory)
+        <Tables with rows of 3=5: 0>
+        """
+        found, own = merged(configs)
+        made = {}
+        for names, config in found.items():
+            table = Table.from_config(config, **{"name": "+".join(names), **own, **options})
+            made |= dict.fromkeys(names, table)
+        return cls(made)
 
     @property
     def names(self) -> tuple[str, ...]:
