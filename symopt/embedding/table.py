@@ -191,7 +191,9 @@ class Table:
             raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
         if n_absent and missing == "initialize":
             self._make_room(ids)
-            self._do(Have(unique(ids[absent]).ids, second(req_time, what)))
+            born = unique(ids[absent]).ids
+            self._do(Have(born, second(req_time, what)))
+            self._forget(born)
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
         self.stats.misses += n_absent
@@ -274,7 +276,9 @@ class Table:
         with self._lock:
             had = self._rows.map.get(flat) >= 0
             self._make_room(flat)
-            self._do(Renew(unique(flat).ids, now))
+            born = unique(flat).ids
+            self._do(Renew(born, now))
+            self._forget(born)
         return had.reshape(shape)
 
     def touch(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
@@ -370,6 +374,11 @@ class Table:
             return None
         admitted[asked] = self.admission.admit(ids[asked], None if counts is None else counts[asked])
         return admitted
+
+    def _forget(self, ids: Ids) -> None:
+        """What was counted of ids that got a row without having to earn it."""
+        if self.admission is not None:
+            self.admission.forget(ids)
 
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""
