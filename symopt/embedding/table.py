@@ -192,15 +192,17 @@ class Table:
         if out is not None:
             out = _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
         with self._lock:
-            slots = self._found(flat, missing, req_time, what)
+            slots, hits = self._found(flat, missing, req_time, what)
             found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
         shown = found.reshape(*shape, self.dim)
         if not with_hits:
             return shown
-        return shown, (slots >= 0) if isinstance(ids, Bags) else (slots >= 0).reshape(shape)
+        return shown, hits if isinstance(ids, Bags) else hits.reshape(shape)
 
-    def _found(self, ids: Ids, missing: Missing, req_time: float | None, what: str) -> Ids:
-        """The slots of ids that are looked up; -1 for a row that is shown as zeros."""
+    def _found(
+        self, ids: Ids, missing: Missing, req_time: float | None, what: str
+    ) -> tuple[Ids, npt.NDArray[np.bool_]]:
+        """The slots of ids that are looked up, -1 for a row that is shown as zeros; and which had one before."""
         slots = self._rows.map.get(ids)
         absent = slots < 0
         n_absent = int(np.count_nonzero(absent))
@@ -208,11 +210,13 @@ class Table:
             raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
         if n_absent and missing == "initialize":
             self._make_room(ids)
-            self._do(Have(unique(ids[absent]).ids, second(req_time, what)))
+            born = unique(ids[absent]).ids
+            self._do(Have(born, second(req_time, what)))
+            self._forget(born)
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
         self.stats.misses += n_absent
-        return slots
+        return slots, ~absent
 
     def lookup_entry(self, ids: npt.ArrayLike) -> Entries:
         """All that the table knows of ids: weights as they are stored, states, times. Copies."""
@@ -291,7 +295,9 @@ class Table:
         with self._lock:
             had = self._rows.map.get(flat) >= 0
             self._make_room(flat)
-            self._do(Renew(unique(flat).ids, now))
+            born = unique(flat).ids
+            self._do(Renew(born, now))
+            self._forget(born)
         return had.reshape(shape)
 
     def touch(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
@@ -387,6 +393,11 @@ class Table:
             return None
         admitted[asked] = self.admission.admit(ids[asked], None if counts is None else counts[asked])
         return admitted
+
+    def _forget(self, ids: Ids) -> None:
+        """What was counted of ids that got a row without having to earn it."""
+        if self.admission is not None:
+            self.admission.forget(ids)
 
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import config
 from ..backends.jit import compile_written
+from ..backends.pool import run_shared
 from ..overlap import address
 from . import inserted
 from .blocks import BLOCK_BYTES, COUNT, DONE, N_FREE, N_SLOTS, PER_BLOCK, table_functions
@@ -21,6 +23,7 @@ from .scratch import scratch
 # Ids a block: at most 4 of 5 places are used. Then the table grows by 7/5, to 2.86 ids a block or 22.4 bytes an id. It
 # becomes smaller below 2.7, to 3.3, so that neither a few insertions nor a few removals make a table anew again.
 _MOST, _LEAST, _ROOMY = 4, 2.7, 3.3
+_SHARED = 8192  # ids that a thread looks for at once, if there are more
 _BLOCK = np.dtype(
     {
         "names": ["ids", "slots", "used"],
@@ -75,7 +78,19 @@ class NativePairs:
 
     def find(self, ids: Int64s, slots: Int64s) -> None:
         """Write the slots of ids, -1 for missing ones."""
-        _code()["get"](*self._table.given, address(ids), len(ids), address(slots))
+        get, table, n = _code()["get"], self._table.given, len(ids)
+        from_, to = address(ids), address(slots)
+        threads = min(config.num_threads(), n // _SHARED)
+        if threads < 2:
+            get(*table, from_, n, to)
+            return
+        starts = iter(range(0, n, _SHARED))  # which threads take one by one
+
+        def some(job: int, scratch: int) -> None:
+            for k in starts:
+                get(*table, from_ + 8 * k, min(_SHARED, n - k), to + 8 * k)
+
+        run_shared(some, 0, [0] * threads)
 
     def insert(self, ids: Int64s) -> Inserted:
         """Slots of ids, of which missing ones get new slots: all of them, or, if this raises, none."""
