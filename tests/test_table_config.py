@@ -1,4 +1,4 @@
-"""From the configurations of `entry` to tables: rules, rates, expiry, thresholds, sketches, rounding; what is refused."""
+"""From the configurations of `entry` to tables: rules, rates, expiry, thresholds, sketches, rounding; refusals."""
 
 from dataclasses import replace
 from typing import Any
@@ -41,8 +41,10 @@ def test_every_optimizer_makes_a_table(case: dict[str, Any], engine: str) -> Non
     ids = np.arange(case["rows"])
     made.assign(ids, RULE_VECTORS[f"{name}/in.weight"])
     for k in range(case["steps"]):
-        has_rate = case["optimizer"] != "moving_average" and (case["canonical"] or case["optimizer"] != "rmsprop")
-        rate = {"learning_rate": learning_rate(case, k)} if has_rate else {}
+        has_rate = case["optimizer"] != "moving_average" and (
+            case["canonical"] or case["optimizer"] != "rmsprop"
+        )
+        rate: dict[str, Any] = {"learning_rate": learning_rate(case, k)} if has_rate else {}
         made.apply_gradients(ids, RULE_VECTORS[f"{name}/in.grad.{k}"], case["global_step"][k], **rate)
         found, wanted = made.lookup(ids), RULE_VECTORS[f"{name}/out.weight.{k}"]
         np.testing.assert_allclose(found, wanted, **TOLERANCE["float32"], err_msg=f"step {k}")
@@ -50,7 +52,9 @@ def test_every_optimizer_makes_a_table(case: dict[str, Any], engine: str) -> Non
 
 def test_rates_of_an_instance_are_its_segments() -> None:
     rates = [0.5, entry.PolynomialDecay(1.0, 10, 0.0)]
-    made = Table.from_config(instance(segment(1, entry.SgdOptimizer()), segment(2, entry.SgdOptimizer()), rates=rates))
+    made = Table.from_config(
+        instance(segment(1, entry.SgdOptimizer()), segment(2, entry.SgdOptimizer()), rates=rates)
+    )
     for step in range(3):
         made.apply_gradients([7], [[1.0, 1.0, 1.0]], step)
     np.testing.assert_allclose(made.lookup([7]), [[-1.5, -2.7, -2.7]], rtol=1e-6)
@@ -61,7 +65,11 @@ def test_warmup_steps_are_a_schedule() -> None:
     made = Table.from_config(config(segment(1, entry.FtrlOptimizer(0.8, warmup_steps=4))))
     plain = Table(
         Segment(
-            1, "monolith_ftrl", learning_rate=lambda step: 0.8 * min(step, 4) / 4, initial={"n": 0.1}, initializer=0.0
+            1,
+            "monolith_ftrl",
+            learning_rate=lambda step: 0.8 * min(step, 4) / 4,
+            initial={"n": 0.1},
+            initializer=0.0,
         )
     )
     for step in range(1, 7):
@@ -73,7 +81,9 @@ def test_warmup_steps_are_a_schedule() -> None:
 def test_initial_values_compressors_and_capacity() -> None:
     made = Table.from_config(
         config(
-            segment(2, entry.AdagradOptimizer(), entry.ConstantsInitializer(0.4), entry.FixedR8Compressor(1.0)),
+            segment(
+                2, entry.AdagradOptimizer(), entry.ConstantsInitializer(0.4), entry.FixedR8Compressor(1.0)
+            ),
             segment(1, entry.AdamOptimizer(), entry.RandomUniformInitializer(1.0, 2.0)),
             initial_capacity=1000,
         )
@@ -82,7 +92,9 @@ def test_initial_values_compressors_and_capacity() -> None:
     assert found[:2].tolist() == [51 / 128] * 2 and 1.0 <= found[2] < 2.0
     states = made.lookup_entry([3]).states
     assert states["0/history"].tolist() == [[np.float32(0.1)] * 2]
-    np.testing.assert_allclose([states["1/beta1_power"], states["1/beta2_power"]], [[[0.9]], [[0.99]]], rtol=1e-6)
+    np.testing.assert_allclose(
+        [states["1/beta1_power"], states["1/beta2_power"]], [[[0.9]], [[0.99]]], rtol=1e-6
+    )
     assert made.memory_bytes() >= 1000 * made.row_bytes
 
 
@@ -179,7 +191,11 @@ def test_rounding_depends_on_seed_id_and_update_only() -> None:
     shuffled = np.random.default_rng(1).permutation(ids)
     for some in np.array_split(shuffled, 7):
         one_step(parts, some)
-    assert whole.tobytes() == parts.lookup(ids).tobytes() == one_step(rounding(engine="reference"), ids).tobytes()
+    assert (
+        whole.tobytes()
+        == parts.lookup(ids).tobytes()
+        == one_step(rounding(engine="reference"), ids).tobytes()
+    )
     other = one_step(rounding(seed=1), ids)
     again = rounding()
     one_step(again, ids)
@@ -247,14 +263,15 @@ def serving() -> entry.EmbeddingHashTableConfig:
     return made
 
 
-REFUSED = {
+REFUSED: dict[str, tuple[Any, ...]] = {
     "a table that only serves": (lambda: Table.from_config(serving()), so.errors.RuleError, "load_serving"),
     "delay compensation": (
         lambda: Table.from_config(config(segment(1, entry.DcOptimizer(entry.SgdOptimizer(), 0.1)))),
         so.errors.RuleError, "monolith_delay_compensation",
     ),
     "a configuration as segments": (
-        lambda: Table(config(segment(1, entry.SgdOptimizer()))), so.errors.AttributeValueError, "Table.from_config",
+        lambda: Table(config(segment(1, entry.SgdOptimizer()))),  # type: ignore[arg-type]
+        so.errors.AttributeValueError, "Table.from_config",
     ),
     "segments as a configuration": (
         lambda: Table.from_config(segment(1, entry.SgdOptimizer())),  # type: ignore[arg-type]
@@ -272,7 +289,8 @@ REFUSED = {
         so.errors.AttributeValueError, "occurrence_threshold",
     ),
     "rounding that is no flag": (
-        lambda: Segment(1, "sgd", learning_rate=1.0, rounds_to_float16=2), so.errors.AttributeValueError, "True or False",
+        lambda: Segment(1, "sgd", learning_rate=1.0, rounds_to_float16=2),  # type: ignore[arg-type]
+        so.errors.AttributeValueError, "True or False",
     ),
     "no blocks": (
         lambda: Segment(1, "sgd", learning_rate=1.0, n_blocks=0), so.errors.AttributeValueError, "0 blocks",

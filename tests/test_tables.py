@@ -10,15 +10,27 @@ from hypothesis import strategies as st
 
 import symopt as so
 from symopt.embedding import (
-    Admission, Policy, RandomUniform, Segment, Split, Table, Tables, shard_of, split_by_shard, sum_by, unique,
+    Admission,
+    Policy,
+    RandomUniform,
+    Segment,
+    Split,
+    Table,
+    Tables,
+    shard_of,
+    split_by_shard,
+    sum_by,
+    unique,
 )  # fmt: skip
 from symopt.embedding.entry import PolynomialDecay
 
 ENGINES = ("native", "reference")
 
 
-def facts(*kinds: str) -> Any:
-    return pytest.mark.parametrize("fact", [f for f in FACTS.values() if f["kind"] in kinds], ids=lambda f: f["name"])
+def facts(*kinds: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "fact", [f for f in FACTS.values() if f["kind"] in kinds], ids=lambda f: f["name"]
+    )
 
 
 def adagrad(dim: int = 3, **more: Any) -> Table:
@@ -82,7 +94,9 @@ def test_facts_of_shards_of_unique_ids(fact: dict[str, Any]) -> None:
     split = split_by_shard(unique(fact["ids"]).ids, fact["n"])
     assert split.sizes.tolist() == fact["sizes"]
     wanted = np.split(np.array(fact["expect"]), np.cumsum(fact["sizes"])[:-1])
-    assert [set(split.ids[split.shard(k)].tolist()) for k in range(fact["n"])] == [set(w.tolist()) for w in wanted]
+    assert [set(split.ids[split.shard(k)].tolist()) for k in range(fact["n"])] == [
+        set(w.tolist()) for w in wanted
+    ]
 
 
 @facts("dedup_sum")
@@ -128,8 +142,18 @@ def test_facts_of_tables_of_several_types(name: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_same_as_one_by_one(engine: str) -> None:
     rng = np.random.default_rng(1)
-    alone = {"a": adagrad(engine=engine), "b": adagrad(2, engine=engine, duplicates="sequential"), "c": adagrad(1)}
-    tables = Tables({"a": adagrad(engine=engine), "b": adagrad(2, engine=engine, duplicates="sequential"), "c": adagrad(1)})
+    alone = {
+        "a": adagrad(engine=engine),
+        "b": adagrad(2, engine=engine, duplicates="sequential"),
+        "c": adagrad(1),
+    }
+    tables = Tables(
+        {
+            "a": adagrad(engine=engine),
+            "b": adagrad(2, engine=engine, duplicates="sequential"),
+            "c": adagrad(1),
+        }
+    )
     for step in range(6):
         batch = {name: random_batch(rng, 17, alone[name].dim) for name in "cab"[step % 3 :]}
         applied = tables.apply_gradients(batch, step, 100 + step)
@@ -166,7 +190,7 @@ def full(name: str) -> Table:
     return adagrad(max_rows=4, name=name)
 
 
-BAD = {
+BAD: dict[str, tuple[Any, ...]] = {
     "a wrong width": ({"b": ([1], np.ones((1, 2)))}, {}, so.errors.ShapeError, "b: gradients"),
     "ids of a wrong type": ({"b": ([1.5], np.ones((1, 3)))}, {}, so.errors.DTypeError, "b"),
     "an unknown name": ({"bb": ([1], np.ones((1, 3)))}, {}, so.errors.UnknownArgumentError, "bb"),
@@ -214,7 +238,9 @@ def test_names_of_one_table_have_one_learning_rate() -> None:
 
 
 def test_filters_and_policies_hold_in_each_table() -> None:
-    tables = Tables({"a": adagrad(admission=Admission(1)), "b": adagrad(max_rows=2, policy=Policy("least_recent"))})
+    tables = Tables(
+        {"a": adagrad(admission=Admission(1)), "b": adagrad(max_rows=2, policy=Policy("least_recent"))}
+    )
     batch = {"a": ([1, 2], np.ones((2, 3))), "b": ([1, 2], np.ones((2, 3)))}
     first = tables.apply_gradients(batch, req_time=1)
     assert (first["a"].blocked, first["b"].born) == (2, 2)
@@ -262,7 +288,10 @@ def test_shards_have_what_one_table_has(n_shards: int) -> None:
             own = (parcel.ids[id_at[0] : id_at[-1]], sizes[k])
             owner.fused_apply_gradients(*own, flat[at[0] : at[-1]], 1, step, 9)
         whole.apply_gradients(batch, step, 9)
-        parts = [o.fused_lookup(parcel.ids[parcel_part(layout, k)], sizes[k]).embeddings for k, o in enumerate(owners)]
+        parts = [
+            o.fused_lookup(parcel.ids[parcel_part(layout, k)], sizes[k]).embeddings
+            for k, o in enumerate(owners)
+        ]
         found, wanted = parcel.gather(np.concatenate(parts)), whole.lookup(ids)
         assert all(np.array_equal(found[n], wanted[n]) for n in dims)
 
@@ -271,7 +300,7 @@ def parcel_part(layout: Any, shard: int) -> slice:
     return slice(layout.id_offsets[shard * 2], layout.id_offsets[shard * 2 + 2])
 
 
-FUSED_BAD = {
+FUSED_BAD: dict[str, tuple[Any, ...]] = {
     "too few sizes": (([1], [1]), so.errors.ShapeError, "2 tables and 1 shards need 2 sizes"),
     "a size below 0": (([1], [2, -1]), so.errors.AttributeValueError, "at least 0"),
     "too few ids": (([1], [1, 1]), so.errors.ShapeError, "2 ids in one vector"),

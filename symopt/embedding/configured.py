@@ -42,17 +42,17 @@ def table_options(config: Config, occurrence: SlotOccurrenceThresholdConfig | No
             f"expected a HashTableConfigInstance or an EmbeddingHashTableConfig, got {config!r}"
         )
     config.check()
-    is_instance = isinstance(config, HashTableConfigInstance)
-    table = config.table_config if is_instance else config
+    if isinstance(config, HashTableConfigInstance):
+        table, pieces = config.table_config, config.pieces()
+    else:
+        table, pieces = config, [piece for s in config.entry_config.segments for piece in s.pieces()]
     if table.entry_config.entry_type == EntryConfig.SERVING:
         raise RuleError(
             "entry_config.entry_type is 'SERVING': such a table has no states to train with. Make it with 'TRAINING', "
             "export it, and open the file with so.embedding.load_serving"
         )
-    segments = table.entry_config.segments
-    pieces = config.pieces() if is_instance else [piece for s in segments for piece in s.pieces()]
     expiry = table.slot_expire_time_config
-    options = {
+    options: dict[str, Any] = {
         "segments": [_segment(piece, "a configuration") for piece in pieces],
         "reserve": table.initial_capacity if table.initial_capacity > 1 else 0,
         "expiry": Expiry(expiry.default_expire_time, expiry.slot_expire_times),

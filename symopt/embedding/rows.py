@@ -210,7 +210,7 @@ class Rows:
         return found.slots
 
     def has_room(self, n: int) -> bool:
-        """Whether `n` rows more can be born for certain, without asking for memory or running functions of the user's."""
+        """Whether `n` rows more can be born for certain: without more memory, and without functions of the user's."""
         fits = max(self.map.n_slots, len(self.map) + n) <= len(self.store.records) and self.map.has_room(n)
         return fits and not any(isinstance(p.segment.initializer, Custom) for p in self.parts)
 
@@ -220,7 +220,7 @@ class Rows:
         self.map.make_room(n)
 
     def first_weights(self, ids: Ids) -> list[Array | None]:
-        """The first weights that functions of the user's make for new ids; None for segments that begin otherwise."""
+        """What functions of the user's give new ids as weights; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
         return [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
 

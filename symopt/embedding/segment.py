@@ -144,7 +144,7 @@ def _check(segment: Segment) -> None:
         raise RuleError(f"{what}: the rule also takes {more[0]!r}, an array that a table does not have")
     if segment.weight_decay < 0 or segment.weight_decay != segment.weight_decay:
         raise AttributeValueError(f"{what}: weight_decay is at least 0, got {segment.weight_decay!r}")
-    if not 1 <= segment.n_blocks or segment.dim % segment.n_blocks:
+    if segment.n_blocks < 1 or segment.dim % segment.n_blocks:
         raise AttributeValueError(f"{what}: {segment.n_blocks} blocks do not divide {segment.dim} columns")
     if not isinstance(segment.rounds_to_float16, bool):
         raise AttributeValueError(

@@ -15,8 +15,8 @@ from .admission import Admission
 from .bags import Bags, given_ids
 from .batch import DUPLICATES, Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
-from .configured import Config, segments_of, table_options
 from .commands import Assign, Command, Evict, Have, Renew, Touch
+from .configured import Config, segments_of, table_options
 from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
 from .eviction import Policy, matching
@@ -101,10 +101,10 @@ class Table:
     ) -> Table:
         """The table that a configuration of `so.embedding.entry` describes.
 
-        config: a HashTableConfigInstance, with its learning rates; or an EmbeddingHashTableConfig, whose optimizers have
-        their own. Segments, first capacity and expiry are taken from it; rows leave when `expire` is called, whatever
-        `feature_evict_every_n_hours` says. `occurrence`: thresholds of admission, with exact counts. `options`: others
-        of a Table's, which go before the configuration's.
+        config: a HashTableConfigInstance, with its learning rates, or an EmbeddingHashTableConfig, whose optimizers
+        have their own. Segments, first capacity and expiry are taken from it; rows leave when `expire` is called,
+        whatever `feature_evict_every_n_hours` says. `occurrence`: thresholds of admission, with exact counts.
+        `options`: others of a Table's, which go before the configuration's.
 
         RuleError for a table that only serves, and for DcOptimizer: a table does not know the weights that a gradient
         was computed at.
@@ -261,9 +261,7 @@ class Table:
         """
         what = f"{self.name}.apply_gradients"
         given = [(ids, grads)]
-        return apply_all(
-            [Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)]
-        )[0]
+        return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
         """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays."""

@@ -68,7 +68,7 @@ class Tables:
         <Tables with rows of 3=5: 0>
         """
         found, own = merged(configs)
-        made = {}
+        made: dict[str, Table] = {}
         for names, config in found.items():
             table = Table.from_config(config, **{"name": "+".join(names), **own, **options})
             made |= dict.fromkeys(names, table)
