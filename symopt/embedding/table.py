@@ -260,7 +260,7 @@ class Table:
         of all segments' own, or one for each.
         """
         what = f"{self.name}.apply_gradients"
-        given = [(ids, grads)]
+        given = [(what, ids, grads)]
         return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:

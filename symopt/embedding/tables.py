@@ -135,7 +135,7 @@ class Tables:
         rates = self._rates(learning_rate or {}, what)
         batches = []
         for table, names in self._grouped(batch):
-            of, given = f"{what}: {', '.join(names)}", [_pair(batch[n], f"{what}: {n}") for n in names]
+            of, given = f"{what}: {', '.join(names)}", [_checked(batch[n], f"{what}: {n}") for n in names]
             rate = rates.get(id(table))
             batches.append(Batch(table, given, global_step, req_time, duplicates, rate, what=of))
         applied = apply_all(batches)
@@ -214,10 +214,10 @@ class Tables:
 
     def _grouped(self, given: Mapping[str, Any]) -> Iterator[tuple[Table, list[str]]]:
         """Each table that is named, with those of its names that are given."""
-        for first, table in self.members.items():
+        for table in self.members.values():
             names = [name for name in self._names[id(table)] if name in given]
             if names:
-                yield self.members[first], names
+                yield table, names
 
     def _rates(self, given: Rates, what: str) -> dict[int, float | Sequence[float]]:
         """Learning rates by table."""
@@ -238,7 +238,7 @@ class Tables:
         return one_dtype({name: table.dtype for name, table in self._by_name.items()}, what)
 
 
-def _pair(given: Any, what: str) -> tuple[Any, Any]:
+def _checked(given: Any, what: str) -> tuple[str, Any, Any]:
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise AttributeValueError(f"{what}: expected a pair of ids and gradients, got {type(given).__name__}")
-    return given[0], given[1]
+    return what, *given
