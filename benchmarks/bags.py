@@ -43,7 +43,8 @@ def bags(quick: bool) -> Iterable[Row]:
 def tables(quick: bool) -> Iterable[Row]:
     """26 tables of 100,000 rows of 16, a batch for each: `Tables` beside one table after the other."""
     rng, n_rows = np.random.default_rng(0), 2000 if quick else 100_000
-    named = {f"table{k:02}": Table(Segment(16, "adagrad", learning_rate=LR)) for k in range(N_TABLES)}
+    segment = Segment(16, "adagrad", learning_rate=LR)
+    named = {f"table{k:02}": Table(segment, reserve=n_rows * 5 // 4) for k in range(N_TABLES)}
     for table in named.values():
         table.reinitialize(rng.integers(0, 1 << 40, n_rows))
     every = Tables(named)

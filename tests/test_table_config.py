@@ -9,7 +9,7 @@ from test_golden_monolith import RULES, TOLERANCE, learning_rate
 from test_golden_monolith import VECTORS as RULE_VECTORS
 
 import symopt as so
-from symopt.embedding import Segment, Table, Tables, entry
+from symopt.embedding import Segment, Table, entry
 
 ENGINES = ("native", "reference")
 engines = pytest.mark.parametrize("engine", ENGINES)
@@ -217,41 +217,6 @@ def test_rounding_goes_around_any_rule() -> None:
     found = made.lookup(np.arange(20))
     assert (found.astype(np.float16) == found).all()
     np.testing.assert_allclose(found, plain.lookup(np.arange(20)), atol=5 * 2.0**-10)
-
-
-# ---- many
-
-
-def factory() -> entry.FeatureFactory:
-    made = entry.FeatureFactory()
-    for slot, dim, threshold in ((1, 4, 0), (2, 4, 0), (3, 6, 1)):
-        own = entry.FeatureSlotConfig(slot_id=slot, has_bias=True, occurrence_threshold=threshold)
-        made.create_feature_slot(own).add_feature_slice(dim)
-    return made
-
-
-def test_tables_of_slots() -> None:
-    """Slots with equal configurations share a table; slices are columns; thresholds belong to slots."""
-    slots = factory()
-    tables = Tables.from_config(slots, engine="reference", seed=3)
-    assert tables.names == ("1", "2", "3") and tables["1"] is tables["2"] and tables["1"].name == "1+2"
-    ids = {name: slots.slots[name].ids([10, 11]) for name in tables.names}
-    grads = {name: np.ones((2, tables[name].dim)) for name in tables.names}
-    applied = tables.apply_gradients({name: (ids[name], grads[name]) for name in ids})
-    assert (applied["1"].born, applied["3"].blocked, len(tables)) == (4, 2, 4)
-    rows = tables.lookup(ids)["1"]
-    bias = slots.slots["1"].get_bias_slice()
-    assert rows[:, bias.columns].shape == (2, 1) and tables["3"].dim == 7
-    assert {t.engine for t in tables.members.values()} == {"reference"}
-
-
-def test_tables_of_configurations_by_name() -> None:
-    sgd = segment(2, entry.SgdOptimizer(1.0))
-    one, same, faster = (instance(sgd, rates=[r]) for r in (1.0, 1.0, 2.0))
-    tables = Tables.from_config({"c": faster, "b": same, "a": one, "d": config(sgd)})
-    assert tables["a"] is tables["b"] and list(tables.members) == ["a", "c", "d"]
-    tables.apply_gradients({n: ([1], [[1.0, 1.0]]) for n in "acd"})
-    assert [float(tables.lookup({n: [1]})[n][0, 0]) for n in "bcd"] == [-1.0, -2.0, -1.0]
 
 
 # ---- what is refused

@@ -19,7 +19,9 @@ from .results import Applied
 if TYPE_CHECKING:
     from .table import Table
 
-Given = tuple[str, Any, Any]  # what it is for errors; ids of any shape, or Bags; gradients of that shape and (dim,)
+Given = tuple[
+    str, Any, Any
+]  # what it is for errors; ids of any shape, or Bags; gradients of that shape and (dim,)
 DUPLICATES = ("sum", "sequential")
 
 
