@@ -30,11 +30,13 @@ def made(case: dict[str, Any], dtype: str, engine: str) -> Sharded:
     """The table or tables of a case."""
 
     def one() -> Table:
-        given = (
-            (s["dim"], s["init"], s["optimizer"], s["config"]) if isinstance(s, dict) else s
-            for s in case["segments"]
-        )
-        return table(case, [segment(*s, dtype) for s in given], engine)
+        segments: list[Segment] = []
+        for s in case["segments"]:
+            dim, first, optimizer, config = (
+                (s["dim"], s["init"], s["optimizer"], s["config"]) if isinstance(s, dict) else s
+            )
+            segments.append(segment(dim, first, optimizer, config, dtype))
+        return table(case, segments, engine)
 
     return Sharded(one, case.get("shards", 1))
 
@@ -162,7 +164,9 @@ def test_every_rule_in_a_table(case: dict[str, Any], dtype: str, engine: str) ->
     ids = np.random.default_rng(0).permutation(np.arange(-7, case["rows"] - 7)) * (1 << 40)
     own.assign(ids, RULE_VECTORS[f"{name}/in.weight"])
     for k in range(case["steps"]):
-        more = {} if optimizer == "moving_average" else {"learning_rate": learning_rate(case, k)}
+        more: dict[str, Any] = {}
+        if optimizer != "moving_average":
+            more = {"learning_rate": learning_rate(case, k)}
         own.apply_gradients(
             ids, RULE_VECTORS[f"{name}/in.grad.{k}"], global_step=case["global_step"][k], **more
         )

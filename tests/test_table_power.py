@@ -211,13 +211,17 @@ def test_a_rule_left_out_shows(name: str, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def test_a_batch_in_two_records_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def one_by_one(self: Any) -> None:
-        for command in self._noted:
-            self._log.append(pushlog.BATCH, write_message([command], self._answers.said))
-            self._answers.said = []
+    do = journal.Journal.do
+
+    def at_once(self: Any, command: Any) -> Any:
+        found = do(self, command)
+        self._log.append(pushlog.BATCH, write_message([command], self._answers.said))
+        self._answers.said = []
+        return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(journal.Journal, "_append", one_by_one)
+        patch.setattr(journal.Journal, "do", at_once)
+        patch.setattr(journal.Journal, "_append", lambda self: None)
         life = lived(tmp_path / "record", patch, "process")
     power_comes_back(monkeypatch)
     states = every_state(life, 20, random.Random(0))

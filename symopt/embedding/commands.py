@@ -73,4 +73,10 @@ class Admit(NamedTuple):
     counts: Ids | None
 
 
-Command = Update | Assign | Have | Renew | Touch | Evict | Settle | Admit
+class Forget(NamedTuple):
+    """Ids (n,) that got a row without being asked for: what admission counted of them is dropped."""
+
+    ids: Ids
+
+
+Command = Update | Assign | Have | Renew | Touch | Evict | Settle | Admit | Forget

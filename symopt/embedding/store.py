@@ -17,11 +17,11 @@ GROWTH = 1.5
 class RowStore(Protocol):
     """Records by slot, wherever they are kept: what `Table(store=...)` makes of a layout.
 
-    `records`: (capacity, stride) bytes of memory, where rows are read and written in place; `columns`: a view of each of
-    its columns (`layout.views`). Both are made anew when there is more room. Slots are given densely from 0 on.
+    `records`: (capacity, stride) bytes of memory, where rows are read and written in place; `columns`: a view of each
+    of its columns (`layout.views`). Both are made anew when there is more room. Slots are given densely from 0 on.
 
-    A store whose rows are elsewhere has them in `records` when `fetch` returns, and knows from `changing` which it has to
-    take back: it may give its memory up for those that are neither.
+    A store whose rows are elsewhere has them in `records` when `fetch` returns, and knows from `changing` which it has
+    to take back: it may give its memory up for those that are neither.
     """
 
     layout: Layout

@@ -19,7 +19,10 @@ from .admission import Admission
 from .bags import Bags, given_ids
 from .batch import DUPLICATES, Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
-from .commands import Admit, Assign, Command, Evict, Have, Renew, Settle, Touch
+from .commands import Admit, Assign, Command, Evict, Forget, Have, Renew, Settle, Touch
+from .configured import Config, segments_of, table_options
+from .entry.segments import SegmentConfig
+from .entry.slot_configs import SlotOccurrenceThresholdConfig
 from .eviction import Policy, matching
 from .expiry import Expiry
 from .ondisk.options import OnDisk
@@ -40,7 +43,7 @@ _AT_ONCE = 1 << 16  # rows
 class Table:
     """Embeddings by id. A row is the weights of all segments side by side, and each segment has its own rule.
 
-    segments: one `Segment` or several, of one dtype.
+    segments: one `Segment` or several, of one dtype; or what `entry.CombineAsSegment` makes.
     missing: what a lookup shows of an id without a row: "zeros"; "initialize" makes the row; "raise" UnknownIdError.
     duplicates: gradients of one id in a batch are added, in order, and the rule runs once ("sum"), or it runs for one
         after the other ("sequential").
@@ -68,7 +71,7 @@ class Table:
 
     def __init__(
         self,
-        segments: Segment | Sequence[Segment],
+        segments: Segment | SegmentConfig | Sequence[Segment | SegmentConfig],
         *,
         missing: Missing = "zeros",
         duplicates: Duplicates = "sum",
@@ -116,6 +119,22 @@ class Table:
         if self._journal is not None:
             self._journal.begin(self)
         self.reserve(reserve)
+
+    @classmethod
+    def from_config(
+        cls, config: Config, *, occurrence: SlotOccurrenceThresholdConfig | None = None, **options: Any
+    ) -> Table:
+        """The table that a configuration of `so.embedding.entry` describes.
+
+        config: a HashTableConfigInstance, with its learning rates, or an EmbeddingHashTableConfig, whose optimizers
+        have their own. Segments, first capacity and expiry are taken from it; rows leave when `expire` is called,
+        whatever `feature_evict_every_n_hours` says. `occurrence`: thresholds of admission, with exact counts.
+        `options`: others of a Table's, which go before the configuration's.
+
+        RuleError for a table that only serves, and for DcOptimizer: a table does not know the weights that a gradient
+        was computed at.
+        """
+        return cls(**{**table_options(config, occurrence), **options})
 
     # ---- on disk
 
@@ -244,9 +263,11 @@ class Table:
         if n_absent and missing == "raise":
             raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
         if n_absent and missing == "initialize":
+            born = unique(ids[absent]).ids
             with self._batch():
                 self._make_room(ids)
-                self._do(Have(unique(ids[absent]).ids, second(req_time, what)))
+                self._do(Have(born, second(req_time, what)))
+                self._forget(born)
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
         self.stats.misses += n_absent
@@ -276,9 +297,9 @@ class Table:
             self._rows.store.prefetch(slots[slots >= 0])
 
     def ahead(
-        self, batches: Iterable[Item], ids: Callable[[Item], npt.ArrayLike] = itemgetter(0)
+        self, batches: Iterable[Item], ids: Callable[[Any], npt.ArrayLike] = itemgetter(0)
     ) -> Iterator[Item]:
-        """The batches, one after the other, where each time the rows of the next are asked for. `ids` says which they are:
+        """The batches, one after the other; each time, the rows of the next are asked for. `ids` says which they are:
         by default the first entry of a batch.
 
         >>> import numpy as np
@@ -316,7 +337,7 @@ class Table:
         of all segments' own, or one for each.
         """
         what = f"{self.name}.apply_gradients"
-        given = [(ids, grads)]
+        given = [(what, ids, grads)]
         return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
@@ -349,7 +370,9 @@ class Table:
         with self._batch():
             had = self._rows.map.get(flat) >= 0
             self._make_room(flat)
-            self._do(Renew(unique(flat).ids, now))
+            born = unique(flat).ids
+            self._do(Renew(born, now))
+            self._forget(born)
         return had.reshape(shape)
 
     def touch(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
@@ -430,6 +453,9 @@ class Table:
         if isinstance(command, Admit):
             assert self.admission is not None
             return self.admission.admit(command.ids, command.counts)
+        if isinstance(command, Forget):
+            assert self.admission is not None
+            return self.admission.forget(command.ids)
         before = len(self)
         self._rows.do(command)
         if isinstance(command, Evict):
@@ -455,6 +481,11 @@ class Table:
             return None
         admitted[asked] = self._do(Admit(ids[asked], None if counts is None else counts[asked]))
         return admitted
+
+    def _forget(self, ids: Ids) -> None:
+        """What was counted of ids that got a row without having to earn it."""
+        if self.admission is not None:
+            self._do(Forget(ids))
 
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""
@@ -499,10 +530,8 @@ def _journal(path: str | os.PathLike[str] | OnDisk | None) -> Any:
     return Journal(path if isinstance(path, OnDisk) else OnDisk(path))
 
 
-def _checked(segments: Segment | Sequence[Segment], name: str) -> tuple[Segment, ...]:
-    found = (segments,) if isinstance(segments, Segment) else tuple(segments)
-    if not found or not all(isinstance(s, Segment) for s in found):
-        raise AttributeValueError(f"{name}: a table is made of one Segment or more, got {segments!r}")
+def _checked(given: Any, name: str) -> tuple[Segment, ...]:
+    found = segments_of(given, name)
     if len({s.dtype for s in found}) > 1:
         raise DTypeError(
             f"{name}: the segments of a table have one dtype, got {', '.join(s.dtype for s in found)}"

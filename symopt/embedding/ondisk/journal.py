@@ -96,7 +96,7 @@ class Journal:
             self._go_on(reader, state)
 
     def _go_on(self, reader: LogReader, state: Any) -> None:
-        """Write behind what the log has. If the table is made differently from now on, that begins with a checkpoint."""
+        """Write behind what the log has. A table that is made differently from now on begins with a checkpoint."""
         folder = self._folder
         assert folder is not None
         file = self.disk.open(reader.path)

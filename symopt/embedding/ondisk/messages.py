@@ -96,5 +96,5 @@ def _dtype(name: str) -> np.dtype[Any]:
         import ml_dtypes
 
         return np.dtype(ml_dtypes.bfloat16)
-    found: np.dtype[Any] = np.dtype(name).newbyteorder("<")
+    found: np.dtype[Any] = np.dtype(f"<{np.dtype(name).str[1:]}")
     return found

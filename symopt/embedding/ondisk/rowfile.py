@@ -1,7 +1,7 @@
 """Records in a file that is mapped into memory, and changed there only: what is in the file is the last checkpoint.
 
-Pages that are written to are copied by the system (MAP_PRIVATE), and the copies stay in memory until a checkpoint has put
-the rows that changed into the file. So no crash leaves the file half changed, no full disk is met by a store to memory,
+Pages that are written to are copied by the system (MAP_PRIVATE), and the copies stay in memory until a checkpoint has
+put the rows that changed into the file. So no crash leaves the file half changed, no store to memory meets a full disk,
 and pages that nobody changed are the system's to drop.
 """
 
