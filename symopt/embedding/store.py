@@ -80,5 +80,6 @@ class MemoryStore:
 
 def vacate(store: RowStore, slots: npt.NDArray[np.int64]) -> None:
     """Mark records as no rows."""
+    store.fetch(slots)
     store.changing(slots)
     store.columns[UPDATES][slots] = ABSENT
