@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, UnknownIdError
+from ..errors import AttributeValueError, UnknownIdError
 from ..idmap import unique
 from .admission import Admission
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, summed, waves
+from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of, step
 from .commands import Assign, Command, Evict, Have, Renew, Touch, Update
-from .eviction import Policy, matching
+from .eviction import Policy
 from .expiry import Expiry
+from .leaving import chosen, crowded, expired
 from .results import Applied, Entries, Stats
 from .rows import Rows
 from .segment import Segment
 from .touched import TouchedSet
-
-Missing = Literal["zeros", "initialize", "raise"]
-Duplicates = Literal["sum", "sequential"]
-_NONE = np.zeros(0, np.int64)
 
 
 class Table:
@@ -69,9 +67,9 @@ class Table:
         name: str = "table",
     ) -> None:
         self.name = name
-        self.segments = _checked(segments, name)
-        self.missing = _one_of("missing", missing, ("zeros", "initialize", "raise"), name)
-        self.duplicates = _one_of("duplicates", duplicates, ("sum", "sequential"), name)
+        self.segments = checked(segments, name)
+        self.missing = one_of("missing", missing, MISSING, name)
+        self.duplicates = one_of("duplicates", duplicates, DUPLICATES, name)
         self.admission = Admission(admission) if isinstance(admission, int) else admission
         self.expiry = Expiry(expiry) if isinstance(expiry, int) else expiry
         self.max_rows = max_rows
@@ -167,9 +165,9 @@ class Table:
         """
         what = f"{self.name}.lookup"
         flat, shape = ids_of(ids, what)
-        missing = self.missing if missing is None else _one_of("missing", missing, _MISSING, what)
+        missing = self.missing if missing is None else one_of("missing", missing, MISSING, what)
         into = (
-            None if out is None else _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
+            None if out is None else as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
         )
         with self._lock:
             slots = self._rows.map.get(flat)
@@ -234,9 +232,9 @@ class Table:
         flat, shape = ids_of(ids, what)
         rows = rows_of(grads, shape, self.dim, self.dtype, f"{what}: gradients")
         now, rates = second(req_time, what), self._rates(learning_rate, what)
-        mode = self.duplicates if duplicates is None else _one_of("duplicates", duplicates, _DUPLICATES, what)
+        mode = self.duplicates if duplicates is None else one_of("duplicates", duplicates, DUPLICATES, what)
         with self._lock:
-            done = self._rows.steps if global_step is None else _step(global_step, what)
+            done = self._rows.steps if global_step is None else step(global_step, what)
             if mode == "sum":
                 found, rows = summed(flat, rows)
                 flat, counts = found.ids, found.counts
@@ -314,45 +312,19 @@ class Table:
     ) -> Ids:
         """Give up rows: of `ids`; or the `n` that a policy chooses, the table's if none is given; or those for which
         `where` says True of a dict of columns (id, timestamp, updates, weight). The ids that left, (k,)."""
-        what = f"{self.name}.evict"
-        if (ids is not None) + (n is not None) + (where is not None) != 1:
-            raise AttributeValueError(f"{what}: give either ids, or n, or where")
         with self._lock:
-            if ids is not None:
-                gone = unique(ids_of(ids, what)[0]).ids
-                gone = gone[self._rows.map.get(gone) >= 0]
-            elif where is not None:
-                rows = self._columns()
-                gone = rows["id"][matching(rows, where)]
-            else:
-                chosen = Policy(policy) if isinstance(policy, str) else policy or self.policy or Policy()
-                rows = self._columns()
-                gone = rows["id"][chosen.victims(min(int(n or 0), len(self)), rows)]
-            return self._give_up(gone)
+            return self._give_up(chosen(self, ids, n, policy, where))
 
     def expire(self, now: float | None = None) -> Ids:
         """Give up the rows whose time is over; `now`: by default the time of the latest write. The ids that left."""
         at = self.latest if now is None else second(now, f"{self.name}.expire")
         with self._lock:
-            if self.expiry is None or not len(self):
-                return _NONE
-            rows = self._columns()
-            return self._give_up(rows["id"][self.expiry.expired(rows["id"], rows["timestamp"], at)])
+            return self._give_up(expired(self, at))
 
     def flush(self) -> None:
         """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
         with self._lock:
             self._rows.flush()
-
-    def _columns(self) -> dict[str, Array]:
-        """What policies look at: copies of the columns of all rows."""
-        found = self._entries(self._rows.map.slots(), np.zeros(0, np.bool_))
-        return {
-            "id": found.ids,
-            "timestamp": found.timestamps,
-            "updates": found.updates,
-            "weight": found.weights,
-        }
 
     def _give_up(self, gone: Ids) -> Ids:
         if len(gone):
@@ -388,20 +360,7 @@ class Table:
 
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""
-        if self.max_rows is None:
-            return _NONE
-        missing = len(self._rows.map.missing(ids))
-        if len(self) + missing <= self.max_rows:
-            return _NONE
-        if self.policy is None:
-            raise TooLateError(
-                f"{self.name}: {missing} new ids and {len(self)} rows are more than max_rows={self.max_rows}; nothing "
-                "was written. Give a policy that says which rows leave, evict rows, or raise max_rows"
-            )
-        protected = np.isin(self.ids(), ids)
-        n = self.policy.excess(len(self), missing, self.max_rows, int(protected.sum()))
-        rows = self._columns()
-        return self._give_up(rows["id"][self.policy.victims(n, rows, protected)])
+        return self._give_up(crowded(self, ids))
 
     def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
         if given is None:
@@ -411,38 +370,3 @@ class Table:
         if len(found) != n:
             raise AttributeValueError(f"{what}: {n} segments need {n} learning rates, got {len(found)}")
         return found
-
-
-_MISSING, _DUPLICATES = ("zeros", "initialize", "raise"), ("sum", "sequential")
-
-
-def _checked(segments: Segment | Sequence[Segment], name: str) -> tuple[Segment, ...]:
-    found = (segments,) if isinstance(segments, Segment) else tuple(segments)
-    if not found or not all(isinstance(s, Segment) for s in found):
-        raise AttributeValueError(f"{name}: a table is made of one Segment or more, got {segments!r}")
-    if len({s.dtype for s in found}) > 1:
-        raise DTypeError(
-            f"{name}: the segments of a table have one dtype, got {', '.join(s.dtype for s in found)}"
-        )
-    return found
-
-
-def _one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
-    if value not in known:
-        raise AttributeValueError(f"{name}: {what} is one of {', '.join(known)}, got {value!r}")
-    return value
-
-
-def _step(given: Any, what: str) -> int:
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
-        raise AttributeValueError(f"{what}: global_step is a number from 0, got {given!r}")
-    return int(given)
-
-
-def _as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> Array:
-    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
-        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ShapeError(f"{what}: out must be a NumPy array of {dtype} {shape}, got {got}")
-    if not out.flags.carray:
-        raise ShapeError(f"{what}: out must be contiguous and writable")
-    return out
