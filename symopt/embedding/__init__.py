@@ -8,15 +8,16 @@
 
 from .admission import Admission
 from .compressors import FixedR8, Fp16, Fp32, OneBit
+from .delta import Delta, load_delta
 from .eviction import Policy
 from .expiry import Expiry
 from .initializers import BatchSoftmax, Constants, Ones, RandomNormal, RandomUniform, TruncatedNormal, Zeros
 from .results import Applied, Entries, Stats
 from .segment import Segment
 from .table import Table
-from .touched import Delta
 
 __all__ = [
     "Admission", "Applied", "BatchSoftmax", "Constants", "Delta", "Entries", "Expiry", "FixedR8", "Fp16", "Fp32", "OneBit",
     "Ones", "Policy", "RandomNormal", "RandomUniform", "Segment", "Stats", "Table", "TruncatedNormal", "Zeros",
+    "load_delta",
 ]  # fmt: skip

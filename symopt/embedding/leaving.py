@@ -67,6 +67,18 @@ def crowded(table: Table, ids: Ids) -> Ids:
     return _ids(rows, table.policy.victims(n, rows, protected))
 
 
+def check_room(table: Table, ids: Ids, n_gone: int = 0) -> None:
+    """TooLateError if rows of all these ids can't be there at once, when `n_gone` others have left. Else room for the
+    records is had, so that nothing can fail for want of it."""
+    missing = len(table._rows.map.missing(ids))
+    n = len(table) - n_gone + missing if table.policy is None else len(ids)
+    if table.max_rows is not None and n > table.max_rows:
+        raise TooLateError(
+            f"{table.name}: these would be {n} rows, and max_rows is {table.max_rows}; nothing was written"
+        )
+    table._rows.store.reserve(table._rows.map.n_slots + missing)
+
+
 def columns(table: Table) -> dict[str, Array]:
     """What policies look at: copies of the columns of all rows."""
     found = table._entries(table._rows.map.slots(), np.zeros(0, np.bool_))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..idmap import IdMap
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
-from .commands import Array, Assign, Command, Evict, Have, Ids, Renew, Touch, Update
+from .commands import Array, Assign, Command, Evict, Have, Ids, Put, Renew, Touch, Update
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
@@ -145,6 +145,17 @@ class Rows:
         first = self._own_first(c.ids)
         self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
 
+    def put(self, c: Put) -> None:
+        """Columns as they are given."""
+        first = self._own_first(c.ids) if c.anew else ()
+        slots = self._slots(c.ids, c.now)
+        if c.anew:
+            self._bear(slots, c.ids, c.now, first)
+        else:
+            self._settle(slots)
+        for name, values in c.columns.items():
+            self.store.columns[name][slots] = values
+
     def have(self, c: Have) -> None:
         """Rows as they are born, for ids that have none."""
         self._slots(c.ids, c.now)
@@ -208,5 +219,5 @@ class Rows:
 
 
 _DOERS: dict[type, Callable[[Rows, Any], None]] = {
-    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Touch: Rows.touch, Evict: Rows.evict,
+    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Put: Rows.put, Touch: Rows.touch, Evict: Rows.evict,
 }  # fmt: skip

@@ -17,6 +17,7 @@ from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, o
 from .commands import Assign, Command, Evict, Have, Renew, Touch, Update
 from .eviction import Policy
 from .expiry import Expiry
+from .keeping import Keeping
 from .leaving import chosen, crowded, expired
 from .results import Applied, Entries, Stats
 from .rows import Rows
@@ -24,7 +25,7 @@ from .segment import Segment
 from .touched import TouchedSet
 
 
-class Table:
+class Table(Keeping):
     """Embeddings by id. A row is the weights of all segments side by side, and each segment has its own rule.
 
     segments: one `Segment` or several, of one dtype.
@@ -85,6 +86,7 @@ class Table:
         self.latest = 0  # second of the latest write
         self._lock = threading.RLock()
         self._rows = Rows(self.segments, seed=seed, engine=engine, what=name)
+        self._sent = list(self._rows.logs)  # when changes were taken last
         self.seed, self.engine = seed, self._rows.map.engine
         self.reserve(reserve)
 
