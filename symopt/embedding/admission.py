@@ -10,12 +10,13 @@ import numpy.typing as npt
 
 from ..errors import AttributeValueError, ShapeError, near
 from ..given import Given
+from ..idmap.given import as_ids
 from ..state import Commit, Differences
 from .chance import Lot
 from .counters import MOST, ExactCounters
 from .sliding import SlidingFilter
 from .slidingcode import FULLEST
-from .slots import Ids, PerSlot, as_ids, slot_of
+from .slots import Ids, PerSlot, slot_of
 
 __all__ = ["Admission", "slot_of"]
 
@@ -76,8 +77,8 @@ class Admission:
         self._thresholds = PerSlot("threshold", threshold, slot_thresholds, MOST)
         if self._thresholds.largest > _MOST[filter]:
             raise AttributeValueError(
-                f"threshold = {self._thresholds.largest}: the counts of filter={filter!r} stop at {_MOST[filter]}, so it "
-                "would keep ids out for ever; use filter='exact'"
+                f"threshold = {self._thresholds.largest}: the counts of filter={filter!r} stop at {_MOST[filter]}, "
+                "so it would keep ids out for ever; use filter='exact'"
             )
         #: Occurrences that were not admitted, so far.
         self.blocked = 0

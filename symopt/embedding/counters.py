@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AttributeValueError
 from ..given import Given
 from ..idmap import IdMap, unique
 from ..state import Commit, Differences
 from .loading import vector
+from .options import whole
 from .repeats import Counts, earlier
 from .slots import Ids
 
@@ -24,9 +24,9 @@ class ExactCounters:
     """How often each id was seen, up to 2**32 - 1. Nothing is estimated.
 
     `capacity`: at most so many ids are counted; None: all of them, however many come. With a bound there are two
-    generations of capacity / 2 ids: ids that are seen go into the young one; when it is full it becomes the old one, and
-    what was old is forgotten. So an id keeps its count as long as fewer than capacity / 2 others are seen in between. An
-    id that comes several times in one call is seen once, with all of its counts.
+    generations of capacity / 2 ids: ids that are seen go into the young one; when it is full it becomes the old one,
+    and what was old is forgotten. So an id keeps its count as long as fewer than capacity / 2 others are seen in
+    between. An id that comes several times in one call is seen once, with all of its counts.
 
     >>> counters = ExactCounters()
     >>> counters.add(np.array([7, 5, 7]), np.array([1, 1, 1])).tolist()
@@ -34,10 +34,8 @@ class ExactCounters:
     """
 
     def __init__(self, capacity: int | None = None) -> None:
-        if capacity is not None and (isinstance(capacity, bool) or capacity < 2):
-            raise AttributeValueError(f"capacity = {capacity!r} must be None or at least 2")
-        self.capacity = capacity
-        self._room = None if capacity is None else capacity // 2
+        self.capacity = None if capacity is None else whole("capacity", capacity, 2)
+        self._room = None if self.capacity is None else self.capacity // 2
         self._young, self._old = _Generation(), _Generation()
 
     def passes(self, ids: Ids, counts: Counts | None, thresholds: Counts) -> npt.NDArray[np.bool_]:
@@ -49,12 +47,13 @@ class ExactCounters:
 
     def add(self, ids: Ids, counts: Counts) -> Counts:
         """Count each id (n,) so many more times (n,), in this order; how often each was seen before."""
-        distinct, inverse = unique(ids)
+        distinct, inverse, _ = unique(ids)
         if len(distinct) == len(ids):  # in the order they came, so the inverse is 0, 1, 2, ...
             return self._add_distinct(ids, counts)
         sums = np.zeros(len(distinct), np.int64)
         np.add.at(sums, inverse, counts)
-        return np.minimum(self._add_distinct(distinct, sums)[inverse] + earlier(ids, counts), MOST)
+        olds: Counts = self._add_distinct(distinct, sums)[inverse] + earlier(ids, counts)
+        return np.minimum(olds, MOST)
 
     def count(self, ids: Ids) -> Counts:
         """How often each id was seen, as far as it is remembered; changes nothing."""
@@ -96,9 +95,7 @@ class ExactCounters:
             return self._young.add(ids, counts, 0)
         olds = np.empty(len(ids), np.int64)
         at = 0
-        while at < len(
-            ids
-        ):  # up to where the young generation is full; `room` ids at most, so each is read twice at most
+        while at < len(ids):  # `room` ids at most are looked at each time, so each is twice at most
             part = slice(at, at + self._until_full(ids[at : at + self._room]))
             olds[part] = self._young.add(ids[part], counts[part], self._old.count(ids[part]))
             at = part.stop
@@ -122,8 +119,8 @@ class _Generation:
 
     def add(self, ids: Ids, counts: Counts, carried: Counts | int) -> Counts:
         """Add to the counts of distinct ids; new ones begin with what is carried over. What each count was."""
-        slots = self.ids.get_or_insert(ids)
-        self._reach(int(slots.max(initial=-1)) + 1)
+        self._reach(self.ids.n_slots + len(ids))  # before ids have slots: there may be no memory
+        slots = self.ids.get_or_insert(ids).slots
         olds = self._counts[slots].astype(np.int64)
         olds = np.where(olds == 0, carried, olds)
         self._counts[slots] = np.minimum(olds + counts, MOST)
@@ -138,18 +135,17 @@ class _Generation:
 
     def drop(self, ids: Ids) -> None:
         """Take ids out; they may be missing or repeated."""
-        slots = self.ids.get(ids)
+        slots = self.ids.remove(ids)
         self._counts[slots[slots >= 0]] = 0
-        self.ids.remove(ids)
 
     def memory_bytes(self) -> int:
         """Bytes of the map and the counts."""
-        return int(self.ids.memory_bytes()) + self._counts.nbytes
+        return self.ids.memory_bytes() + self._counts.nbytes
 
     def entries(self) -> dict[str, Any]:
         """Ids, and how often each was seen."""
-        ids = self.ids.ids()
-        return {"ids": ids, "counts": self._counts[self.ids.get(ids)]}
+        ids, slots = self.ids.pairs()
+        return {"ids": ids, "counts": self._counts[slots]}
 
     @classmethod
     def read(cls, given: Given) -> _Generation:

@@ -92,19 +92,21 @@ def victims(n: int, scores: Array, ids: Ids, protect: npt.NDArray[np.bool_] | No
     >>> victims(2, np.array([1.0, 0.5, 1.0]), np.array([9, 8, -7])).tolist()
     [1, 2]
     """
-    among = np.arange(len(ids)) if protect is None else np.flatnonzero(~protect)
-    if not 0 <= n <= len(among):
-        raise AttributeValueError(f"n = {n} must be from 0 to {len(among)}: so many rows may leave")
-    if n in (0, len(among)):
-        return among[:n]
-    scores, ids = scores[among], ids[among]
+    if protect is not None:
+        free = np.flatnonzero(~protect)
+        return free[victims(n, scores[free], ids[free])]
+    if not 0 <= n <= len(ids):
+        raise AttributeValueError(f"n = {n} must be from 0 to {len(ids)}: so many rows may leave")
+    if n == 0:
+        return np.empty(0, np.int64)
+    scores = np.ascontiguousarray(scores)  # in records they lie far apart, and are read three times
     if scores.dtype.kind == "f":
         scores = np.where(np.isnan(scores), -np.inf, scores)
     bound = np.partition(scores, n - 1)[n - 1]
     below, equal = np.flatnonzero(scores < bound), np.flatnonzero(scores == bound)
     wanted = n - len(below)
     lowest = np.argpartition(ids[equal], wanted - 1)[:wanted]
-    return np.sort(among[np.concatenate([below, equal[lowest]])])
+    return np.sort(np.concatenate([below, equal[lowest]]))
 
 
 def matching(rows: Rows, where: Callable[[Rows], npt.ArrayLike]) -> Positions:

@@ -44,6 +44,9 @@ class Part:
         self.update = Update(
             segment.op, self.hyper.attrs(), segment.initial, scalars=self.hyper.scalar_inputs()
         )
+        # What states begin with may be an attribute, whose number is known unless it is a function.
+        known = {name: x for name, x in segment.attrs.items() if not callable(x)}
+        self.born = Update(segment.op, {**self.update.attrs, **known}, segment.initial)
         self.states = state_types(self.update, self.shape, segment.dtype)
         self.weight = variable_name(self.name, "weight")
 
@@ -100,7 +103,7 @@ class Part:
         )
         heads, targets = [first], [self.weight]
         for name in self.states:
-            value = first_value(self.update, name)
+            value = first_value(self.born, name)
             like = weight if isinstance(value, str) else sym.var(f"{self.name}/{name}")
             heads.append(sym.identity(first) if like is weight else sym.full_like(like, fill_value=value))
             targets.append(self._column(name))

@@ -132,6 +132,9 @@ def _check(segment: Segment) -> None:
             raise AttributeValueError(f"{what}: {name} is one of {', '.join(known)}, got {value!r}")
     if op.is_matrix:
         raise RuleError(f"{what}: its formula is on whole matrices, and a row of a table is a vector")
+    more = [i.name for i in op.inputs[2:] if i.name not in op.states and i.kind != "scalar"]
+    if more:
+        raise RuleError(f"{what}: the rule also takes {more[0]!r}, an array that a table does not have")
     if segment.weight_decay < 0 or segment.weight_decay != segment.weight_decay:
         raise AttributeValueError(f"{what}: weight_decay is at least 0, got {segment.weight_decay!r}")
     if segment.dim % segment.n_blocks:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -10,16 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..backends.jit import compile_function
-from ..errors import AttributeValueError, DependencyError
+from ..backends.jit import compile_written
+from ..idmap.given import chosen_engine
 from ..state import Commit, Differences, nothing, plan_arrays
 from .mixing import mixed
-from .slidingcode import AHEAD, COUNT_BITS, FAILURES, FULLEST, HEAD, PROBES, TURNS, USED, program
+from .options import whole
+from .slidingcode import AHEAD, COUNT_BITS, FAILURES, FULLEST, HEAD, PROBES, TURNS, USED, add_function
 from .slots import Ids
 
 Counts = npt.NDArray[np.int64]
 
-_LEAST_CAPACITY, _LEAST_SPLITS, _MOST = 300, 5, 1 << 32
+_LEAST_CAPACITY, _LEAST_SPLITS, _MOST = 300, 5, (1 << 32) - 1
 _ROOM = 1.2  # cells for each id that a split is made for
 
 
@@ -46,11 +46,8 @@ class SlidingFilter:
     """
 
     def __init__(self, capacity: int = 10_000_000, splits: int = 7, engine: str = "auto") -> None:
-        if not 1 <= capacity < _MOST:
-            raise AttributeValueError(f"capacity = {capacity!r} must be from 1 to {_MOST - 1}")
-        if not _LEAST_SPLITS <= splits <= 1000:
-            raise AttributeValueError(f"splits = {splits!r} must be from {_LEAST_SPLITS} to 1000")
-        self.capacity, self.splits = int(capacity), int(splits)
+        self.capacity = whole("capacity", capacity, 1, _MOST)
+        self.splits = whole("splits", splits, _LEAST_SPLITS, 1000)
         in_split = max(self.capacity, _LEAST_CAPACITY) // (splits - AHEAD + 1)
         self._starts = int(in_split * _ROOM)  # cells at which an id may begin
         self._full = in_split - 1
@@ -148,28 +145,13 @@ class SlidingFilter:
         return np.where(has_cell, cells[np.arange(len(starts)), first], 0).astype(np.int64), has_cell
 
 
-Adder = Callable[..., None]
-
-
-def _adder(engine: str) -> Adder:
-    if engine not in ("auto", "native", "reference"):
-        raise AttributeValueError(f"engine = {engine!r} must be 'auto', 'native' or 'reference'")
-    if engine == "reference":
-        return _add_in_python
-    try:
-        _compiled()
-    except DependencyError:
-        if engine == "native":
-            raise
-        return _add_in_python
-    return _add_native
+def _adder(engine: str) -> Callable[..., None]:
+    return _add_native if chosen_engine(engine) == "native" else _add_in_python
 
 
 @cache
 def _compiled() -> Callable[..., None]:
-    address, word = ctypes.c_void_p, ctypes.c_int64
-    kinds = (address, address, word, word, word, address, address, address, word, address)
-    return compile_function(program(), "add", *kinds)
+    return compile_written(add_function())["add"]
 
 
 def _add_native(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AttributeValueError, DTypeError, ShapeError
+from ..idmap.given import as_ids
+from .options import whole
 
 SLOTS = 1 << 15  # the bits of a slot: 15, below the sign
 _SHIFT = np.uint64(48)
@@ -28,18 +28,6 @@ def slot_of(ids: npt.ArrayLike) -> Ids:
     return ((as_ids(ids).view(np.uint64) >> _SHIFT) & _MASK).view(np.int64)
 
 
-def as_ids(ids: npt.ArrayLike, what: str = "ids") -> Ids:
-    """Ids as a vector (n,) of int64, which is the array given if it is one. DTypeError for anything but integers."""
-    array = np.asarray(ids)
-    if array.size == 0 and not isinstance(ids, np.ndarray):
-        array = array.astype(np.int64)  # NumPy takes an empty list for float64
-    if array.dtype.kind not in "iu" or array.dtype == np.uint64:
-        raise DTypeError(f"{what}: expected int64, got {array.dtype}")
-    if array.ndim != 1:
-        raise ShapeError(f"{what}: expected one dimension, got shape {array.shape}")
-    return np.ascontiguousarray(array, np.int64)
-
-
 class PerSlot:
     """A number that is the same for all ids but those of some slots.
 
@@ -48,9 +36,9 @@ class PerSlot:
     """
 
     def __init__(self, what: str, default: int, by_slot: Mapping[int, int] | None, most: int = 2**62) -> None:
-        self.default = _checked(what, default, most)
+        self.default = whole(what, default, 0, most)
         self.by_slot = {
-            _checked("slot", slot, SLOTS - 1): _checked(f"{what} of slot {slot}", value, most)
+            whole("slot", slot, 0, SLOTS - 1): whole(f"{what} of slot {slot}", value, 0, most)
             for slot, value in (by_slot or {}).items()
         }
         self._all: npt.NDArray[np.int64] | None = None
@@ -71,14 +59,3 @@ class PerSlot:
     def of(self, ids: Ids) -> npt.NDArray[np.int64]:
         """The number of each id: (n,), or () where no slot has one of its own."""
         return np.array(self.default, np.int64) if self._all is None else self._all[slot_of(ids)]
-
-
-def _checked(what: str, value: Any, most: int) -> int:
-    """A whole number from 0 to `most`."""
-    if (
-        isinstance(value, (bool, np.bool_))
-        or not isinstance(value, (int, np.integer))
-        or not 0 <= value <= most
-    ):
-        raise AttributeValueError(f"{what} = {value!r} must be a whole number from 0 to {most}")
-    return int(value)

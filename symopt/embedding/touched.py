@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from ..errors import AttributeValueError
 from ..given import Given
 from ..idmap import IdMap
 from ..state import Commit, Differences
 from .loading import vector
+from .options import whole
 from .slots import Ids
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Changes:
     """What changed: `ids` whose rows were written, `gone` whose rows left; no id is in both.
 
@@ -47,10 +48,10 @@ class TouchedSet:
     """
 
     def __init__(self, capacity: int = 1 << 21) -> None:
-        if isinstance(capacity, bool) or capacity < 1:
-            raise AttributeValueError(f"capacity = {capacity!r} must be at least 1")
-        self.capacity = capacity
-        self._clear()
+        self.capacity = whole("capacity", capacity, 1)
+        self._slots = IdMap()  # 0, 1, 2, ... in order of first occurrence, since none is ever removed
+        self._is_gone = np.empty(0, np.bool_)  # by slot
+        self._overflowed = False
 
     def add(self, ids: Ids) -> None:
         """Rows of these ids, which may repeat, were written."""
@@ -62,8 +63,7 @@ class TouchedSet:
 
     def take(self) -> Changes:
         """What changed since the last time, and begin anew."""
-        is_gone = self._is_gone[: len(self._slots)]
-        ids = self._ids[: len(self._slots)]
+        ids, is_gone = self._entries()
         changes = Changes(ids[~is_gone], ids[is_gone], not self._overflowed)
         self._clear()
         return changes
@@ -94,12 +94,12 @@ class TouchedSet:
 
     def memory_bytes(self) -> int:
         """Bytes of the ids and of what finds them."""
-        return int(self._slots.memory_bytes()) + self._ids.nbytes + self._is_gone.nbytes
+        return self._slots.memory_bytes() + self._is_gone.nbytes
 
     def state_dict(self) -> dict[str, Any]:
         """The ids, which of them are gone, and whether there were too many."""
-        n = len(self._slots)
-        return {"ids": self._ids[:n], "gone": self._is_gone[:n], "overflowed": self._overflowed}
+        ids, is_gone = self._entries()
+        return {"ids": ids, "gone": is_gone, "overflowed": self._overflowed}
 
     def plan_load(self, state: Mapping[str, Any], found: Differences, path: str = "") -> Commit:
         """As `so.load` needs it. The capacity may be another: too many ids are an overflow."""
@@ -124,23 +124,26 @@ class TouchedSet:
     def _note(self, ids: Ids, is_gone: bool) -> None:
         if self._overflowed or not len(ids):
             return
-        slots = self._slots.get_or_insert(ids)
+        self._reach(len(self._slots) + len(ids))  # before ids have slots: there may be no memory
+        slots = self._slots.get_or_insert(ids).slots
         if len(self._slots) > self.capacity:
             self.overflow()
-            return
-        self._reach(len(self._slots))
-        self._ids[slots] = ids
-        self._is_gone[slots] = is_gone
-
-    def _clear(self) -> None:
-        self._slots = IdMap()  # in order of first occurrence, since none is ever removed
-        self._ids = np.empty(0, np.int64)
-        self._is_gone = np.empty(0, np.bool_)
-        self._overflowed = False
+        else:
+            self._is_gone[slots] = is_gone
 
     def _reach(self, n: int) -> None:
-        """Make room for n ids."""
-        if n > len(self._ids):
-            room = min(max(n, 2 * len(self._ids)), self.capacity)
-            self._ids = np.concatenate([self._ids, np.empty(room - len(self._ids), np.int64)])
-            self._is_gone = np.concatenate([self._is_gone, np.empty(room - len(self._is_gone), np.bool_)])
+        """Make room for n ids, or as many as there may be."""
+        n = min(n, self.capacity)
+        if n > len(self._is_gone):
+            grown = np.empty(min(max(n, 2 * len(self._is_gone)), self.capacity), np.bool_)
+            grown[: len(self._is_gone)] = self._is_gone
+            self._is_gone = grown
+
+    def _entries(self) -> tuple[Ids, npt.NDArray[np.bool_]]:
+        """Ids in order of first touch, and which of them are gone."""
+        return self._slots.ids(), self._is_gone[: len(self._slots)]
+
+    def _clear(self) -> None:
+        self._slots.clear()
+        self._is_gone = np.empty(0, np.bool_)
+        self._overflowed = False
