@@ -42,7 +42,7 @@ def compare(part: Part, given: Given, states: bool = True, attributes: bool = Tr
     """Note where a segment of a state differs: in what its weights are; if `states`, in its rule and what that keeps;
     if `attributes`, in the numbers that the rule goes by. Learning rates may always be others."""
     own = described(part)
-    given.names({name: None for name in own if states or name in _MADE_OF})
+    given.needs(*(name for name in own if states or name in _MADE_OF))
     for name in (*_MADE_OF, *(_RUN_BY if states else ()), *(_ATTRIBUTES if attributes and states else ())):
         given.same(name, own[name])
     if states:

@@ -66,7 +66,7 @@ class Keeping:
         are left out, and stay in memory. `overwrite`, `meta`, `progress`: as in `so.save`.
 
         >>> import tempfile, symopt as so, numpy as np
-        >>> segment = so.embedding.Segment(2, "adam")
+        >>> segment = so.embedding.Segment(2, "adam", learning_rate=0.1)
         >>> table, other = so.embedding.Table(segment), so.embedding.Table(segment)
         >>> _ = table.apply_gradients([7, 8], np.ones((2, 2)))
         >>> folder = tempfile.mkdtemp()
