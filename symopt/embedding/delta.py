@@ -31,6 +31,7 @@ VERSION = 1
 @dataclass(frozen=True, eq=False)
 class Delta:
     """Rows that were written since the last delta, as they are now, and ids whose rows left. No id is in both.
+    Rows that were only touched are not in it.
 
     `ids` (n,), `weights` (n, dim) without any compression, `timestamps` (n,), `gone` (k,); `dims`: columns of each
     segment. `states` by column name and `updates` (n,), if they were asked for. `complete`: False if more ids changed
@@ -83,7 +84,7 @@ class Delta:
             )
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write it as a checkpoint at `path`. DeltaIncompleteError if it is not complete; if the disk is full, `untake` it."""
+        """Write it as a checkpoint at `path`. DeltaIncompleteError if it is not complete. If this fails, `untake` it."""
         self.check()
         state: dict[str, Any] = {
             "format": FORMAT,
@@ -104,7 +105,7 @@ class Delta:
     def apply_to(self, target: Any, *, decay: bool = True) -> None:
         """Give a serving table, or anything with `assign(ids, values)` and `erase(ids)` or `evict(ids)`, these rows.
 
-        All other rows of such a table can't decay: DeltaIncompleteError if they would have to, unless decay=False leaves them.
+        Its other rows can't decay: DeltaIncompleteError if they would have to, unless decay=False leaves them alone.
         """
         self.check()
         if decay and self.decay.any():

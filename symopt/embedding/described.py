@@ -17,7 +17,7 @@ _ATTRIBUTES = ("weight_decay", "initializer", "compressor", "initial")
 
 
 def described(part: Part) -> dict[str, Any]:
-    """A segment: its rule with all attributes, schedules and functions by their names; and the columns of its states."""
+    """A segment: its rule with all attributes, schedules and functions by name; and the columns of its states."""
     segment = part.segment
     attributes = part.hyper.described()
     rate = attributes.pop("lr", None)

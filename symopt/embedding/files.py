@@ -71,7 +71,7 @@ def _part_path(path: str, part: tuple[int, int], what: str) -> str:
 def read(
     path: str | os.PathLike[str], names: Sequence[str], verify: str, progress: Tell | bool | None
 ) -> dict[str, Mapping[str, Any]]:
-    """The states of a table in a checkpoint, or in the parts of one; by name, which is empty where there is only one."""
+    """The states of a table in a checkpoint, or in its parts; by the part's name, which is empty for a whole one."""
     path = os.fspath(path)
     options: dict[str, Any] = {"verify": verify, "mutable": False, "place": HOST, "progress": progress}
     parts = _parts(path)

@@ -32,9 +32,9 @@ class Keeping:
     # ---- state
 
     def state_dict(self: Any) -> dict[str, Any]:
-        """All that it takes to go on with the same bits, as nested dicts of arrays and numbers. Of rows that follow each
-        other in memory they are views: nothing else may write until they are used. What `so.save` writes of a table
-        inside a tree; `save` holds the lock meanwhile, and copies nothing."""
+        """All that it takes to go on with the same bits, as nested dicts of arrays and numbers: what `so.save` writes of
+        a table inside a tree. Arrays are views where no slot is free, so nothing may write until they are used; `save`
+        holds the lock meanwhile, and copies nothing."""
         with self._lock:
             return state_of(self)
 
@@ -59,7 +59,7 @@ class Keeping:
         meta: Mapping[str, Any] | None = None,
         progress: Tell | bool | None = None,
     ) -> None:
-        """Save the table alone, as `so.save` would, with rows shared out over so many files, and without a copy of them.
+        """Save the table alone, as `so.save` would, with rows shared out over so many files, and no copy of them made.
 
         `part`: this table is the k-th of n that make up one, such as (0, 4): each process saves its own part to the
         same path, in any order. `keep_expired`: rows whose time is over at the latest write are written too; else they

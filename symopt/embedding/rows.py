@@ -219,5 +219,6 @@ class Rows:
 
 
 _DOERS: dict[type, Callable[[Rows, Any], None]] = {
-    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Put: Rows.put, Touch: Rows.touch, Evict: Rows.evict,
+    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Put: Rows.put, Touch: Rows.touch,
+    Evict: Rows.evict,
 }  # fmt: skip
