@@ -11,6 +11,7 @@ import classes
 import dense
 import forward
 import guard
+import idmap
 import lamb
 import mixed
 import rows
@@ -35,6 +36,8 @@ JOBS = {
     "torch_optim": torch_optim.adam,
     "mp_adam": mixed.mp_adam,
     "lazy": sparse.lazy,
+    "id_map": idmap.id_map,
+    "id_batches": idmap.id_batches,
     "group_adagrad": rows.group_adagrad,
     "lazy_group_adagrad": rows.lazy_group_adagrad,
     "classes": classes.classes,

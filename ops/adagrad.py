@@ -124,8 +124,8 @@ def monolith_rowwise_adagrad_update(weight: Tensor, grad: Tensor, history: RowSt
                                     lr: float, wd: float = 0.0, decoupled_weight_decay: bool = False) -> Updated:
     """monolith_adagrad_update with one accumulator per row, which takes in the mean of the row's squares.
 
-    What symopt makes of Monolith's hessian_compression_times, which Monolith keeps and never reads: a row of dim columns
-    as blocks of that many, each a row of this rule. decoupled_weight_decay: as in monolith_dynamic_wd_adagrad_update.
+    symopt's meaning of hessian_compression_times, which Monolith keeps and never reads: a row is cut into blocks of
+    that many columns, each a row of this rule. decoupled_weight_decay: as in monolith_dynamic_wd_adagrad_update.
     """
     g = grad if decoupled_weight_decay else grad + wd * weight
     history = history + row_mean(abs2(g))

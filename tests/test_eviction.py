@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from placed import up
 
 from symopt import errors
 from symopt.embedding.eviction import Policy, matching, victims
+from symopt.places import Place
 
 Array = np.ndarray[Any, np.dtype[Any]]
 SCORES = st.one_of(
@@ -16,7 +18,7 @@ SCORES = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=100)
 @given(st.data(), st.integers(0, 40))
 def test_the_lowest_leave_and_of_equals_the_lowest_ids(data: st.DataObject, size: int) -> None:
     ids = data.draw(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=size, max_size=size, unique=True))
@@ -55,7 +57,9 @@ def rows(n: int, seed: int = 0) -> dict[str, Array]:
 def test_policies_go_by_their_score(by: Any, score: Any) -> None:
     table = rows(10_000)
     order = np.lexsort((table["id"], score(table)))
-    assert Policy(by).victims(1234, table).tolist() == sorted(order[:1234].tolist())
+    policy = Policy(by)
+    needed = {name: table[name] for name in policy.reads}
+    assert policy.victims(1234, needed).tolist() == sorted(order[:1234].tolist())
 
 
 def test_rows_beside_each_other_in_records_give_the_same() -> None:
@@ -66,6 +70,17 @@ def test_rows_beside_each_other_in_records_give_the_same() -> None:
     strided = {name: records[name] for name in table}
     for by in ("least_recent", "least_frequent", "small_norm"):
         assert Policy(by).victims(77, strided).tolist() == Policy(by).victims(77, table).tolist()
+
+
+def test_rows_on_a_device_give_the_same(gpu: Place) -> None:
+    table = rows(5000)
+    there = up(gpu, table)
+    for by in ("least_recent", "least_frequent", "small_norm", lambda r: r["weight"][:, 0] * 2):
+        assert Policy(by).victims(77, there).tolist() == Policy(by).victims(77, table).tolist()
+    assert (
+        matching(there, lambda r: r["updates"] < 10**9).tolist()
+        == matching(table, lambda r: r["updates"] < 10**9).tolist()
+    )
 
 
 def test_it_does_not_matter_where_rows_lie() -> None:

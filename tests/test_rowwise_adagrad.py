@@ -9,6 +9,15 @@ from hypothesis import strategies as st
 
 import symopt as so
 from symopt import sym
+from symopt.embedding import Segment, Table
+from symopt.embedding.entry import (
+    AdagradOptimizer,
+    CombineAsSegment,
+    Fp32Compressor,
+    ZerosInitializer,
+    blocks_of,
+)
+from symopt.embedding.parts import Part
 
 Array = np.ndarray[Any, np.dtype[Any]]
 engines = pytest.mark.parametrize("engine", ["reference", "native"])
@@ -56,9 +65,10 @@ def test_equals_the_model(dim: int, wd: float, decoupled: bool, dtype: str, engi
 def test_a_row_that_has_seen_nothing_stays(engine: str) -> None:
     """0 / sqrt(0) is no step, not NaN."""
     weight, history = np.ones((2, 3)), np.zeros((2, 1))
+    moved = 1 - 0.5 * 3**0.5
     step(engine, weight, np.array([[0.0, 0, 0], [0, 2, 0]]), history, lr=0.5)
-    np.testing.assert_allclose(weight, [[1, 1, 1], [1, 1 - 0.5 * 3**0.5, 1]], rtol=1e-15)
-    np.testing.assert_allclose(history, [[0], [4 / 3]], rtol=1e-15)
+    np.testing.assert_allclose(weight, np.array([[1, 1, 1], [1, moved, 1]]), rtol=1e-15)
+    np.testing.assert_allclose(history, np.array([[0], [4 / 3]]), rtol=1e-15)
 
 
 @engines
@@ -66,10 +76,7 @@ def test_a_row_of_one_column_is_plain_adagrad(engine: str) -> None:
     """Bit for bit: the mean of one square is that square."""
     rng = np.random.default_rng(1)
     weight, grad = rng.standard_normal((2, 40, 1)).astype("float32")
-    rowwise, plain = (
-        (weight.copy(), np.full((40, 1), 0.1, "float32")),
-        (weight.copy(), np.full((40, 1), 0.1, "float32")),
-    )
+    rowwise, plain = [(weight.copy(), np.full((40, 1), 0.1, "float32")) for _ in range(2)]
     step(engine, rowwise[0], grad, rowwise[1], lr=0.3, wd=0.1)
     so.nd.monolith_adagrad_update(plain[0], grad, plain[1], lr=0.3, wd=0.1, out=plain[0])
     assert np.array_equal(rowwise[0], plain[0]) and np.array_equal(rowwise[1], plain[1])
@@ -79,8 +86,6 @@ def test_a_row_of_one_column_is_plain_adagrad(engine: str) -> None:
 @settings(max_examples=20, deadline=None)
 def test_blocks_of_a_row_are_the_sketch(dim: int, times: int, seed: int) -> None:
     """A row of dim columns as blocks of `times`, the last one shorter: ceil(dim / times) accumulators."""
-    from symopt.embedding.entry import blocks_of
-
     rng = np.random.default_rng(seed)
     weight, grad = rng.standard_normal((2, dim))
     buckets = [slice(k, min(k + times, dim)) for k in range(0, dim, times)]
@@ -102,3 +107,24 @@ def test_blocks_of_a_row_are_the_sketch(dim: int, times: int, seed: int) -> None
         begin, states = end, states + history.size
     assert begin == dim and states == len(buckets) == -(-dim // times)
     np.testing.assert_allclose(weight, expected, rtol=1e-12)
+
+
+@engines
+@pytest.mark.parametrize("dim, times", [(10, 4), (16, 16), (12, 3), (5, 8)])
+def test_a_table_shares_accumulators_between_neighbouring_columns(dim: int, times: int, engine: str) -> None:
+    """Every step of every row against the model; a row has ceil(dim / times) numbers of state, and no more."""
+    rng = np.random.default_rng(dim)
+    optimizer = AdagradOptimizer(0.3, 0.5, hessian_compression_times=times, weight_decay_factor=0.01)
+    pieces = CombineAsSegment(dim, ZerosInitializer(), optimizer, Fp32Compressor()).pieces()
+    segments = [Segment(**piece) for piece in pieces]
+    made = Table(segments, engine=engine)
+    assert sum(Part(piece, 0, 0).state_bytes for piece in segments) == 4 * -(-dim // times)
+    ids, weight = np.array([7, -1, 0]), np.zeros((3, dim))
+    history = {begin: np.full((3, 1), 0.5) for begin in range(0, dim, times)}
+    for _ in range(3):
+        grad = rng.standard_normal((3, dim)).astype("float32")
+        made.apply_gradients(ids, grad)
+        for begin, sums in history.items():
+            block = slice(begin, begin + times)
+            model(weight[:, block], grad.astype("float64")[:, block], sums, 0.3, 0.01, False)
+        np.testing.assert_allclose(made.lookup(ids), weight, **TOLERANCE["float32"])

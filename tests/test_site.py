@@ -31,6 +31,7 @@ from symopt import (
     sparse,
     sym,
 )
+from symopt.embedding import compressors, entry, initializers, serving
 from symopt.executor import Executor
 from symopt.keras import optimizers, schedules
 from symopt.keras3 import optimizers as optimizers3
@@ -194,13 +195,18 @@ def public_names() -> Iterator[str]:
         lang: lang.__all__,
         matrices: matrices.__all__,
         emulatedarrays: ["emulated_gpus"],
+        serving: serving.__all__,
+        compressors: [n for n in compressors.__all__ if n != "OneBit"],
+        initializers: initializers.__all__,
         so.convert: so.convert.__all__,
         so.torch: so.torch.__all__,
+        entry: entry.__all__,
         sparse: ["RowSparseArray", "row_sparse_array", "zeros"],
         errors: [
             n for n, x in vars(errors).items() if inspect.isclass(x) and issubclass(x, errors.SymoptError)
         ],
     }
+    yield "symopt.embedding.onebit.OneBit"
     keras = (optimizers, schedules, optimizers3, schedules3)
     modules |= {m: [n for n in m.__all__ if n != "schedules"] for m in keras}
     for module, names in modules.items():

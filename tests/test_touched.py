@@ -42,7 +42,7 @@ def told(touched: TouchedSet) -> tuple[list[int], list[int], bool]:
     return delta.ids.tolist(), delta.gone.tolist(), delta.complete
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(STEPS, st.integers(1, 14))
 def test_what_happened_last_counts(steps: Any, capacity: int) -> None:
     touched, model = TouchedSet(capacity), Model(capacity)

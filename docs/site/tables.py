@@ -5,10 +5,12 @@ A page has `<!-- table NAME, made by docs/site/tables.py -->` where a table goes
 
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
 import symopt as so
+from symopt.embedding import entry
 from symopt.forms import find_op
 from symopt.opdef import STORAGE_ATTRS, OpDef
 from symopt.show import sheet
@@ -107,6 +109,18 @@ def mxnet_ops() -> Iterator[str]:
             yield _row(_link(op), names, _in_version_1(op))
 
 
+def monolith_optimizers() -> Iterator[str]:
+    """Monolith's optimizers: arguments with what they are if not given, the op, and how much state it has."""
+    yield from _head("class", "arguments", "op", "numbers of state per row of 16")
+    for name in entry.__all__:
+        cls = getattr(entry, name)
+        if isinstance(cls, type) and issubclass(cls, entry.Optimizer) and cls.kind:
+            made = cls()
+            op = find_op(f"{made.rule}_update")
+            given = ", ".join(f"{f.name}={getattr(made, f.name)!r}" for f in fields(made))
+            yield _row(f"`{name}`", f"`{given}`", _link(op), str(made.state_floats(16)))
+
+
 def _in_version_1(op: OpDef) -> str:
     old = find_op(f"mxnet1_{op.name}")
     if old is None:
@@ -164,7 +178,9 @@ def _row(*cells: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-TABLES = {t.__name__: t for t in (keras_classes, keras_generations, keras_and_mxnet, mxnet_ops)}
+TABLES = {
+    t.__name__: t for t in (keras_classes, keras_generations, keras_and_mxnet, mxnet_ops, monolith_optimizers)
+}
 
 if __name__ == "__main__":
     for page in sorted(PAGES.glob("*.md")):

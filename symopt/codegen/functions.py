@@ -1,7 +1,7 @@
 """Functions in LLVM IR that are no kernels, written as one would write the algorithm.
 
-Arithmetic on a `Value` writes an instruction, `array[i]` a load, `array[i] = x` a store; loops and conditions are `with`
-blocks. What changes is a `Variable`: memory on the stack, which LLVM turns into registers.
+Arithmetic on a `Value` writes an instruction, `array[i]` a load, `array[i] = x` a store; loops and conditions are
+`with` blocks. What changes is a `Variable`: memory on the stack, which LLVM turns into registers.
 
 >>> f = Function("total", numbers="i64[]", n="i64", result="i64[]")
 >>> numbers, n, result = f.parameters
@@ -17,132 +17,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-Operand = Any  # a Value, or a Python number that becomes a constant of the other operand's type
-_FLOATS = {"half": 16, "float": 32, "double": 64}
-_ON_FLOATS = {"add": "fadd", "sub": "fsub", "mul": "fmul"}
+from .values import FLOATS, Operand, Value, Variable, lane
+
+__all__ = ["Function", "Value", "Variable", "module"]
 
 
 def module(*functions: Function) -> str:
-    """The text of a module of these functions, which may call each other's instructions but not each other."""
+    """The text of a module of these functions. What several do alike, Python functions write into each."""
     declared = sorted({line for f in functions for line in f.declared})
     return "\n".join([*declared, *(f.text() for f in functions)])
-
-
-class Value:
-    """A value in a function: an LLVM type and name; for the address of an array, its elements' type as well.
-
-    Integers have no sign of their own: `>>` shifts zeros in, comparisons take them as signed, `to` a wider type adds zeros.
-    """
-
-    __slots__ = ("element", "function", "name", "type")
-
-    def __init__(self, function: Function, type_: str, name: str, element: str = "") -> None:
-        self.function, self.type, self.name, self.element = function, type_, name, element
-
-    def __add__(self, other: Operand) -> Value:
-        return self._with("add", other)
-
-    def __sub__(self, other: Operand) -> Value:
-        return self._with("sub", other)
-
-    def __mul__(self, other: Operand) -> Value:
-        return self._with("mul", other)
-
-    def __and__(self, other: Operand) -> Value:
-        return self._with("and", other)
-
-    def __or__(self, other: Operand) -> Value:
-        return self._with("or", other)
-
-    def __xor__(self, other: Operand) -> Value:
-        return self._with("xor", other)
-
-    def __lshift__(self, other: Operand) -> Value:
-        return self._with("shl", other)
-
-    def __rshift__(self, other: Operand) -> Value:
-        return self._with("lshr", other)
-
-    def __lt__(self, other: Operand) -> Value:
-        return self._compared("slt", other)
-
-    def __le__(self, other: Operand) -> Value:
-        return self._compared("sle", other)
-
-    def __gt__(self, other: Operand) -> Value:
-        return self._compared("sgt", other)
-
-    def __ge__(self, other: Operand) -> Value:
-        return self._compared("sge", other)
-
-    def equals(self, other: Operand) -> Value:
-        """`==`, which Python needs for itself."""
-        return self._compared("eq", other)
-
-    def differs(self, other: Operand) -> Value:
-        return self._compared("ne", other)
-
-    def __getitem__(self, index: Operand) -> Value:
-        return self.function.load(self.element, self.place(index))
-
-    def __setitem__(self, index: Operand, value: Operand) -> None:
-        self.function.store(self.function.value(value, self.element), self.place(index))
-
-    def place(self, index: Operand) -> Value:
-        """The address of an element, which is an array that begins there."""
-        at = self.function.value(index, "i64")
-        return self._let(f"getelementptr {self.element}, ptr {self.name}, i64 {at.name}", "ptr", self.element)
-
-    def bytes_on(self, count: Operand, element: str = "") -> Value:
-        """The address so many bytes further on, of an array of other elements perhaps."""
-        at = self.function.value(count, "i64")
-        return self._let(f"getelementptr i8, ptr {self.name}, i64 {at.name}", "ptr", element or self.element)
-
-    def to(self, type_: str) -> Value:
-        """The same number in a narrower or wider type; of an integer made narrower, the low bits."""
-        if type_ == self.type:
-            return self
-        if self.type in _FLOATS:
-            word = "fpext" if _FLOATS[type_] > _FLOATS[self.type] else "fptrunc"
-        else:
-            word = "zext" if int(type_[1:]) > int(self.type[1:]) else "trunc"
-        return self._let(f"{word} {self.type} {self.name} to {type_}", type_)
-
-    def bits_as(self, type_: str) -> Value:
-        """The same bits as another type."""
-        return self._let(f"bitcast {self.type} {self.name} to {type_}", type_)
-
-    def _with(self, word: str, other: Operand) -> Value:
-        word = _ON_FLOATS.get(word, word) if self.type in _FLOATS else word
-        second = self.function.value(other, self.type)
-        return self._let(f"{word} {self.type} {self.name}, {second.name}", self.type)
-
-    def _compared(self, how: str, other: Operand) -> Value:
-        second = self.function.value(other, self.type)
-        result = self.type.replace(self.type.split()[-1].rstrip(">"), "i1")
-        return self._let(f"icmp {how} {self.type} {self.name}, {second.name}", result)
-
-    def _let(self, text: str, type_: str, element: str = "") -> Value:
-        return self.function.let(text, type_, element)
-
-
-class Variable:
-    """A local variable: `x.value` reads it, `x.value = ...` and `x.value += ...` write it."""
-
-    __slots__ = ("_place",)
-
-    def __init__(self, place: Value) -> None:
-        self._place = place
-
-    @property
-    def value(self) -> Value:
-        return self._place[0]
-
-    @value.setter
-    def value(self, value: Operand) -> None:
-        self._place[0] = value
 
 
 class Function:
@@ -184,13 +68,9 @@ class Function:
 
     def variable(self, start: Operand, type_: str = "i64") -> Variable:
         """A local variable and what it holds at this point."""
-        made = Variable(self._local(type_, type_))
+        made = Variable(self._local(type_))
         made.value = start
         return made
-
-    def array(self, type_: str, count: int) -> Value:
-        """Memory on the stack for `count` elements, which hold anything at first."""
-        return self._local(f"[{count} x {type_}]", type_)
 
     def select(self, condition: Value, chosen: Operand, other: Operand, type_: str = "i64") -> Value:
         """One of two values, without a jump."""
@@ -222,6 +102,18 @@ class Function:
             self._put(call)
             return Value(self, "void", "")
         return self.let(call, returns)
+
+    def pointer(self, word: Value, element: str) -> Value:
+        """The array whose address an integer is."""
+        return self.let(f"inttoptr i64 {word.name} to ptr", "ptr", element)
+
+    def take(self, counter: Value) -> Value:
+        """What an integer in memory is, which is one more thereafter; no two threads get the same."""
+        return self.let(f"atomicrmw add ptr {counter.name}, i64 1 monotonic", "i64")
+
+    def call(self, other: Function, *given: Value) -> None:
+        """Call another function of the module."""
+        self._put(f"call void @{other.name}({', '.join(f'{x.type} {x.name}' for x in given)})")
 
     def prefetch(self, place: Value, write: bool = False) -> None:
         """Ask for the cache line at an address."""
@@ -304,10 +196,10 @@ class Function:
         element = kind.removesuffix("[]")
         return Value(self, "ptr", f"%{name}", element) if element != kind else Value(self, kind, f"%{name}")
 
-    def _local(self, type_: str, element: str) -> Value:
+    def _local(self, type_: str) -> Value:
         name = f"%local{self._next()}"
         self._locals.append(f"  {name} = alloca {type_}")
-        return Value(self, "ptr", name, element)
+        return Value(self, "ptr", name, type_)
 
     def _labels(self, *hints: str) -> list[str]:
         number = self._next()
@@ -331,8 +223,9 @@ class Function:
 
 
 def _size(element: str) -> int:
-    """Bytes of an element, which is how it is aligned."""
-    return (_FLOATS.get(element) or int(element[1:])) // 8
+    """Bytes of an element, or of a vector's, which is how it is aligned."""
+    one = lane(element)
+    return (FLOATS.get(one) or int(one[1:])) // 8
 
 
 def _signed(number: int) -> int:

@@ -10,7 +10,7 @@ from .emit import TYPES, Emitter, constant, vector
 from .guard import Marks, mark, once, remember, tests_of
 from .memory import load, load_lanes, store
 from .nodes import depths, dtype_of, is_shallow, level_of
-from .variant import Variant, inlining
+from .variant import Variant, end_of_loop, inlining
 
 
 def row_function(variant: Variant) -> tuple[str, set[str]]:
@@ -109,7 +109,8 @@ class _Row(Emitter):
             self.fill(hole, f"{marks[test]} = phi {test.type} {both}")
         self.put("%next = add nuw nsw i64 %i, 1")
         self.put("%more = icmp slt i64 %next, %n")
-        self.put(f"br i1 %more, label %elements, label %done{once(self.variant.name) if watched else ''}")
+        end = once(self.variant.name) if watched else end_of_loop(self.variant)
+        self.put(f"br i1 %more, label %elements, label %done{end}")
         self._start("done")
         return {
             test: self.let(f"phi {test.type} [ 0, %{before} ], [ {name}, %elements ]")

@@ -59,6 +59,19 @@ class Variant:
         return [f"{safe(self.kernel.buffers[b].name)}.{b}" for b in self.buffers]
 
 
+# LLVM would unroll a loop over few elements before it looks for vectors, and find none. So that waits.
+VECTORS_FIRST = """\
+!0 = distinct !{!0, !1, !2}
+!1 = !{!"llvm.loop.unroll.disable"}
+!2 = !{!"llvm.loop.vectorize.followup_vectorized", !3}
+!3 = !{!"llvm.loop.isvectorized", i32 1}"""
+
+
+def end_of_loop(variant: Variant) -> str:
+    """What the branch at the end of the loop over a row's elements says of it, where the row's length is known."""
+    return ", !llvm.loop !0" if variant.inline else ""
+
+
 def inlining(variant: Variant) -> str:
     """A test at the end of each row costs less where the next row is in sight."""
     return "alwaysinline" if variant.watched or variant.inline else "noinline"

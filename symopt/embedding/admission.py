@@ -14,6 +14,7 @@ from ..idmap.given import as_ids
 from ..state import Commit, Differences
 from .chance import Lot
 from .counters import MOST, ExactCounters
+from .judged import Judged
 from .sliding import SlidingFilter
 from .slidingcode import FULLEST
 from .slots import Ids, PerSlot, slot_of
@@ -26,7 +27,7 @@ Counts = npt.NDArray[np.int64]
 class _Filter(Protocol):
     """What an Admission asks about ids whose threshold is above 0."""
 
-    def passes(self, ids: Ids, counts: Counts | None, thresholds: Counts) -> npt.NDArray[np.bool_]: ...
+    def judge(self, ids: Ids, counts: Counts | None, thresholds: Counts) -> Judged: ...
     def forget(self, ids: Ids) -> None: ...
     def memory_bytes(self) -> int: ...
     def state_dict(self) -> dict[str, Any]: ...
@@ -45,7 +46,7 @@ class Admission:
     * "probabilistic", "probabilistic_even": no counts, a lot (`Lot`) with chance count / threshold, or such that each
       occurrence has the same chance and the `threshold`-th has admitted 95 %; `seed`.
 
-    Ask it only about ids that have no row, and when nothing can fail any more: it counts. It has no lock of its own.
+    Ask it only about ids that have no row. It has no lock of its own.
     Thresholds belong to the configuration and are not in the state, so that they can be changed between runs.
 
     >>> import numpy as np
@@ -101,18 +102,33 @@ class Admission:
         the call the later entries are admitted and the earlier are not. With `counts` (n,), whole numbers from 1, ids
         are distinct: how often each comes in the batch; judged by what was counted before the batch.
         """
+        judged = self.judge(ids, counts)
+        judged.commit()
+        return judged.admitted
+
+    def judge(self, ids: npt.ArrayLike, counts: npt.ArrayLike | None = None) -> Judged:
+        """What `admit` would say, and a function `commit` that counts: for batches that may still fail.
+
+        Nothing else may be asked of this object between the two.
+        """
         ids = as_ids(ids)
         given = None if counts is None else _checked(counts, ids)
         admitted = np.ones(len(ids), np.bool_)
         if self._thresholds.largest == 0 or not len(ids):
-            return admitted
+            return Judged(admitted, lambda: None)
         thresholds = np.broadcast_to(self._thresholds.of(ids), ids.shape)
         asked = np.flatnonzero(thresholds)
         given = None if given is None else given[asked]
-        admitted[asked] = self._counting.passes(ids[asked], given, thresholds[asked])
-        dropped = ~admitted[asked]
-        self.blocked += int(dropped.sum() if given is None else given[dropped].sum())
-        return admitted
+        judged = self._counting.judge(ids[asked], given, thresholds[asked])
+        admitted[asked] = judged.admitted
+        dropped = ~judged.admitted
+        blocked = int(dropped.sum() if given is None else given[dropped].sum())
+
+        def commit() -> None:
+            judged.commit()
+            self.blocked += blocked
+
+        return Judged(admitted, commit)
 
     def forget(self, ids: npt.ArrayLike) -> None:
         """Drop the counts of ids that have got a row without being asked about. Only "exact" can."""

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..state import Commit, Differences
+from .judged import Judged
 from .mixing import Words, mixed, uniform
-from .repeats import earlier
+from .repeats import Counts, earlier, repeats
 from .slots import Ids
 
 _MISSED = 0.05  # of the ids seen `threshold` times, how many the even lot has not admitted
@@ -32,26 +33,24 @@ class Lot:
         self.even, self.seed = even, seed
         self.calls = 0
 
-    def passes(
-        self, ids: Ids, counts: npt.NDArray[np.int64] | None, thresholds: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.bool_]:
-        """Which occurrences (n,) are admitted; thresholds (n,) or (), counts (n,) of distinct ids or None."""
-        salts = self._salt() if counts is not None else self._salt() + earlier(ids).view(np.uint64)
-        drawn = uniform(mixed(mixed(ids) ^ mixed(salts)))
-        self.calls += 1
+    def judge(self, ids: Ids, counts: Counts | None, thresholds: Counts) -> Judged:
+        """Which occurrences (n,) are admitted; thresholds (n,) or () from 1, counts (n,) of distinct ids or None."""
+        batch = repeats(ids, counts)
+        drawn = uniform(mixed(mixed(ids) ^ mixed(self._salt() + batch.earlier.view(np.uint64))))
         admitted = drawn < self._chance(np.int64(1) if counts is None else counts, thresholds)
-        return admitted if counts is not None else admitted | (earlier(ids, admitted.astype(np.int64)) > 0)
+        if counts is None:
+            admitted |= earlier(batch.inverse, admitted.astype(np.int64)) > 0
+        return Judged(admitted, self._count_call)
+
+    def _count_call(self) -> None:
+        self.calls += 1
 
     def _salt(self) -> Words:
         """A word (1,) for each (seed, call), far from each other so that occurrences can be added."""
         return mixed(mixed(np.array([self.seed % 2**64], np.uint64)) ^ np.uint64(self.calls))
 
-    def _chance(
-        self, counts: npt.NDArray[np.int64] | np.int64, thresholds: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.float64]:
-        wanted = np.maximum(thresholds, 1)
-        chance = 1 - _MISSED ** (counts / wanted) if self.even else counts / wanted
-        return np.where(thresholds > 0, chance, 1.0)
+    def _chance(self, counts: Counts | np.int64, thresholds: Counts) -> npt.NDArray[np.float64]:
+        return 1 - _MISSED ** (counts / thresholds) if self.even else counts / thresholds
 
     def forget(self, ids: Ids) -> None:
         """Nothing: no id is remembered."""

@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from ..given import Given
 from ..idmap import IdMap, unique
 from ..state import Commit, Differences
+from .judged import Judged
 from .loading import vector
 from .options import whole
-from .repeats import Counts, earlier
+from .repeats import Counts, earlier, repeats
 from .slots import Ids
 
 MOST = 2**32 - 1  # counts stop here
@@ -38,21 +38,25 @@ class ExactCounters:
         self._room = None if self.capacity is None else self.capacity // 2
         self._young, self._old = _Generation(), _Generation()
 
-    def passes(self, ids: Ids, counts: Counts | None, thresholds: Counts) -> npt.NDArray[np.bool_]:
-        """Count, and say which occurrences (n,) had `thresholds` before them. The ids of those are forgotten."""
-        given = np.ones(len(ids), np.int64) if counts is None else counts
-        passed = self.add(ids, given) >= thresholds
-        self.forget(ids[passed])
-        return passed
+    def judge(self, ids: Ids, counts: Counts | None, thresholds: Counts) -> Judged:
+        """Which occurrences (n,) had `thresholds` before them. Ids that are admitted are forgotten, others counted."""
+        batch = repeats(ids, counts)
+        admitted = self.count(batch.ids)[batch.inverse] + batch.earlier >= thresholds
+        leaves = np.zeros(len(batch.ids), np.bool_)
+        leaves[batch.inverse[admitted]] = True
+
+        def commit() -> None:
+            self.forget(batch.ids[leaves])
+            self._add_distinct(batch.ids[~leaves], batch.sums[~leaves])
+
+        return Judged(admitted, commit)
 
     def add(self, ids: Ids, counts: Counts) -> Counts:
         """Count each id (n,) so many more times (n,), in this order; how often each was seen before."""
         distinct, inverse, _ = unique(ids)
-        if len(distinct) == len(ids):  # in the order they came, so the inverse is 0, 1, 2, ...
-            return self._add_distinct(ids, counts)
         sums = np.zeros(len(distinct), np.int64)
         np.add.at(sums, inverse, counts)
-        olds: Counts = self._add_distinct(distinct, sums)[inverse] + earlier(ids, counts)
+        olds: Counts = self._add_distinct(distinct, sums)[inverse] + earlier(inverse, counts)
         return np.minimum(olds, MOST)
 
     def count(self, ids: Ids) -> Counts:
@@ -135,8 +139,9 @@ class _Generation:
 
     def drop(self, ids: Ids) -> None:
         """Take ids out; they may be missing or repeated."""
-        slots = self.ids.remove(ids)
-        self._counts[slots[slots >= 0]] = 0
+        if len(self.ids):
+            slots = self.ids.remove(ids)
+            self._counts[slots[slots >= 0]] = 0
 
     def memory_bytes(self) -> int:
         """Bytes of the map and the counts."""

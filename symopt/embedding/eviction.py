@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from ..arrays import Array
 from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, near
+from ..places import HOST, place_of_array
 from .slots import Ids
 
 Rows = Mapping[str, Array]
@@ -23,8 +24,8 @@ class Policy:
 
     `by`: "least_recent" (the time of the last write), "least_frequent" (how many updates), "small_norm" (the sum of
     squares of the weights), or a function of the rows that gives a number for each, or True for those that should stay.
-    Rows are a dict of columns: "id" (n,), "timestamp" (n,), "updates" (n,), "weight" (n, dim). nan is lower than any
-    number.
+    Rows are a dict of columns: "id" (n,), "timestamp" (n,), "updates" (n,), "weight" (n, dim), on the host or on a GPU;
+    a function gets them as they are. Those in `reads` are enough. nan is lower than any number.
 
     Scores of all rows are looked at, so rows leave in groups: at least the share `slack` of `max_rows`. An inserted row
     then costs the look at 1 / slack rows, and a table is between 1 - slack and full.
@@ -46,6 +47,8 @@ class Policy:
             raise AttributeValueError(f"slack = {slack!r} must be in [0, 1)")
         self.by, self.slack = by, float(slack)
         self._score: Score = by if callable(by) else _SCORES[by]
+        #: The columns that it looks at.
+        self.reads = ("id", _READS[by]) if isinstance(by, str) else ("id", *_READS.values())
 
     def excess(self, n_rows: int, n_new: int, max_rows: int, n_protected: int = 0) -> int:
         """How many of `n_rows` rows must leave so that `n_new` can come: 0 if they fit, else `slack` at least.
@@ -66,7 +69,7 @@ class Policy:
 
     def scores(self, rows: Rows) -> Array:
         """The score of each row: (n,)."""
-        found = np.asarray(self._score(rows))
+        found = _on_host(self._score(rows))
         if found.shape != rows["id"].shape:
             raise ShapeError(
                 f"{self!r}: expected a score for each of {len(rows['id'])} rows, got shape {found.shape}"
@@ -77,7 +80,7 @@ class Policy:
 
     def victims(self, n: int, rows: Rows, protect: npt.NDArray[np.bool_] | None = None) -> Positions:
         """The positions, ascending, of the `n` rows that leave; never of those where `protect` (n_rows,) is True."""
-        return victims(n, self.scores(rows), rows["id"], protect)
+        return victims(n, self.scores(rows), _on_host(rows["id"]), protect)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.by, self.slack)
@@ -120,7 +123,7 @@ def matching(rows: Rows, where: Callable[[Rows], npt.ArrayLike]) -> Positions:
     >>> matching({"id": np.array([4, 5, 6])}, lambda rows: rows["id"] > 4).tolist()
     [1, 2]
     """
-    found = np.asarray(where(rows))
+    found = _on_host(where(rows))
     if found.dtype != np.bool_:
         raise DTypeError(f"where: expected True or False for each row, got {found.dtype}")
     if found.shape != rows["id"].shape:
@@ -130,17 +133,24 @@ def matching(rows: Rows, where: Callable[[Rows], npt.ArrayLike]) -> Positions:
     return np.flatnonzero(found)
 
 
+def _on_host(x: npt.ArrayLike) -> Array:
+    """An array as NumPy's; columns may lie on a GPU."""
+    place = place_of_array(x)
+    return np.asarray(x) if place is HOST else place.to_host(cast(Array, x))
+
+
 def _squares(rows: Rows) -> Array:
     """The sum of squares of each row's weights, in float64; some rows at a time, since they may be many."""
     weight = rows["weight"]
     result = np.empty(len(weight), np.float64)
     for begin in range(0, len(weight), _AT_ONCE):
-        part = np.ascontiguousarray(weight[begin : begin + _AT_ONCE], np.float64)
+        part = _on_host(weight[begin : begin + _AT_ONCE]).astype(np.float64, order="C")
         np.einsum("ij,ij->i", part, part, out=result[begin : begin + _AT_ONCE])
     return result
 
 
 _AT_ONCE = 4096
+_READS = {"least_recent": "timestamp", "least_frequent": "updates", "small_norm": "weight"}
 _SCORES: dict[str, Score] = {
     "least_recent": lambda rows: rows["timestamp"],
     "least_frequent": lambda rows: rows["updates"],

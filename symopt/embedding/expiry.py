@@ -48,8 +48,8 @@ class Expiry:
             raise ShapeError(f"expired: {timestamps.shape} timestamps for {ids.shape} ids")
         if not self.may_expire(now):
             return np.zeros(ids.shape, np.bool_)
-        # In int64: uint32 would wrap where a row was written after `now`.
-        return timestamps.astype(np.int64) <= now - self._days.of(ids) * DAY
+        # Not now - timestamps >= days: that would wrap where a row was written after `now`.
+        return timestamps <= now - self._days.of(ids) * DAY
 
     def may_expire(self, now: int) -> bool:
         """Whether any row at all can be dead at `now`; if not, nobody need be asked."""

@@ -23,7 +23,7 @@ from .sizes import Errors, SizeReport
 FORMAT = "symopt serving table"
 VERSION = 1
 NEARLY_ZERO = 1e-12  # squared norm of a row that `skip_zero_embedding` leaves out
-_AT_ONCE = 1 << 20  # weights that are decoded at a time
+_AT_ONCE = 1 << 17  # weights at a time: what is made of them stays in the cache
 
 Rows = Callable[[int, int], Any]
 

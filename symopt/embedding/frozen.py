@@ -1,9 +1,9 @@
 """An index from ids to rows that is never changed: three arrays that are used as they lie in a file.
 
 Ids are in the order of their hashes (`mixing.mixed`). The first bits of the hash are the number of a bucket of 4 to 8
-ids on average, and `starts` says where each begins; so an id is found by looking at one place of `starts` and one
-cache line of ids. There are no empty places and nothing is made when a file is opened: 8 bytes for the id, 4 for its
-row, and 1/2 to 1 for the bucket.
+ids on average, and `starts` says where each begins; so an id is found by looking at one place of `starts` and one or
+two cache lines of ids. There are no empty places and nothing is made when a file is opened: 8 bytes for the id, 4 for
+its row, and 1/2 to 1 for the bucket.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from .mixing import mixed
 
 _PER_BUCKET = 4  # ids, at least, on average
 _MOST_ROWS = 1 << 32
+_LANES = 8  # ids that are compared at once
 _AHEAD = 16  # ids between the one that is looked for and the one whose line is fetched
 
 
@@ -38,7 +39,8 @@ class FrozenIndex(NamedTuple):
         """The rows of ids (n,), -1 where one is missing. What a damaged index says is a row may be none."""
         if not len(self.ids):
             return np.full(len(ids), -1, np.int64)
-        return _find_natively(self, ids) if find_spec("llvmlite") else find_with_numpy(self, ids)
+        is_native = len(self.ids) >= _LANES and find_spec("llvmlite")
+        return _find_natively(self, ids) if is_native else find_with_numpy(self, ids)
 
     @property
     def nbytes(self) -> int:
@@ -104,7 +106,8 @@ def _shift(index: FrozenIndex) -> int:
 
 
 def _written() -> Function:
-    """`find_with_numpy` for one id after the other; memory that later ones need is asked for before."""
+    """`find_with_numpy` for one id after the other, in an index of eight or more. Memory that later ones need is asked
+    for before."""
     f = Function(
         "find", all_ids="i64[]", rows="i32[]", starts="i32[]", n_rows="i64", shift="i64", ids="i64[]",
         n="i64", found="i64[]",
@@ -114,14 +117,22 @@ def _written() -> Function:
         f.prefetch(starts.place(_bucket(ids[_later(f, i, 2 * _AHEAD, n)], shift)))
         soon = starts[_bucket(ids[_later(f, i, _AHEAD, n)], shift)].to("i64")
         f.prefetch(all_ids.place(soon))
+        f.prefetch(all_ids.place(soon + _LANES - 1))
         f.prefetch(rows.place(soon))
         bucket = _bucket(ids[i], shift)
         end = starts[bucket + 1].to("i64")
         found[i] = -1
         begin, end = starts[bucket].to("i64"), f.select(end < n_rows, end, n_rows)
-        with f.loop(end, start=begin) as k, f.when(all_ids[k].equals(ids[i])):
-            found[i] = rows[k].to("i64")
-            f.leave()
+        wanted = f.splat(ids[i], _LANES)
+        with f.loop(end, start=begin, step=_LANES) as k:
+            at = f.select(k + _LANES <= n_rows, k, n_rows - _LANES)
+            same = f.load(f"<{_LANES} x i64>", all_ids.place(at)).equals(wanted)
+            mask = same.bits_as(f"i{_LANES}").to("i64")
+            with f.when(
+                mask.differs(0)
+            ):  # an id is nowhere else, so it may be in a neighbouring bucket's place
+                found[i] = rows[at + f.intrinsic("llvm.cttz.i64", "i64", mask, "i1 true")].to("i64")
+                f.leave()
     return f
 
 

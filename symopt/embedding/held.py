@@ -45,8 +45,8 @@ class Mapped:
         return int(self.codes.nbytes + self.index.nbytes)
 
     def _rows(self) -> Array:
-        rows = self.index.rows
-        if not np.array_equal(np.bincount(rows, minlength=len(self)), np.ones(len(self))):
+        rows, n = self.index.rows, len(self)
+        if rows.max(initial=0) >= max(n, 1) or (np.bincount(rows, minlength=n) != 1).any():
             raise DamagedError(f"{self._what}: its index is damaged: it does not have each row once")
         return rows
 

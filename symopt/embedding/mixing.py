@@ -17,6 +17,9 @@ def mixed(words: npt.NDArray[Any]) -> Words:
     """Words of 64 bits, each bit of which depends on all of the word given; no two words give the same.
 
     The end of splitmix64 (Steele, Lea and Flood 2014), behind an addition: 0 is no fixed point.
+
+    >>> hex(mixed(np.zeros(1, np.int64))[0])
+    '0xe220a8397b1dcdaf'
     """
     with np.errstate(over="ignore"):
         x = np.asarray(words).view(np.uint64) + _GOLDEN

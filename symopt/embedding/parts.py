@@ -38,7 +38,8 @@ class Part:
         self.start = start
         self.hyper = segment.hyper(number_)
         self.shape = (segment.n_blocks, segment.dim // segment.n_blocks)
-        self.is_global = segment.decay == "decoupled_global" and segment.weight_decay > 0
+        self.decays = segment.decay != "l2" and segment.weight_decay > 0  # beside the rule
+        self.is_global = self.decays and segment.decay == "decoupled_global"
         by_row = segment.clock == "row" and self.hyper.count != GLOBAL_STEP
         self.ages = _Ages(segment, number_) if by_row else None
         self.update = Update(
@@ -110,9 +111,7 @@ class Part:
         return sym.Group(heads), self._bound(self.states), [*targets]
 
     def _decay(self) -> Symbol | None:
-        if self.segment.decay == "l2" or not self.segment.weight_decay:
-            return None
-        return number(f"{DECAYED}:{self.name}")
+        return number(f"{DECAYED}:{self.name}") if self.decays else None
 
     def scale(self) -> Symbol | None:
         """The number that a code's soft form has, if it has one."""

@@ -180,7 +180,8 @@ class ServingTable:
     ) -> Any:
         """The embeddings of ids, float32: for ids of any shape, that shape and (dim,).
 
-        `with_hits`: also which ids have a row, in their shape. `missing`: "zeros", or "raise" UnknownIdError. `out`: a contiguous array to write to.
+        `with_hits`: also which ids have a row, in their shape. `missing`: "zeros", or "raise" UnknownIdError. `out`: a
+        contiguous array to write to.
         """
         what = f"{self.name}.lookup"
         if missing not in ("zeros", "raise"):

@@ -85,19 +85,25 @@ class Errors:
     nonzero: int = 0
 
     def add(self, before: Array, after: Array) -> None:
-        """Rows (n, dim), and what is left of them."""
-        with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-            gap = np.abs(after.astype(np.float64) - before)
-            is_finite, size = np.isfinite(before), np.abs(before.astype(np.float64))
-            known = gap[is_finite]
-            relative = (gap / size)[is_finite & (size > 0)]
-        self.max_absolute = max(self.max_absolute, float(known.max(initial=0)))
+        """Rows (n, dim) in float32, and what is left of them."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            gap, size = np.abs(after - before), np.abs(before)
+        total = float(gap.sum(dtype=np.float64))
+        if not np.isfinite(total):  # some weight is no finite number, or its code is none
+            is_finite = np.isfinite(before)
+            self.not_finite += int(before.size - np.count_nonzero(is_finite))
+            gap, size = gap[is_finite], size[is_finite]
+            total = float(gap.sum(dtype=np.float64))
+        self.max_absolute = max(self.max_absolute, float(gap.max(initial=0)))
+        self.absolute += total
+        self.finite += gap.size
+        is_zero = size == 0
+        if is_zero.any():
+            gap, size = gap[~is_zero], size[~is_zero]
+        relative = gap / size
         self.max_relative = max(self.max_relative, float(relative.max(initial=0)))
-        self.absolute += float(known.sum())
-        self.relative += float(relative.sum())
-        self.finite += known.size
+        self.relative += float(relative.sum(dtype=np.float64))
         self.nonzero += relative.size
-        self.not_finite += int(before.size - known.size)
 
     def total(self) -> SegmentError:
         """Of all rows that were added."""

@@ -12,9 +12,11 @@ import numpy.typing as npt
 from ..backends.jit import compile_written
 from ..idmap.given import chosen_engine
 from ..state import Commit, Differences, nothing, plan_arrays
+from .judged import Judged
 from .mixing import mixed
 from .options import whole
-from .slidingcode import AHEAD, COUNT_BITS, FAILURES, FULLEST, HEAD, PROBES, TURNS, USED, add_function
+from .repeats import repeats
+from .slidingcode import AHEAD, COUNT_BITS, FAILURES, FULLEST, HEAD, PROBES, TURNS, USED, seen_function
 from .slots import Ids
 
 Counts = npt.NDArray[np.int64]
@@ -55,34 +57,28 @@ class SlidingFilter:
             (splits, self._starts + PROBES), np.uint16
         )  # the system's zeros: not in memory yet
         self._numbers = np.zeros(USED + splits, np.int64)
-        self._add = _adder(engine)
+        self._seen = _seen_native if chosen_engine(engine) == "native" else _seen_in_python
 
-    def passes(self, ids: Ids, counts: Counts | None, thresholds: Counts) -> npt.NDArray[np.bool_]:
-        """Count, and say which occurrences (n,) had `thresholds` before them."""
-        return self.add(ids, np.ones(len(ids), np.int64) if counts is None else counts) >= thresholds
+    def judge(self, ids: Ids, counts: Counts | None, thresholds: Counts) -> Judged:
+        """Which occurrences (n,) had `thresholds` before them. All ids are judged by what was counted before."""
+        batch = repeats(ids, counts)
+        olds = self.count(batch.ids)[batch.inverse] + batch.earlier
+        return Judged(olds >= thresholds, lambda: self._see(batch.ids, batch.sums, True))
 
     def add(self, ids: Ids, counts: Counts) -> Counts:
         """Count each id (n,) so many more times (n,), at least once, in this order; how often each was seen before."""
-        starts, signatures = self._hashed(ids)
-        olds = np.empty(len(ids), np.int64)
-        self._add(self._cells, self._numbers, self._full, starts, signatures, counts, olds)
-        return olds
+        return self._see(ids, counts, True)
 
     def count(self, ids: Ids) -> Counts:
         """How often each id was seen, as far as it is known; changes nothing."""
+        return self._see(ids, np.ones(len(ids), np.int64), False)
+
+    def _see(self, ids: Ids, counts: Counts, writes: bool) -> Counts:
         starts, signatures = self._hashed(ids)
-        found = np.zeros(len(ids), np.int64)
-        head, turns = int(self._numbers[HEAD]), int(self._numbers[TURNS])
-        for age in range(
-            min(turns, self.splits - AHEAD), 0, -1
-        ):  # the youngest that knows an id has the last word
-            held, _ = self._window(head - age, starts, signatures)
-            found = np.where(held > 0, held & FULLEST, found)
-        here, has_room = self._window(head, starts, signatures)
-        ahead, has_room_ahead = self._window(head + 1, starts, signatures)
-        held = np.where(has_room, here, ahead)
-        found = np.where(held > 0, held & FULLEST, found)
-        return np.where(has_room | has_room_ahead, found, FULLEST)
+        olds = np.empty(len(ids), np.int64)
+        counts = np.ascontiguousarray(counts, np.int64)
+        self._seen(self._cells, self._numbers, self._full, starts, signatures, counts, olds, writes)
+        return olds
 
     def forget(self, ids: Ids) -> None:
         """Nothing: another id may have the same cell. Cells are freed when their split is emptied."""
@@ -130,31 +126,17 @@ class SlidingFilter:
 
     def _hashed(self, ids: Ids) -> tuple[Counts, npt.NDArray[np.uint16]]:
         """Where each id begins in a split, and its signature. From different bits of one hash."""
-        words = mixed(ids)
+        words = mixed(np.ascontiguousarray(ids))
         starts = ((words >> np.uint64(32)) * np.uint64(self._starts)) >> np.uint64(32)
         return starts.view(np.int64), (words & np.uint64((1 << 16 - COUNT_BITS) - 1)).astype(np.uint16)
-
-    def _window(
-        self, split: int, starts: Counts, signatures: npt.NDArray[np.uint16]
-    ) -> tuple[Counts, npt.NDArray[np.bool_]]:
-        """The cell that each id would find in a split, and whether there is one."""
-        cells = self._cells[split % self.splits][starts[:, None] + np.arange(PROBES)]
-        fits = (cells == 0) | (cells >> COUNT_BITS == signatures[:, None])
-        first = fits.argmax(1)
-        has_cell = fits.any(1)
-        return np.where(has_cell, cells[np.arange(len(starts)), first], 0).astype(np.int64), has_cell
-
-
-def _adder(engine: str) -> Callable[..., None]:
-    return _add_native if chosen_engine(engine) == "native" else _add_in_python
 
 
 @cache
 def _compiled() -> Callable[..., None]:
-    return compile_written(add_function())["add"]
+    return compile_written(seen_function())["seen"]
 
 
-def _add_native(
+def _seen_native(
     cells: npt.NDArray[np.uint16],
     numbers: Counts,
     full: int,
@@ -162,16 +144,15 @@ def _add_native(
     signatures: npt.NDArray[np.uint16],
     counts: Counts,
     olds: Counts,
+    writes: bool,
 ) -> None:
     splits, stride = cells.shape
-    counts = np.ascontiguousarray(counts, np.int64)
-    given = (x.ctypes.data for x in (starts, signatures, counts))
-    _compiled()(
-        cells.ctypes.data, numbers.ctypes.data, splits, stride, full, *given, len(olds), olds.ctypes.data
-    )
+    cells_at, numbers_at, *given = (x.ctypes.data for x in (cells, numbers, starts, signatures, counts, olds))
+    *read, olds_at = given
+    _compiled()(cells_at, numbers_at, splits, stride, full, *read, len(olds), olds_at, writes)
 
 
-def _add_in_python(
+def _seen_in_python(
     cells: npt.NDArray[np.uint16],
     numbers: Counts,
     full: int,
@@ -179,6 +160,7 @@ def _add_in_python(
     signatures: npt.NDArray[np.uint16],
     counts: Counts,
     olds: Counts,
+    writes: bool,
 ) -> None:
     """The definition of what `slidingcode` does."""
     splits, _ = cells.shape
@@ -188,14 +170,16 @@ def _add_in_python(
         head, turns = int(numbers[HEAD]), int(numbers[TURNS])
         split, place = _first_cell(rows, ((head + step) % splits for step in range(AHEAD)), start, signature)
         if place < 0:
-            numbers[FAILURES] += 1
+            numbers[FAILURES] += writes
             olds[k] = FULLEST
             continue
         old, is_new = rows[split][place] & FULLEST, rows[split][place] == 0
         if is_new:
             old = _older_count(rows, head, min(turns, splits - AHEAD), start, signature)
-        rows[split][place] = signature << COUNT_BITS | min(FULLEST, old + count)
         olds[k] = old
+        if not writes:
+            continue
+        rows[split][place] = signature << COUNT_BITS | min(FULLEST, old + count)
         if is_new:
             numbers[USED + split] += 1
             if numbers[USED + head] >= full:

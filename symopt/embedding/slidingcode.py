@@ -1,6 +1,6 @@
 """Counting in a sliding filter as LLVM IR: one id after the other, since each may move what the next one finds.
 
-It does what `sliding._add_in_python` does, on the same arrays.
+It does what `sliding._seen_in_python` does, on the same arrays.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ _CELLS = f"<{PROBES} x i16>"
 _FETCHED = 8  # ids between the one that is counted and the one whose cells are fetched
 
 
-def add_function() -> Function:
-    """Add to the counts of ids, and write what each was before."""
+def seen_function() -> Function:
+    """Write how often ids were seen; with `writes`, which is 1 or 0, count them one after the other."""
     f = Function(
-        "add", cells="i16[]", numbers="i64[]", splits="i64", stride="i64", full="i64", starts="i64[]",
-        signatures="i16[]", counts="i64[]", n="i64", olds="i64[]",
+        "seen", cells="i16[]", numbers="i64[]", splits="i64", stride="i64", full="i64", starts="i64[]",
+        signatures="i16[]", counts="i64[]", n="i64", olds="i64[]", writes="i64",
     )  # fmt: skip
-    cells, numbers, splits, stride, full, starts, signatures, counts, n, olds = f.parameters
+    cells, numbers, splits, stride, full, starts, signatures, counts, n, olds, writes = f.parameters
     used = numbers.place(USED)
     with f.loop(n) as k:
         head, signature = numbers[HEAD], signatures[k]
@@ -39,7 +39,7 @@ def add_function() -> Function:
                 f.leave()
         olds[k] = FULLEST
         with f.when(first.value.equals(PROBES)):
-            numbers[FAILURES] = numbers[FAILURES] + 1
+            numbers[FAILURES] = numbers[FAILURES] + writes
         with f.otherwise():
             cell = own.place(split.value * stride + first.value)
             held = cell[0]
@@ -47,13 +47,14 @@ def add_function() -> Function:
             with f.when(held.equals(0)):
                 _look_back(f, own, numbers, splits, stride, signature, old)
             olds[k] = old.value
-            total = old.value + counts[k]
-            count = f.select(total < FULLEST, total, FULLEST)
-            cell[0] = (signature << COUNT_BITS) | count.to("i16")
-            with f.when(held.equals(0)):
-                used[split.value] = used[split.value] + 1
-                with f.when(used[head] >= full):
-                    _turn(f, cells, numbers, splits, stride)
+            with f.when(writes.differs(0)):
+                total = old.value + counts[k]
+                count = f.select(total < FULLEST, total, FULLEST)
+                cell[0] = (signature << COUNT_BITS) | count.to("i16")
+                with f.when(held.equals(0)):
+                    used[split.value] = used[split.value] + 1
+                    with f.when(used[head] >= full):
+                        _turn(f, cells, numbers, splits, stride)
     return f
 
 

@@ -12,9 +12,11 @@ import numpy.typing as npt
 from ..errors import AttributeValueError, UnknownIdError
 from ..idmap import unique
 from .admission import Admission
-from .batches import Array, Ids, ids_of, last_of, rows_of, second, summed, waves
-from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of, step
-from .commands import Assign, Command, Evict, Have, Renew, Touch, Update
+from .bags import Bags, given_ids
+from .batch import Batch, apply_all
+from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
+from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
+from .commands import Assign, Command, Evict, Have, Renew, Touch
 from .eviction import Policy
 from .expiry import Expiry
 from .keeping import Keeping
@@ -153,7 +155,7 @@ class Table(Keeping):
 
     def lookup(
         self,
-        ids: npt.ArrayLike,
+        ids: npt.ArrayLike | Bags,
         *,
         missing: Missing | None = None,
         with_hits: bool = False,
@@ -166,28 +168,34 @@ class Table(Keeping):
         else is changed: looking up is no write. UnknownIdError names the first id that must have a row and has none.
         """
         what = f"{self.name}.lookup"
-        flat, shape = ids_of(ids, what)
+        flat, shape = given_ids(ids, what)
         missing = self.missing if missing is None else one_of("missing", missing, MISSING, what)
-        into = (
-            None if out is None else as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
-        )
+        if out is not None:
+            out = as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
         with self._lock:
-            slots = self._rows.map.get(flat)
-            hits = slots >= 0
-            n_hits = int(hits.sum())
-            if n_hits < len(flat) and missing == "raise":
-                raise UnknownIdError(
-                    f"{what}: id {flat[~hits][0]} has no row, nor have {len(flat) - n_hits - 1} more"
-                )
-            if n_hits < len(flat) and missing == "initialize":
-                self._make_room(flat)
-                self._do(Have(unique(flat[~hits]).ids, second(req_time, what)))
-                slots = self._rows.map.get(flat)
-            found = self._rows.read(slots, into)
-            self.stats.hits += n_hits
-            self.stats.misses += len(flat) - n_hits
-        shown = found.reshape(*shape, self.dim) if out is None else out
-        return (shown, hits.reshape(shape)) if with_hits else shown
+            slots, hits = self._found(flat, missing, req_time, what)
+            found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
+        shown = found.reshape(*shape, self.dim)
+        if not with_hits:
+            return shown
+        return shown, hits if isinstance(ids, Bags) else hits.reshape(shape)
+
+    def _found(
+        self, ids: Ids, missing: Missing, req_time: float | None, what: str
+    ) -> tuple[Ids, npt.NDArray[np.bool_]]:
+        """The slots of ids that are looked up, -1 for a row that is shown as zeros; and which had one before."""
+        slots = self._rows.map.get(ids)
+        absent = slots < 0
+        n_absent = int(np.count_nonzero(absent))
+        if n_absent and missing == "raise":
+            raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
+        if n_absent and missing == "initialize":
+            self._make_room(ids)
+            self._do(Have(unique(ids[absent]).ids, second(req_time, what)))
+            slots = self._rows.map.get(ids)
+        self.stats.hits += len(ids) - n_absent
+        self.stats.misses += n_absent
+        return slots, ~absent
 
     def lookup_entry(self, ids: npt.ArrayLike) -> Entries:
         """All that the table knows of ids: weights as they are stored, states, times. Copies."""
@@ -215,7 +223,7 @@ class Table(Keeping):
 
     def apply_gradients(
         self,
-        ids: npt.ArrayLike,
+        ids: npt.ArrayLike | Bags,
         grads: npt.ArrayLike,
         global_step: int | None = None,
         req_time: float | None = None,
@@ -231,33 +239,8 @@ class Table(Keeping):
         of all segments' own, or one for each.
         """
         what = f"{self.name}.apply_gradients"
-        flat, shape = ids_of(ids, what)
-        rows = rows_of(grads, shape, self.dim, self.dtype, f"{what}: gradients")
-        now, rates = second(req_time, what), self._rates(learning_rate, what)
-        mode = self.duplicates if duplicates is None else one_of("duplicates", duplicates, DUPLICATES, what)
-        with self._lock:
-            done = self._rows.steps if global_step is None else step(global_step, what)
-            if mode == "sum":
-                found, rows = summed(flat, rows)
-                flat, counts = found.ids, found.counts
-            else:
-                counts = None
-            admitted = self._admitted(flat, counts)
-            if admitted is not None:
-                flat, rows = flat[admitted], rows[admitted]
-            evicted, before = self._make_room(flat), len(self)
-            batches = iter([(flat, rows)]) if mode == "sum" else waves(flat, rows)
-            for k, (some, its) in enumerate(batches):
-                self._do(Update(some, its, done, rates, now, first=k == 0))
-            blocked = (
-                0
-                if admitted is None
-                else int((~admitted).sum() if counts is None else counts[~admitted].sum())
-            )
-            result = Applied(len(flat), len(self) - before, blocked, evicted)
-            self.stats.updated += result.updated
-            self.stats.blocked += blocked
-            return result
+        given = [(ids, grads)]
+        return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
         """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays."""
@@ -362,7 +345,11 @@ class Table(Keeping):
 
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""
-        return self._give_up(crowded(self, ids))
+        return self._give_up(self._leaving(ids))
+
+    def _leaving(self, ids: Ids) -> Ids:
+        """The rows that have to leave before a batch. TooLateError without a policy that chooses."""
+        return crowded(self, ids)
 
     def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
         if given is None:

@@ -1,11 +1,12 @@
 """The native id map's table as LLVM IR: open addressing in blocks of one cache line.
 
-A block is 64 bytes: five ids (int64), their slots (uint32), and how many of the five are in use (uint32), the first ones.
-An id belongs to the block at the same relative place as its hash among all 64-bit numbers, so any number of blocks will do,
-and a table is copied into a larger one from front to back. If its block is full, it is in the next one that was not.
-One vector comparison finds an id in a block; no id is reserved, since a count says what is empty.
+A block is 64 bytes: five ids (int64), their slots (uint32), and how many of the five are in use (uint32), the first
+ones. An id belongs to the block at the same relative place as its hash among all 64-bit numbers, so any number of
+blocks will do, and a table is copied into a larger one from front to back. An id whose block is full is in the next one
+that was not. One vector comparison finds an id in a block; no id is reserved, since a count says what is empty.
 
-The head of a map is four int64: ids in the table, slots ever given, freed slots on the stack, ids dealt with by this call.
+The head of a map is four int64: ids in the table, slots ever given, freed slots on the stack, and how many ids of its
+batch a call is done with.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from ..codegen.functions import Function, Value, Variable
 PER_BLOCK = 5
 BLOCK_BYTES = 64
 _SLOTS_AT, _COUNT_AT = 40, 60  # bytes into a block
-_AHEAD = 16  # ids between the one that is looked for and the one whose block is fetched
+_AHEAD = 24  # ids between the one that is looked for and the one whose block is fetched
 COUNT, N_SLOTS, N_FREE, DONE = range(4)
 
 _TABLE = {"blocks": "i64[]", "n_blocks": "i64", "seed": "i64"}
@@ -38,8 +39,8 @@ def _get() -> Function:
 
 
 def _insert() -> Function:
-    """Slots of ids; the missing ones get new slots, which are also listed, until the table holds `limit` ids or there are
-    `most_slots` slots."""
+    """Slots of ids; the missing ones get new slots, which are also listed. Ends early when the table holds `limit`
+    ids, or all `most_slots` slots are in use."""
     f = Function(
         "insert", **_TABLE, limit="i64", most_slots="i64", ids="i64[]", n="i64", slots="i64[]",
         new_slots="i64[]", new_ids="i64[]", n_new="i64[]", free="i32[]", head="i64[]",
@@ -75,7 +76,7 @@ def _insert() -> Function:
 
 
 def _remove() -> Function:
-    """Take ids out; their slots go on the stack of free ones and into `slots`, which gets -1 for ids that are missing."""
+    """Take ids out; their slots go on the stack of free ones and into `slots`, which has -1 for missing ids."""
     f = Function("remove", **_TABLE, ids="i64[]", n="i64", slots="i64[]", free="i32[]", head="i64[]")
     *table, ids, n, slots, free, head = f.parameters
     with f.loop(n) as i:

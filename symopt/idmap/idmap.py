@@ -17,14 +17,16 @@ from .unique import unique
 class IdMap:
     """Gives each id, any int64, the number of a slot, densely from 0 on; slots of removed ids are given again.
 
-    Methods take batches: one-dimensional integers of any dtype, uint64 by its bits. The same calls give the same slots, on
-    both engines: missing ids get slots in order of first occurrence, freed slots first, the last freed before the others.
+    Methods take batches: one-dimensional integers of any dtype, uint64 by its bits. The same calls give the same slots,
+    on both engines: missing ids get slots in order of first occurrence, freed slots first, the last freed the first.
 
-    `engine`: "native" needs llvmlite, "reference" NumPy only, "auto" takes what is installed. The native one takes 16 to 24
-    bytes an id, and 4 a freed slot, unless more are reserved. There are at most 2**32 slots; TooLateError beyond.
+    `engine`: "native" needs llvmlite, "reference" NumPy only, "auto" takes what is installed. The native one takes 16
+    to 24 bytes an id, and 4 to 5 a freed slot, unless more are reserved. There are at most 2**32 slots; TooLateError
+    beyond.
 
-    A batch is inserted whole or not at all, also when memory runs out. Native code releases the GIL: `get` may run in several
-    threads at once, but while anything else runs, nothing may. `seed` (any integer) changes where ids are kept, never a result.
+    A batch is inserted whole or not at all, also when memory runs out. Native code releases the GIL: `get` may run in
+    several threads at once, but while anything else runs, nothing may. `seed` (any integer) changes where ids are kept,
+    never a result.
 
     >>> m = IdMap()
     >>> m.get_or_insert([7, -1, 7]).slots
@@ -67,13 +69,13 @@ class IdMap:
             out = np.empty(len(given), np.int64)
         elif out.dtype != np.int64 or out.shape != given.shape or not out.flags.carray:
             raise ShapeError(
-                f"out must be a writable contiguous int64 array of shape {given.shape}, got {out.dtype} {out.shape}"
+                f"out must be writable, contiguous, int64 {given.shape}, got {out.dtype} {out.shape}"
             )
-        self._pairs.find(given, out)
+        self._pairs.find(given.copy() if np.may_share_memory(given, out) else given, out)
         return out
 
     def get_or_insert(self, ids: Any) -> Inserted:
-        """Slots of ids (n,), where missing ones get new slots; which ids and slots are new (k,), by first occurrence."""
+        """Slots of ids (n,), where missing ones get new slots; the new ids and slots (k,), as they first occur."""
         return self._pairs.insert(as_ids(ids))
 
     def missing(self, ids: Any) -> Int64s:
@@ -87,8 +89,13 @@ class IdMap:
 
     def reserve(self, n: int) -> None:
         """Make room for `n` ids in all, and keep it: no insertion up to there makes the table anew."""
-        self._pairs.reserve(_not_negative(n))
-        self._reserved = max(n, self._reserved)
+        room = _not_negative(n)
+        self._pairs.reserve(room)
+        self._reserved = max(room, self._reserved)
+
+    def make_room(self, n: int) -> None:
+        """Have memory for `n` more ids than now, which is not kept longer than they stay."""
+        self._pairs.make_room(_not_negative(n))
 
     def pairs(self) -> tuple[Int64s, Int64s]:
         """All ids and their slots, in order of slots, whatever the history."""
@@ -121,7 +128,8 @@ class IdMap:
         return made
 
     def restore(self, ids: Any, slots: Any, free: Any = ()) -> None:
-        """Replace all by what `pairs` and `free` of a map gave, in any order of the pairs: both go on giving the same slots.
+        """Replace all by what `pairs` and `free` of a map gave: this one then gives the same slots as that. Pairs may
+        be in any order, freed slots may not.
 
         StateError if an id or a slot is there twice, or a slot below the highest is neither in use nor free.
         """

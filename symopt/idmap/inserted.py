@@ -18,12 +18,6 @@ class Inserted(NamedTuple):
     new_slots: Int64s
     new_ids: Int64s
 
-    def first(self, n_new: int) -> Inserted:
-        """With that many new ids only, in arrays of their own."""
-        if n_new == len(self.new_ids):
-            return self
-        return Inserted(self.slots, self.new_slots[:n_new].copy(), self.new_ids[:n_new].copy())
-
 
 def too_many_slots() -> TooLateError:
     """What is raised where another slot is asked for; nothing of the batch is inserted then."""

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from .. import config
 from ..backends.jit import compile_written
+from ..backends.pool import run_shared
+from ..overlap import address
+from . import inserted
 from .blocks import BLOCK_BYTES, COUNT, DONE, N_FREE, N_SLOTS, PER_BLOCK, table_functions
 from .given import Int64s
-from .inserted import MOST_SLOTS, Inserted, too_many_slots
+from .inserted import Inserted, too_many_slots
+from .scratch import scratch
 
 # Ids a block: at most 4 of 5 places are used. Then the table grows by 7/5, to 2.86 ids a block or 22.4 bytes an id. It
 # becomes smaller below 2.7, to 3.3, so that neither a few insertions nor a few removals make a table anew again.
 _MOST, _LEAST, _ROOMY = 4, 2.7, 3.3
+_SHARED = 8192  # ids that a thread looks for at once, if there are more
 _BLOCK = np.dtype(
     {
         "names": ["ids", "slots", "used"],
@@ -30,19 +37,18 @@ _BLOCK = np.dtype(
 class _Table(NamedTuple):
     blocks: Any  # _BLOCK (n_blocks,), which begins with a line of the cache
     n_blocks: int
-    seed: int
+    given: tuple[int, int, int]  # address, blocks and seed, as native functions take them
 
     @property
-    def given(self) -> tuple[int, int, int]:
-        """As native functions take it."""
-        return self.blocks.ctypes.data, self.n_blocks, self.seed
+    def seed(self) -> int:
+        return self.given[2]
 
 
 class NativePairs:
     """Pairs of ids and slots; a stack of freed slots.
 
-    The numbers that change with the table's content are in `head`, which native code writes: an interrupt comes before or
-    after a change, never between its parts.
+    The numbers that change with the table's content are in `head`, which native code writes: an interrupt comes before
+    or after a change, never between its parts.
     """
 
     def __init__(self, seed: int, reserve: int = 0) -> None:
@@ -72,46 +78,59 @@ class NativePairs:
 
     def find(self, ids: Int64s, slots: Int64s) -> None:
         """Write the slots of ids, -1 for missing ones."""
-        _code()["get"](*self._table.given, ids.ctypes.data, len(ids), slots.ctypes.data)
+        get, table, n = _code()["get"], self._table.given, len(ids)
+        from_, to = address(ids), address(slots)
+        threads = min(config.num_threads(), n // _SHARED)
+        if threads < 2:
+            get(*table, from_, n, to)
+            return
+        starts = iter(range(0, n, _SHARED))  # which threads take one by one
+
+        def some(job: int, scratch: int) -> None:
+            for k in starts:
+                get(*table, from_ + 8 * k, min(_SHARED, n - k), to + 8 * k)
+
+        run_shared(some, 0, [0] * threads)
 
     def insert(self, ids: Int64s) -> Inserted:
         """Slots of ids, of which missing ones get new slots: all of them, or, if this raises, none."""
-        n, before = len(ids), self._head.copy()
-        found = Inserted(*(np.empty(n, np.int64) for _ in range(3)))
-        new = np.zeros(1, np.int64)
-        arrays = [x.ctypes.data for x in (*found, new)]
-        self._head[DONE] = 0
-        try:
-            while self._head[DONE] < n:
-                limit = self._table.n_blocks * _MOST
-                _code()["insert"](
-                    *self._table.given, limit, MOST_SLOTS, ids.ctypes.data, n, *arrays,
-                    self._free.ctypes.data, self._head.ctypes.data,
-                )  # fmt: skip
-                if self._head[DONE] < n:
-                    if self._head[COUNT] < limit:
-                        raise too_many_slots()
-                    self._rebuild(self._table.n_blocks * 7 // 5 + 1)
-        except BaseException:
-            self._undo(found, int(new[0]), before)
-            raise
-        self._trim_free()
-        return found.first(int(new[0]))
+        n, before, n_new = len(ids), self._head.copy(), np.zeros(1, np.int64)
+        slots = np.empty(n, np.int64)
+        with scratch("new", 16 * n) as memory:
+            new = memory[: 16 * n].view(np.int64).reshape(2, n)
+            self._head[DONE] = 0
+            try:
+                while self._head[DONE] < n:
+                    self._insert(ids, slots, new, n_new)
+                new_slots, new_ids = new[:, : n_new[0]].copy()
+            except BaseException:
+                self._undo(slots, new, int(n_new[0]), before)
+                raise
+        self._fit()
+        return Inserted(slots, new_slots, new_ids)
+
+    def _insert(self, ids: Int64s, slots: Int64s, new: np.ndarray[Any, Any], n_new: Int64s) -> None:
+        """As many as there is room for; then make more room."""
+        limit = self._table.n_blocks * _MOST
+        _code()["insert"](
+            *self._table.given, limit, inserted.MOST_SLOTS, address(ids), len(ids), address(slots),
+            address(new[0]), address(new[1]), address(n_new),
+            address(self._free), address(self._head),
+        )  # fmt: skip
+        if self._head[DONE] < len(ids):
+            if self._head[COUNT] < limit:
+                raise too_many_slots()
+            self._grow(int(n_new[0]), len(ids))
 
     def remove(self, ids: Int64s) -> Int64s:
         """The slots that become free, on top of the stack in this order; -1 for ids that are missing."""
         slots = np.empty(len(ids), np.int64)
         self._make_room_for_free(int(self._head[N_FREE]) + min(len(ids), self.count))
         _code()["remove"](
-            *self._table.given, ids.ctypes.data, len(ids), slots.ctypes.data,
-            self._free.ctypes.data, self._head.ctypes.data,
+            *self._table.given, address(ids), len(ids), address(slots),
+            address(self._free), address(self._head),
         )  # fmt: skip
-        fitting = max(_blocks_for(self.count), self._fewest)
-        if self.count < self._table.n_blocks * _LEAST and fitting < self._table.n_blocks:
-            try:
-                self._rebuild(fitting)
-            except MemoryError:
-                pass  # a table that is too large holds the same
+        self._fit()
         return slots
 
     def pairs(self) -> tuple[Int64s, Int64s]:
@@ -121,11 +140,11 @@ class NativePairs:
         return blocks["ids"][used], blocks["slots"][used].astype(np.int64)
 
     def put(self, ids: Int64s, slots: Int64s, free: Int64s) -> int:
-        """Fill this object, which must be new, with pairs and a stack; how many came before an id that is there twice."""
+        """Fill this object, which must be new, with pairs and a stack; how many come before an id that was there."""
         self._table = _empty(max(_blocks_for(len(ids)), self._fewest), self._table.seed)
         self._free = free.astype(np.uint32)
         _code()["place"](
-            *self._table.given, ids.ctypes.data, slots.ctypes.data, len(ids), self._head.ctypes.data
+            *self._table.given, address(ids), address(slots), len(ids), address(self._head)
         )
         self._head[[COUNT, N_SLOTS, N_FREE]] = len(ids), len(ids) + len(free), len(free)
         return int(self._head[DONE])
@@ -136,6 +155,11 @@ class NativePairs:
             self._rebuild(fewest)
         self._fewest = fewest
 
+    def make_room(self, n: int) -> None:
+        """Grow as an insertion of `n` ids might, so that it need not."""
+        if self.count + n > self._table.n_blocks * _MOST:
+            self._rebuild(max(_blocks_for(self.count + n), self._table.n_blocks * 7 // 5 + 1))
+
     def copy(self) -> NativePairs:
         made = NativePairs.__new__(NativePairs)
         made._fewest, made._head, made._free = self._fewest, self._head.copy(), self._free.copy()
@@ -143,31 +167,42 @@ class NativePairs:
         made._table.blocks[:] = self._table.blocks
         return made
 
+    def _grow(self, n_new: int, n: int) -> None:
+        """Room for more ids: for the rest of a batch of `n` at once, if it goes on having as many new ones."""
+        expected = self.count + n_new * n // max(1, int(self._head[DONE])) - n_new
+        self._rebuild(max(self._table.n_blocks * 7 // 5 + 1, _blocks_for(expected)))
+
+    def _fit(self) -> None:
+        """Give memory back that is too much for what is here now."""
+        fitting = max(_blocks_for(self.count), self._fewest)
+        with suppress(MemoryError):  # what is too large holds the same
+            if self.count < self._table.n_blocks * _LEAST and fitting < self._table.n_blocks:
+                self._rebuild(fitting)
+            used = int(self._head[N_FREE])
+            if len(self._free) > 1024 + used * 5 // 4:
+                self._free = self._free[:used].copy()
+
     def _rebuild(self, n_blocks: int) -> None:
         """The same pairs in a table of another size; the old one is let go when the new one is complete."""
         made = _empty(n_blocks, self._table.seed)
-        _code()["move"](*made.given, self._table.blocks.ctypes.data, self._table.n_blocks)
+        _code()["move"](*made.given, address(self._table.blocks), self._table.n_blocks)
         self._table = made
 
-    def _undo(self, found: Inserted, n_new: int, before: Int64s) -> None:
+    def _undo(self, slots: Int64s, new: np.ndarray[Any, Any], n_new: int, before: Int64s) -> None:
         """Take out what was inserted. The stack is as it was, since what is taken off it stays behind its end."""
         ignored = np.zeros(4, np.int64)
         _code()["remove"](
-            *self._table.given, found.new_ids.ctypes.data, n_new, found.slots.ctypes.data,
-            found.new_slots.ctypes.data, ignored.ctypes.data,
+            *self._table.given, address(new[1]), n_new, address(slots), address(new[0]),
+            address(ignored),
         )  # fmt: skip
         self._head[:] = before
+        self._fit()
 
     def _make_room_for_free(self, n: int) -> None:
         if n > len(self._free):
             made = np.empty(max(n, len(self._free) * 5 // 4), np.uint32)
             made[: len(self._free)] = self._free
             self._free = made
-
-    def _trim_free(self) -> None:
-        used = int(self._head[N_FREE])
-        if len(self._free) > 1024 + 4 * used:
-            self._free = self._free[:used].copy()
 
 
 def _blocks_for(n: int) -> int:
@@ -177,8 +212,9 @@ def _blocks_for(n: int) -> int:
 def _empty(n_blocks: int, seed: int) -> _Table:
     """A table without ids; the system gives its memory when it is written to."""
     whole = np.zeros((n_blocks + 1) * BLOCK_BYTES, np.uint8)
-    begin = -whole.ctypes.data % BLOCK_BYTES
-    return _Table(whole[begin : begin + n_blocks * BLOCK_BYTES].view(_BLOCK), n_blocks, seed)
+    begin = -address(whole) % BLOCK_BYTES
+    blocks = whole[begin : begin + n_blocks * BLOCK_BYTES].view(_BLOCK)
+    return _Table(blocks, n_blocks, (address(blocks), n_blocks, seed))
 
 
 def _mixed(seed: int) -> int:

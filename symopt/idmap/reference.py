@@ -45,7 +45,7 @@ class _State(NamedTuple):
 
 
 class SortedPairs:
-    """The same methods as `NativePairs`. Memory is 16 bytes an id; each batch of new ids costs a pass over some of the old."""
+    """The same methods as `NativePairs`, at 16 bytes an id; a batch of new ids costs a pass over some of the others."""
 
     load = 1.0
 
@@ -120,6 +120,9 @@ class SortedPairs:
 
     def reserve(self, n: int) -> None:
         """Nothing: sorted arrays are made anew whenever they grow."""
+
+    def make_room(self, n: int) -> None:
+        """Nothing: each insertion makes new arrays."""
 
     def copy(self) -> SortedPairs:
         made = SortedPairs()

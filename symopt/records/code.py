@@ -10,7 +10,7 @@ from ..codegen.emit import TYPES, Emitter
 from ..codegen.llvm import RUN, STEP
 from ..codegen.nodes import SIZES, dtype_of
 from ..codegen.row import row_function
-from ..codegen.variant import Variant
+from ..codegen.variant import VECTORS_FIRST, Variant
 from ..expr import Extent
 from ..passes.calls import size_of
 from ..passes.ir import DENSE, Instance, Kernel
@@ -22,7 +22,8 @@ from .plan import RECORD, SCRATCH, Field, RowPlan, Spot
 # records, of the slots and of the numbers, how many words the numbers of a row are after those before, the word of the
 # seed, the second, and for each batch array its address and bytes from row to row.
 COUNTER, CHUNKS, PER_CHUNK, N, RECORDS, SLOTS, NUMBERS, STEP_OF_NUMBERS, SEED, NOW, ARRAYS = range(11)
-AHEAD = 8  # rows whose memory is asked for before they are worked on
+AHEAD = 6144  # bytes of rows that are asked for before they are worked on, so that the processor always waits for some
+FEWEST_AHEAD, MOST_AHEAD = 8, 64  # rows
 LINE = 64
 MOST_LINES = 32
 MOST_UPDATES = ABSENT - 1
@@ -43,7 +44,7 @@ def module_text(plan: RowPlan, stamps: bool) -> str:
         functions.append(text)
         intrinsics |= used
     code = _Rows(plan, variants, stamps)
-    functions += [code.text(), RUN, "define void @finish(ptr %job) {\n  ret void\n}", STEP]
+    functions += [code.text(), RUN, "define void @finish(ptr %job) {\n  ret void\n}", STEP, VECTORS_FIRST]
     return "\n\n".join(["\n".join(sorted(intrinsics | code.intrinsics)), *functions]) + "\n"
 
 
@@ -125,13 +126,14 @@ class _Rows(Emitter):
     def _prefetch(self) -> None:
         """Ask for what the plan touches of a record some rows ahead: they lie anywhere in memory."""
         self.intrinsics.add("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
-        ahead = self.let(f"add i64 %e, {AHEAD}")
+        begin, end = self._touched()
+        rows = min(max(AHEAD // (end - begin), FEWEST_AHEAD), MOST_AHEAD)
+        ahead = self.let(f"add i64 %e, {rows}")
         within = self.let(f"icmp slt i64 {ahead}, %last")
         k = self.let(f"select i1 {within}, i64 {ahead}, i64 %last")
         slot = self.let(f"load i64, ptr {self._element('slots', k)}")
         offset = self.let(f"mul i64 {slot}, {self.plan.layout.stride}")
         record = self.let(f"getelementptr i8, ptr {self.words['records']}, i64 {offset}")
-        begin, end = self._touched()
         write = int(self.stamps)
         lines = [*range(begin, end, LINE)][:MOST_LINES]
         for at in (*lines, end - 1):

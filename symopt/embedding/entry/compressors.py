@@ -12,10 +12,7 @@ from .part import Part
 
 @dataclass(frozen=True, eq=False)
 class Compressor(Part):
-    """How a serving table keeps weights. `bytes_per_weight`: of its codes; `is_seen`: whether lookups in training see it."""
-
-    bytes_per_weight: ClassVar[int] = 4
-    is_seen: ClassVar[bool] = False
+    """How a serving table keeps weights."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +27,6 @@ class Fp16Compressor(Compressor):
     """As float16, rounded to nearest even."""
 
     kind: ClassVar[str] = "fp16"
-    bytes_per_weight: ClassVar[int] = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,8 +37,6 @@ class FixedR8Compressor(Compressor):
     """
 
     kind: ClassVar[str] = "fixed_r8"
-    bytes_per_weight: ClassVar[int] = 1
-    is_seen: ClassVar[bool] = True
     fixed_range: float = positive(1.0, proto="r")
 
 
@@ -54,8 +48,6 @@ class OneBitCompressor(Compressor):
     """
 
     kind: ClassVar[str] = "one_bit"
-    bytes_per_weight: ClassVar[int] = 1
-    is_seen: ClassVar[bool] = True
     step_size: int = whole(200, low=1)
     amplitude: float = positive(0.05, unset=0.1)
     init_scale: float = positive(1.0)

@@ -55,7 +55,7 @@ class BatchSoftmaxInitializer(Initializer):
 
 @dataclass(frozen=True, eq=False)
 class RandomUniformInitializer(Initializer):
-    """Even between `minval` and `maxval`, which are -0.05 and 0.05 if not given; `maxval` itself does not occur."""
+    """Drawn evenly from `minval` to before `maxval`, -0.05 and 0.05 if not given."""
 
     kind: ClassVar[str] = "random_uniform"
     minval: float | None = number(None, -0.05)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...arrays import Array
-from ...errors import AttributeValueError
-from .learning_rates import LearningRate, check_learning_rate, rate_at
-from .part import as_text
+from ...errors import AttributeValueError, FormatError
+from .learning_rates import LearningRate, PolynomialDecay, check_learning_rate, rate_as_dict, rate_at
+from .part import as_text, known_only
+from .segments import SegmentConfig
 from .tables import EmbeddingHashTableConfig
 
 
@@ -93,8 +94,36 @@ class HashTableConfigInstance:
         """The learning rates at a step, as a list of numbers."""
         return [rate_at(fn, global_step) for fn in self._learning_rate_fns]
 
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, which `from_dict` takes back. FormatError for learning rates that are functions of yours."""
+        return {
+            "table_config": self._table_config.as_dict(),
+            "learning_rate_fns": [rate_as_dict(fn) for fn in self._learning_rate_fns],
+            "extra_restore_names": list(self.extra_restore_names),
+        }
+
+    @classmethod
+    def from_dict(cls, description: Mapping[str, Any]) -> HashTableConfigInstance:
+        """What a dict describes. Errors are those of its parts; FormatError if one is missing."""
+        names = ["table_config", "learning_rate_fns", "extra_restore_names"]
+        if not isinstance(description, Mapping) or any(name not in description for name in names[:2]):
+            raise FormatError(f"a table: expected a dict with {', '.join(names)}; got {description!r}")
+        known_only(description, names, "a table")
+        config = EmbeddingHashTableConfig.from_dict(description["table_config"])
+        rates = [
+            PolynomialDecay.from_dict(fn) if isinstance(fn, Mapping) else fn
+            for fn in description["learning_rate_fns"]
+        ]
+        return cls(config, rates, description.get("extra_restore_names"))
+
     def segment_arguments(self) -> list[dict[str, Any]]:
         """What a table needs to know of each segment, its learning rate among it: `SegmentConfig.arguments`."""
+        return [segment.arguments(rate) for segment, rate in self._pairs()]
+
+    def pieces(self) -> list[dict[str, Any]]:
+        """The segments as keyword arguments of `so.embedding.Segment`, in order: `SegmentConfig.pieces`."""
+        return [piece for segment, rate in self._pairs() for piece in segment.pieces(rate)]
+
+    def _pairs(self) -> Iterable[tuple[SegmentConfig, LearningRate]]:
         self.check()
-        segments = self._table_config.entry_config.segments
-        return [segment.arguments(rate) for segment, rate in zip(segments, self._learning_rate_fns)]
+        return zip(self._table_config.entry_config.segments, self._learning_rate_fns)

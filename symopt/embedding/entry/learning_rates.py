@@ -7,17 +7,19 @@ so what they give depends on their parameters and the step only.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 
 from ...decays import polynomial_decay
-from ...errors import AttributeValueError, RuleError
+from ...errors import AttributeValueError, FormatError, RuleError
+from ...lr_scheduler import LRScheduler
 from .arguments import UNSET, Spec, flag, number, positive
-from .part import specs_of
+from .part import known_only, specs_of
 
+KIND = "PolynomialDecay"
 LearningRate = float | Callable[[int], float]
 RATE = Spec("number", UNSET, low=0)
 
@@ -71,6 +73,21 @@ class PolynomialDecay(LearningRateFunction):
 
     __str__ = LearningRateFunction.__str__
 
+    def as_dict(self) -> dict[str, Any]:
+        """As plain data, which `from_dict` takes back."""
+        return {KIND: asdict(self)}
+
+    @classmethod
+    def from_dict(cls, description: Any) -> PolynomialDecay:
+        """The schedule that a dict describes. FormatError or UnknownArgumentError for what is none."""
+        given = description.get(KIND) if isinstance(description, Mapping) and len(description) == 1 else None
+        if not isinstance(given, Mapping):
+            raise FormatError(
+                f"a learning rate: expected a number or {{{KIND!r}: {{...}}}}, got {description!r}"
+            )
+        known_only(given, [f.name for f in fields(cls)], KIND)
+        return cls(**given)
+
 
 def check_learning_rate(given: Any, what: str) -> LearningRate:
     """A learning rate that is a number, or a function that can be called with the step.
@@ -95,5 +112,16 @@ def check_learning_rate(given: Any, what: str) -> LearningRate:
 
 
 def rate_at(given: LearningRate, step: int) -> float:
-    """The number that a learning rate is at a step."""
+    """The number that a learning rate is at a step; schedulers of MXNet's count the first step as 1."""
+    if isinstance(given, LRScheduler):
+        return float(given(step + 1))
     return float(given(step) if callable(given) else given)
+
+
+def rate_as_dict(given: LearningRate) -> Any:
+    """A learning rate as plain data. FormatError for a function that cannot be written down."""
+    if isinstance(given, PolynomialDecay):
+        return given.as_dict()
+    if callable(given):
+        raise FormatError(f"the learning rate {given!r} cannot be written down: only numbers and {KIND} can")
+    return float(given)

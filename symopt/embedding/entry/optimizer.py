@@ -63,16 +63,17 @@ class Optimizer(Part):
         """The strength of delay compensation; 0: none."""
         return 0.0
 
-    def rate(self, given: LearningRate | None = None) -> LearningRate:
+    def rate(self, given: LearningRate | None = None) -> LearningRate | None:
         """The learning rate, a number or a function of the step: the one given, else the optimizer's own.
 
-        With `warmup_steps` the own one grows from 0 to `learning_rate` in so many steps. An optimizer without a
-        learning rate has 0.0.
+        With `warmup_steps` the own one grows from 0 to `learning_rate` in so many steps. None for a rule that has no
+        learning rate.
         """
-        if given is not None:
-            return given
-        rate, steps = getattr(self, "learning_rate", 0.0), getattr(self, "warmup_steps", 0)
-        return PolynomialDecay(0.0, steps, rate) if steps > 0 else float(rate)
+        own = getattr(self, "learning_rate", None)
+        if own is None or given is not None:
+            return None if own is None else given
+        steps = getattr(self, "warmup_steps", 0)
+        return PolynomialDecay(0.0, steps, own) if steps > 0 else float(own)
 
     def blocks(self, dim: int) -> list[tuple[int, int]]:
         """How a row of `dim` columns is cut into rows for the rule: (how many, how wide), in order."""

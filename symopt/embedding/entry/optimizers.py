@@ -78,8 +78,8 @@ class AdamOptimizer(Optimizer):
     _rule: ClassVar[str] = "monolith_adam"
     _states: ClassVar[tuple[int, int]] = (2, 2)
     learning_rate: float | None = arguments.rate(0.01)
-    beta1: float = number(0.9, low=0, high=1, ends="[)", attr="beta1")
-    beta2: float = number(0.99, low=0, high=1, ends="[)", attr="beta2")
+    beta1: float = number(0.9, low=0, high=1, ends="[)", attr="beta1", state="beta1_power")
+    beta2: float = number(0.99, low=0, high=1, ends="[)", attr="beta2", state="beta2_power")
     use_beta1_warmup: bool = flag(False)
     weight_decay_factor: float = arguments.decay()
     use_nesterov: bool = flag(False, attr="nesterov")
@@ -106,8 +106,8 @@ class AmsgradOptimizer(Optimizer):
     _rule: ClassVar[str] = "monolith_amsgrad"
     _states: ClassVar[tuple[int, int]] = (3, 2)
     learning_rate: float | None = arguments.rate(0.01)
-    beta1: float = number(0.9, low=0, high=1, ends="[)", attr="beta1")
-    beta2: float = number(0.99, low=0, high=1, ends="[)", attr="beta2")
+    beta1: float = number(0.9, low=0, high=1, ends="[)", attr="beta1", state="beta1_power")
+    beta2: float = number(0.99, low=0, high=1, ends="[)", attr="beta2", state="beta2_power")
     weight_decay_factor: float = arguments.decay()
     use_nesterov: bool = flag(False, attr="nesterov")
     epsilon: float = number(0.01, low=0, attr="epsilon")
@@ -148,7 +148,6 @@ class MovingAverageOptimizer(Optimizer):
 
     kind: ClassVar[str] = "moving_average"
     _rule: ClassVar[str] = "monolith_moving_average"
-    learning_rate: ClassVar[float] = 0.0
     momentum: float = share(0.9, "momentum")
 
 
@@ -168,7 +167,7 @@ class RmspropOptimizer(Optimizer):
     _: KW_ONLY
     published: bool = arguments.published(attr="")
 
-    def rate(self, given: LearningRate | None = None) -> LearningRate:
+    def rate(self, given: LearningRate | None = None) -> LearningRate | None:
         return super().rate(None if self.published else given)
 
 

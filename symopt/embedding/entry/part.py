@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar, Self
 
-from ...errors import FormatError, UnknownArgumentError, near
+from ...errors import FormatError, RuleError, UnknownArgumentError, near
 from .arguments import Spec
 
 IGNORED = "dim_size"  # in a part; the segment's overwrites it
@@ -27,6 +27,11 @@ class Part:
             cls._classes.setdefault(cls.kind, cls)
 
     def __post_init__(self) -> None:
+        family = type(self)
+        if Part in family.__bases__:
+            raise RuleError(
+                f"{family.__name__} says nothing by itself: take one of {', '.join(self._classes)}"
+            )
         for name, spec in specs_of(type(self)).items():
             object.__setattr__(self, name, spec.parse(getattr(self, name), f"{type(self).__name__}: {name}"))
         self._check()
@@ -42,8 +47,8 @@ class Part:
 
     def said(self) -> dict[str, Any]:
         """The arguments by name, without those of symopt's own that are at their defaults."""
-        values = {name: getattr(self, name) for name in (specs := specs_of(type(self)))}
-        return {name: v for name, v in values.items() if specs[name].proto != "" or v != specs[name].unset}
+        values = [(name, spec, getattr(self, name)) for name, spec in specs_of(type(self)).items()]
+        return {name: value for name, spec, value in values if spec.proto != "" or value != spec.unset}
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, with the names of Monolith's proto: `from_dict` takes it back."""

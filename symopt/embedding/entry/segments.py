@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...errors import AttributeValueError, FormatError
-from .arguments import whole
+from .arguments import UNSET, Spec
 from .compressors import Compressor
 from .initializers import Initializer
 from .learning_rates import LearningRate
 from .optimizer import Optimizer
 from .optimizers import BatchSoftmaxOptimizer
-from .part import known_only, specs_of
+from .part import known_only
 
+DIM = Spec("whole", UNSET, low=1, high=2**31 - 1)
 PARTS: dict[str, Any] = {"init_config": Initializer, "opt_config": Optimizer, "comp_config": Compressor}
 
 
@@ -25,14 +26,13 @@ class SegmentConfig:
     Made by `CombineAsSegment`. The fields have the names of the proto file.
     """
 
-    dim_size: int = whole(low=1)
+    dim_size: int
     init_config: Initializer
     opt_config: Optimizer
     comp_config: Compressor
 
     def __post_init__(self) -> None:
-        spec = specs_of(type(self))["dim_size"]
-        object.__setattr__(self, "dim_size", spec.parse(self.dim_size, "a segment: dim_size"))
+        object.__setattr__(self, "dim_size", DIM.parse(self.dim_size, "a segment: dim_size"))
         for name, kind in PARTS.items():
             part = getattr(self, name)
             if not isinstance(part, kind):
@@ -47,9 +47,9 @@ class SegmentConfig:
     def arguments(self, learning_rate: LearningRate | None = None) -> dict[str, Any]:
         """What a table needs to know of the segment. `learning_rate`: in place of the optimizer's own.
 
-        `dim`; `rule`, `attrs`, `initial`, `clock` and `learning_rate` of the update; `blocks`, into how many rows of
-        what width the rule sees the columns cut; `rounds_to_float16` and `delay_compensation`, what is done around the
-        rule; `initializer` and `compressor`.
+        `dim`; `rule`, `attrs`, `initial`, `clock` and `learning_rate` of the update (None: the rule has none);
+        `blocks`, into how many rows of what width the rule sees the columns cut; `rounds_to_float16` and
+        `delay_compensation`, what is done around the rule; `initializer` and `compressor`.
 
         >>> from symopt.embedding.entry import CombineAsSegment, Fp32Compressor, SgdOptimizer, ZerosInitializer
         >>> CombineAsSegment(4, ZerosInitializer(), SgdOptimizer(0.5), Fp32Compressor()).arguments()["rule"]
@@ -69,6 +69,25 @@ class SegmentConfig:
             "initializer": self.init_config,
             "compressor": self.comp_config,
         }
+
+    def pieces(self, learning_rate: LearningRate | None = None) -> list[dict[str, Any]]:
+        """The segment as keyword arguments of `so.embedding.Segment`: one piece, or two.
+
+        Two where accumulators are shared by blocks of columns and the last block is shorter than the others.
+        `rounds_to_float16` and `delay_compensation` are among them only where they are asked for.
+
+        >>> from symopt.embedding.entry import AdagradOptimizer, CombineAsSegment, Fp16Compressor, ZerosInitializer
+        >>> shared = AdagradOptimizer(hessian_compression_times=4)
+        >>> segment = CombineAsSegment(10, ZerosInitializer(), shared, Fp16Compressor())
+        >>> [(piece["dim"], piece["n_blocks"]) for piece in segment.pieces()]
+        [(8, 2), (2, 1)]
+        """
+        given = self.arguments(learning_rate)
+        for name in ("rounds_to_float16", "delay_compensation"):
+            if not given[name]:
+                del given[name]
+        blocks, attrs, _ = given.pop("blocks"), given.pop("attrs"), given.pop("dim")
+        return [{"dim": count * width, "n_blocks": count, **given, **attrs} for count, width in blocks]
 
     def as_dict(self) -> dict[str, Any]:
         """As plain data, with the names of Monolith's proto: `from_dict` takes it back."""
@@ -100,4 +119,5 @@ def CombineAsSegment(  # noqa: N802  Monolith's name
     True
     """
     given = zip(PARTS.values(), (initializer, optimizer, compressor))
-    return SegmentConfig(dim_size, *(k.from_dict(x) if isinstance(x, Mapping) else x for k, x in given))
+    parts: list[Any] = [kind.from_dict(x) if isinstance(x, Mapping) else x for kind, x in given]
+    return SegmentConfig(dim_size, *parts)

@@ -1,6 +1,6 @@
 """The configuration of a table, in four parts: entries, storage, expiry, and what serving leaves out.
 
-Like Monolith's protos, and unlike segments, these objects are filled in after they are made; `check` looks at the whole.
+Like Monolith's protos, and unlike segments, these objects are filled in after they are made; `check` looks at all.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from ...errors import AttributeValueError, FormatError
+from ...errors import AttributeValueError, FormatError, RuleError
 from .arguments import Spec
 from .part import known_only
 from .segments import SegmentConfig
@@ -63,10 +63,11 @@ class EntryConfig:
 class EmbeddingHashTableConfig:
     """How a table is made: Monolith's four-part configuration.
 
-    1. `entry_config`. 2. `entry_type`, "PACKED" or "RAW", `initial_capacity` (rows) and `type` ("cuckoo"), how rows are
-    stored: symopt has one map and one layout, and takes the capacity only. 3. `slot_expire_time_config`,
-    `enable_feature_eviction` and `feature_evict_every_n_hours`, which rows die and how often that is looked at.
-    4. `skip_zero_embedding`, for tables that only serve: rows of zeros are left out.
+    * Entries: `entry_config`.
+    * Storage: `entry_type`, "PACKED" or "RAW", `initial_capacity` in rows, and `type`, "cuckoo". symopt has one map and
+      one layout, and takes the capacity only.
+    * Expiry: `slot_expire_time_config`, and with `enable_feature_eviction` every how many hours rows are looked at.
+    * Serving: `skip_zero_embedding` leaves out rows of zeros, in tables that only answer lookups.
 
     >>> from symopt.embedding.entry import AdagradOptimizer, CombineAsSegment, Fp16Compressor, ZerosInitializer
     >>> config = EmbeddingHashTableConfig()
@@ -158,7 +159,7 @@ class HashTableConfig:
 
     def mutate_table(self, table_config: EmbeddingHashTableConfig) -> None:
         """Fill in what this knows, in place."""
-        raise NotImplementedError(f"{type(self).__name__} must define mutate_table(table_config)")
+        raise RuleError(f"{type(self).__name__} must define mutate_table(table_config)")
 
 
 @dataclass(frozen=True)

@@ -50,11 +50,11 @@ class Wrapper(Optimizer):
         return self.optimizer.delay_compensation
 
     @property
-    def learning_rate(self) -> float:
-        """The inner optimizer's."""
-        return float(getattr(self.optimizer, "learning_rate"))  # noqa: B009  each class has its own field
+    def learning_rate(self) -> float | None:
+        """The inner optimizer's; None if its rule has none."""
+        return getattr(self.optimizer, "learning_rate", None)
 
-    def rate(self, given: LearningRate | None = None) -> LearningRate:
+    def rate(self, given: LearningRate | None = None) -> LearningRate | None:
         return self.optimizer.rate(given)
 
     def blocks(self, dim: int) -> list[tuple[int, int]]:
@@ -66,10 +66,10 @@ class Wrapper(Optimizer):
 
 @dataclass(frozen=True, eq=False)
 class StochasticRoundingFloat16OptimizerWrapper(Wrapper):
-    """After the inner rule each weight becomes one of the two values of float16 around it, at random, on average itself.
+    """After the inner rule each weight becomes one of the two values of float16 around it, at random.
 
-    Weights are still stored as float32. Only the segment's own columns are rounded, by random numbers that depend on
-    the table's seed and the id.
+    On average it stays what it was. Weights are still stored as float32. Only the segment's own columns are rounded, by
+    random numbers that depend on the table's seed and the id.
     """
 
     @property
