@@ -33,6 +33,7 @@ def cut(slots: Ids, stride: int, files: int) -> list[Ids]:
 
 def block_of(store: RowStore, slots: Ids) -> dict[str, Any]:
     """All columns of the rows in these slots: views where these follow each other, else copies."""
+    store.fetch(slots)
     at = span(slots)
     return {SLOT: slots, **{name: column[at] for name, column in store.columns.items()}}
 
@@ -42,13 +43,15 @@ def streamed_block(store: RowStore, slots: Ids) -> dict[str, Any]:
     found: dict[str, Any] = {SLOT: slots}
     for name, column in store.columns.items():
         shape = (len(slots), *column.shape[1:])
-        found[name] = Streamed(shape, column.dtype, partial(_pieces, column, slots))
+        found[name] = Streamed(shape, column.dtype, partial(_pieces, store, name, slots))
     return found
 
 
-def _pieces(column: Array, slots: Ids) -> Iterator[Array]:
+def _pieces(store: RowStore, name: str, slots: Ids) -> Iterator[Array]:
     for begin in range(0, len(slots), _AT_ONCE):
-        yield column[span(slots[begin : begin + _AT_ONCE])]
+        some = slots[begin : begin + _AT_ONCE]
+        store.fetch(some)
+        yield store.columns[name][span(some)]
 
 
 def span(slots: Ids) -> Any:

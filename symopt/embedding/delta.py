@@ -173,6 +173,7 @@ def take(table: Table, states: bool, whole: bool) -> Delta:
 def _delta(table: Table, changes: Changes, states: bool, whole: bool) -> Delta:
     rows = table._rows
     columns, slots = rows.store.columns, rows.map.get(changes.ids)
+    rows.store.fetch(slots)
     decay = np.zeros(len(rows.parts)) if whole else np.array(rows.logs) - np.array(table._sent)
     return Delta(
         changes.ids,

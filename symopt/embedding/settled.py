@@ -11,6 +11,7 @@ from .rows import Rows
 
 def settled(rows: Rows, slots: Ids) -> Array:
     """The weights (n, dim) of rows in these slots, before any compression; nothing is changed."""
+    rows.store.fetch(slots)
     found = np.empty((len(slots), rows.dim), rows.dtype)
     for part, log in zip(rows.parts, rows.logs, strict=True):
         weight = rows.column(part, "weight")[slots]

@@ -71,14 +71,14 @@ def _touched(touched: TouchedSet, gone: Ids) -> dict[str, Any]:
 
 def plan(table: Table, state: Mapping[str, Any], found: Differences, path: str) -> Commit:
     """Compare a state with a table, and give the function that takes it over."""
-    given = Given(state, found, path)
+    given, n_before = Given(state, found, path), len(found.different)
     given.names(dict.fromkeys(_names(table)))
     check_format(given)
     given.same("seed", table.seed)
     numbers = _plan_segments(table._rows, given)
     latest, steps = given.count("latest", table.latest), given.count("steps", table._rows.steps)
     sent = vector(given, "sent", np.float64).tolist()
-    fresh, blocks = _plan_rows(table, given)
+    fresh, blocks = _plan_rows(table, given) if len(found.different) == n_before else (None, [])
     others = {"admission": table.admission, "touched": table.touched}
     commits = [
         x.plan_load(given.get(name), found, given.at(name))
@@ -137,10 +137,10 @@ def _plan_segments(rows: Rows, given: Given) -> list[Numbers]:
 
 def _plan_rows(table: Table, given: Given) -> tuple[IdMap | None, list[Block]]:
     """A map with the ids of the state, and its blocks of rows."""
-    shapes = shapes_of(table._rows.layout)
+    shapes, n_before = shapes_of(table._rows.layout), len(given.found.different)
     blocks = read_blocks(given, "rows", shapes)
     free = vector(given, "free", np.int64)
-    if "rows" not in given or "free" not in given or given.found.different:
+    if "rows" not in given or "free" not in given or len(given.found.different) > n_before:
         return None, []
     ids, slots = (np.concatenate([NONE, *(b[name] for b in blocks)]) for name in (ID, SLOT))
     if table.max_rows is not None and table.policy is None and len(ids) > table.max_rows:
@@ -164,6 +164,8 @@ def _replace(rows: Rows, fresh: IdMap, blocks: list[Block]) -> None:
     columns = rows.store.columns
     for block in blocks:
         slots, at = block[SLOT], span(block[SLOT])
+        rows.store.fetch(slots)
+        rows.store.changing(slots)
         if any(name not in block for name in columns):
             ids = np.ascontiguousarray(block[ID])
             rows._bear(slots, ids, 0, rows.first_weights(ids))
