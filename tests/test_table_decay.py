@@ -70,7 +70,7 @@ def test_decoupled_decay_is_for_rows_with_gradient(engine: str) -> None:
     )
     table.lookup([1, 2], missing="initialize")
     table.apply_gradients([1], [[1.0, 0.0]])
-    np.testing.assert_allclose(table.lookup([1, 2]), [[0.4, 0.9], [1, 1]], rtol=1e-6)
+    np.testing.assert_allclose(table.lookup([1, 2]), [[0.4, 0.9], [1.0, 1.0]], rtol=1e-6)
 
 
 @engines
