@@ -143,12 +143,12 @@ def apply_all(batches: Sequence[Batch]) -> list[Applied]:
     Occurrences that admissions have counted by then stay counted. Locks are taken in one order, whoever asks.
     """
     if len(batches) == 1:  # whole or not at all by itself
-        with batches[0].table._lock:
+        with batches[0].table._batch():
             batches[0].admit()
             return [batches[0].apply()]
     with ExitStack() as held:
         for batch in sorted(batches, key=lambda b: id(b.table)):
-            held.enter_context(batch.table._lock)
+            held.enter_context(batch.table._batch())
         for batch in batches:
             batch.reserve()
         for batch in batches:

@@ -71,4 +71,17 @@ class Evict(NamedTuple):
     ids: Ids
 
 
-Command = Update | Assign | Have | Renew | Put | Touch | Evict
+class Settle(NamedTuple):
+    """The decay that rows have not seen (`decay="decoupled_global"`), for ids (n,)."""
+
+    ids: Ids
+
+
+class Admit(NamedTuple):
+    """Ids (n,) without a row that were asked for, and how often each if they are distinct: admission counts them."""
+
+    ids: Ids
+    counts: Ids | None
+
+
+Command = Update | Assign | Have | Renew | Put | Touch | Evict | Settle | Admit

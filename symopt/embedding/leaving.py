@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ..errors import AttributeValueError, TooLateError
 from ..idmap import unique
 from .batches import Array, Ids, ids_of
 from .eviction import Policy, matching
+from .results import Columns
 
 if TYPE_CHECKING:
     from .table import Table
@@ -44,9 +46,8 @@ def expired(table: Table, now: int) -> Ids:
     """The ids whose time is over."""
     if table.expiry is None or not len(table) or not table.expiry.may_expire(now):
         return NONE
-    store, slots = table._rows.store, table._rows.map.slots()
-    ids, seconds = store.columns["id"][slots], store.columns["timestamp"][slots]
-    return np.asarray(ids[table.expiry.expired(ids, seconds, now)])
+    rows = columns(table)
+    return _ids(rows, np.flatnonzero(table.expiry.expired(rows["id"], rows["timestamp"], now)))
 
 
 def crowded(table: Table, ids: Ids) -> Ids:
@@ -79,15 +80,14 @@ def check_room(table: Table, ids: Ids, n_gone: int = 0) -> None:
     table._rows.store.reserve(table._rows.map.n_slots + missing)
 
 
-def columns(table: Table) -> dict[str, Array]:
-    """What policies look at: copies of the columns of all rows."""
-    found = table._entries(table._rows.map.slots(), np.zeros(0, np.bool_))
-    return {
-        "id": found.ids,
-        "timestamp": found.timestamps,
-        "updates": found.updates,
-        "weight": found.weights,
-    }
+def columns(table: Table) -> Columns:
+    """What policies look at."""
+    rows, slots = table._rows, table._rows.map.slots()
+    makers = {n: partial(rows.copied, n, slots) for n in ("id", "timestamp", "updates")}
+    weights = [part.weight for part in rows.parts]
+    return Columns(
+        makers | {"weight": lambda: np.concatenate([rows.copied(w, slots) for w in weights], axis=1)}
+    )
 
 
 def _ids(rows: Mapping[str, Any], positions: Ids) -> Ids:

@@ -12,7 +12,7 @@ from ..idmap import IdMap
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
 from .bags import Bags
-from .commands import Array, Assign, Command, Evict, Have, Ids, Put, Renew, Touch, Update
+from .commands import Array, Assign, Command, Evict, Have, Ids, Put, Renew, Settle, Touch, Update
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
@@ -20,6 +20,7 @@ from .segment import Segment
 from .store import MemoryStore, RowStore, vacate
 
 ALIGNMENT = 16
+_AT_ONCE = 1 << 16  # rows
 MakeStore = Callable[[Layout], RowStore]
 
 
@@ -47,6 +48,7 @@ class Rows:
         self.layout = layout_of(self.parts, alignment)
         self.store = make_store(self.layout)
         self.map = IdMap(seed=seed, engine=engine)
+        self.ask: Callable[[Callable[[], Array]], Array] = _directly  # how functions of the user's are asked
         self.steps = 0
         self.logs = [0.0] * len(self.parts)
         codes = [part.segment.compressor for part in self.parts]
@@ -73,6 +75,7 @@ class Rows:
         """What lookups show of the rows in these slots, (n, dim); zeros for a slot of -1."""
         if out is None:
             out = np.empty((len(slots), self.dim), self.dtype)
+        self.need(slots)
         numbers = self._shown()
         for part, log in zip(self.parts, self.logs, strict=True):
             if part.is_global:
@@ -92,12 +95,33 @@ class Rows:
             out = np.empty((len(bags), self.dim), self.dtype)
         native = self.map.engine == "native"
         if native and self._is_plain:  # rows are added where they lie
+            self.need(slots)
             begin = self.layout[self.parts[0].weight].offset
             weights = self.store.records[:, begin : begin + self.dim * self.dtype.itemsize].view(self.dtype)
             bags.pool(weights, slots, self.dim, out, native)
         else:
             bags.pool(self.read(slots), np.arange(len(slots)), self.dim, out, native)
         return out
+
+    def need(self, slots: Array) -> None:
+        """Have the records of those slots that are no -1 in memory."""
+        if not isinstance(self.store, MemoryStore):
+            self.store.fetch(slots[slots >= 0])
+
+    def copied(self, name: str, slots: Array) -> Array:
+        """A column of the records of these slots; some at a time, where they have to be fetched."""
+        column = self.store.columns[name]
+        found = np.empty((len(slots), *column.shape[1:]), column.dtype)
+        for begin in range(0, len(slots), _AT_ONCE):
+            some = slots[begin : begin + _AT_ONCE]
+            self.store.fetch(some)
+            found[begin : begin + _AT_ONCE] = column[some]
+        return found
+
+    def _take(self, slots: Array) -> None:
+        """Have records in memory that are about to be written."""
+        self.store.fetch(slots)
+        self.store.changing(slots)
 
     def _shown(self) -> dict[str, Any]:
         """The scales that soft codes have now."""
@@ -182,16 +206,21 @@ class Rows:
     def touch(self, c: Touch) -> None:
         """The second only."""
         slots = self.map.get(c.ids)
-        self.store.columns[TIMESTAMP][slots[slots >= 0]] = c.now
+        slots = slots[slots >= 0]
+        self._take(slots)
+        self.store.columns[TIMESTAMP][slots] = c.now
 
     def evict(self, c: Evict) -> None:
         """Give rows up; their slots are used again."""
         slots = self.map.remove(c.ids)
         vacate(self.store, slots[slots >= 0])
 
-    def flush(self) -> None:
-        """Let all rows have the decay that they have not seen."""
-        self._settle(self.map.slots())
+    def settle(self, c: Settle) -> None:
+        """The decay that rows have not seen."""
+        slots = self.map.get(c.ids)
+        slots = slots[slots >= 0]
+        self._take(slots)
+        self._settle(slots)
 
     def _settle(self, slots: Array) -> None:
         for part, graph, log in zip(self.parts, self._settling, self.logs, strict=True):
@@ -208,10 +237,12 @@ class Rows:
         slots = self.map.get(ids)
         absent = slots < 0
         if not absent.any():
+            self._take(slots)
             return slots
         first = self.first_weights(ids[absent])
         self.make_room(int(absent.sum()))
         found = self.map.get_or_insert(ids)
+        self._take(found.slots)
         if len(found.new_slots):
             try:
                 self._bear(found.new_slots, found.new_ids, now, first)
@@ -233,7 +264,10 @@ class Rows:
     def first_weights(self, ids: Ids) -> list[Array | None]:
         """What functions of the user's give new ids as weights; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
-        return [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
+        return [self._asked(i, ids, dim) if isinstance(i, Custom) else None for i, dim in kinds]
+
+    def _asked(self, made: Custom, ids: Ids, dim: int) -> Array:
+        return self.ask(lambda: made.rows(ids, dim, self.dtype.name))
 
     def _bear(self, slots: Array, ids: Ids, now: int, first: Sequence[Array | None]) -> None:
         columns = self.store.columns
@@ -248,7 +282,11 @@ class Rows:
                 self.column(part, "weight")[slots] = weights
 
 
+def _directly(function: Callable[[], Array]) -> Array:
+    return function()
+
+
 _DOERS: dict[type, Callable[[Rows, Any], None]] = {
     Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Put: Rows.put, Touch: Rows.touch,
-    Evict: Rows.evict,
+    Evict: Rows.evict, Settle: Rows.settle,
 }  # fmt: skip

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +19,7 @@ from .bags import Bags, given_ids
 from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
 from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
-from .commands import Assign, Command, Evict, Have, Renew, Touch
+from .commands import Admit, Assign, Command, Evict, Have, Renew, Settle, Touch
 from .configured import Config, table_options
 from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
@@ -24,10 +27,16 @@ from .eviction import Policy
 from .expiry import Expiry
 from .keeping import Keeping
 from .leaving import chosen, crowded, expired
+from .ondisk.options import OnDisk
 from .results import Applied, Entries, Stats
-from .rows import Rows
+from .rows import ALIGNMENT, MakeStore, Rows
 from .segment import Segment
+from .store import MemoryStore
 from .touched import TouchedSet
+
+Item = TypeVar("Item")
+LINE = 64  # bytes of a line of the cache, to which rows are aligned that are not in memory alone
+_AT_ONCE = 1 << 16  # rows
 
 
 class Table(Keeping):
@@ -43,6 +52,9 @@ class Table(Keeping):
         TooLateError when the table is full.
     seed: of first weights, which depend on nothing but it and the id. engine: "auto", "native" or "reference".
     track: remember up to so many ids that change, for `take_delta`.
+    path: a folder where the rows are kept, which may be more than memory holds (`OnDisk`, or a path). What is there is
+        opened, and what a crash left undone is done; else it is made. `close` the table when it is done with.
+    store: what makes another place for the rows: a function of the layout that gives a `RowStore`.
 
     A batch is checked whole before anything is written; any number of threads may use one table.
 
@@ -70,6 +82,8 @@ class Table(Keeping):
         seed: int = 0,
         track: int | None = None,
         engine: str = "auto",
+        path: str | os.PathLike[str] | OnDisk | None = None,
+        store: MakeStore | None = None,
         name: str = "table",
     ) -> None:
         self.name = name
@@ -89,10 +103,21 @@ class Table(Keeping):
         self.touched = None if track is None else TouchedSet(track)
         self.stats = Stats()
         self.latest = 0  # second of the latest write
-        self._lock = threading.RLock()
-        self._rows = Rows(self.segments, seed=seed, engine=engine, what=name)
+        if path is not None and store is not None:
+            raise AttributeValueError(
+                f"{name}: rows are in the folder of path, or in a store: give one of them"
+            )
+        self._journal = _journal(path)
+        self._lock: Any = threading.RLock() if self._journal is None else self._journal.lock
+        make_store = store or (MemoryStore if self._journal is None else self._journal.make_store)
+        alignment = ALIGNMENT if make_store is MemoryStore else LINE
+        self._rows = Rows(
+            self.segments, seed=seed, engine=engine, make_store=make_store, alignment=alignment, what=name
+        )
         self._sent = list(self._rows.logs)  # when changes were taken last
         self.seed, self.engine = seed, self._rows.map.engine
+        if self._journal is not None:
+            self._journal.begin(self)
         self.reserve(reserve)
 
     @classmethod
@@ -110,6 +135,35 @@ class Table(Keeping):
         was computed at.
         """
         return cls(**{**table_options(config, occurrence), **options})
+
+    # ---- on disk
+
+    def checkpoint(self) -> None:
+        """Put all rows that changed into the folder's file, and begin a new log. Nothing for a table in memory.
+
+        OSError, and the last checkpoint still counts, if there is no room."""
+        with self._lock:
+            if self._journal is not None:
+                self._journal.checkpoint()
+
+    def close(self, checkpoint: bool = True) -> None:
+        """Make a checkpoint, unless told not to, and let the folder go; the table can't be used any more. What was done
+        is kept either way: without a checkpoint, the log is done again when it is next opened. Nothing for a table in
+        memory."""
+        if self._journal is not None:
+            self._journal.close(checkpoint)
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _batch(self) -> Iterator[None]:
+        """What is done within is one batch: on disk it happens whole or not at all."""
+        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.batch():
+            yield
 
     # ---- what it is
 
@@ -209,10 +263,10 @@ class Table(Keeping):
         if n_absent and missing == "raise":
             raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
         if n_absent and missing == "initialize":
-            self._make_room(ids)
             born = unique(ids[absent]).ids
-            self._do(Have(born, second(req_time, what)))
-            self._forget(born)
+            with self._batch():
+                self._make_room(ids)
+                self._do(Have(born, second(req_time, what)))
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
         self.stats.misses += n_absent
@@ -226,6 +280,7 @@ class Table(Keeping):
             return self._entries(slots[slots >= 0], slots >= 0)
 
     def _entries(self, slots: Ids, hits: npt.NDArray[np.bool_]) -> Entries:
+        self._rows.need(slots)
         columns = self._rows.store.columns
         weights = [columns[part.weight][slots] for part in self._rows.parts]
         names = [name for part in self._rows.parts for name, _, _ in part.state_columns()]
@@ -234,11 +289,32 @@ class Table(Keeping):
         return Entries(hits, columns["id"][slots], np.concatenate(weights, axis=1), states, *header)
 
     def prefetch(self, ids: npt.ArrayLike) -> None:
-        """A hint that these ids come soon."""
+        """A hint that these ids come soon: rows on disk are read meanwhile."""
         flat, _ = ids_of(ids, f"{self.name}.prefetch")
         with self._lock:
             slots = self._rows.map.get(flat)
             self._rows.store.prefetch(slots[slots >= 0])
+
+    def ahead(
+        self, batches: Iterable[Item], ids: Callable[[Item], npt.ArrayLike] = itemgetter(0)
+    ) -> Iterator[Item]:
+        """The batches, one after the other, where each time the rows of the next are asked for. `ids` says which they are:
+        by default the first entry of a batch.
+
+        >>> import numpy as np
+        >>> table = Table(Segment(2, "sgd", learning_rate=0.1))
+        >>> for some, grads in table.ahead([([1, 2], np.ones((2, 2))), ([2, 3], np.ones((2, 2)))]):
+        ...     done = table.apply_gradients(some, grads)
+        >>> len(table)
+        3
+        """
+        waiting: list[Item] = []
+        for batch in batches:
+            self.prefetch(ids(batch))
+            if waiting:
+                yield waiting.pop()
+            waiting.append(batch)
+        yield from waiting
 
     # ---- writing
 
@@ -276,7 +352,7 @@ class Table(Keeping):
         flat, shape = ids_of(ids, what)
         rows = rows_of(values, shape, self.dim, self.dtype, f"{what}: values")
         now = second(req_time, what)
-        with self._lock:
+        with self._batch():
             admitted = self._admitted(flat, None)
             if admitted is not None:
                 flat, rows = flat[admitted], rows[admitted]
@@ -290,12 +366,11 @@ class Table(Keeping):
         what = f"{self.name}.reinitialize"
         flat, shape = ids_of(ids, what)
         now = second(req_time, what)
-        with self._lock:
+        with self._batch():
             had = self._rows.map.get(flat) >= 0
             self._make_room(flat)
             born = unique(flat).ids
             self._do(Renew(born, now))
-            self._forget(born)
         return had.reshape(shape)
 
     def touch(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
@@ -303,7 +378,7 @@ class Table(Keeping):
         what = f"{self.name}.touch"
         flat, shape = ids_of(ids, what)
         now = second(req_time, what)
-        with self._lock:
+        with self._batch():
             had = self._rows.map.get(flat) >= 0
             self._do(Touch(unique(flat[had]).ids, now))
         return had.reshape(shape)
@@ -320,19 +395,21 @@ class Table(Keeping):
     ) -> Ids:
         """Give up rows: of `ids`; or the `n` that a policy chooses, the table's if none is given; or those for which
         `where` says True of a dict of columns (id, timestamp, updates, weight). The ids that left, (k,)."""
-        with self._lock:
+        with self._batch():
             return self._give_up(chosen(self, ids, n, policy, where))
 
     def expire(self, now: float | None = None) -> Ids:
         """Give up the rows whose time is over; `now`: by default the time of the latest write. The ids that left."""
         at = self.latest if now is None else second(now, f"{self.name}.expire")
-        with self._lock:
+        with self._batch():
             return self._give_up(expired(self, at))
 
     def flush(self) -> None:
         """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
-        with self._lock:
-            self._rows.flush()
+        ids = self.ids()
+        for begin in range(0, len(ids), _AT_ONCE):  # no row knows of another, so each part is a batch
+            with self._batch():
+                self._do(Settle(ids[begin : begin + _AT_ONCE]))
 
     def _give_up(self, gone: Ids) -> Ids:
         if len(gone):
@@ -341,19 +418,30 @@ class Table(Keeping):
 
     # ---- within
 
-    def _do(self, command: Command) -> None:
-        """Everything that changes rows goes through here."""
+    def _do(self, command: Command) -> Any:
+        """Everything that changes rows, or counts of ids, goes through here."""
+        return self._apply(command) if self._journal is None else self._journal.do(command)
+
+    def _apply(self, command: Command) -> Any:
+        if isinstance(command, Admit):
+            assert self.admission is not None
+            return self.admission.admit(command.ids, command.counts)
         before = len(self)
         self._rows.do(command)
         if isinstance(command, Evict):
             self.stats.evicted += before - len(self)
             if self.touched is not None:
                 self.touched.evicted(command.ids)
-            return
+            return None
+        if isinstance(command, Settle):
+            return None
         self.latest = max(self.latest, command.now)
         self.stats.born += len(self) - before
+        if self.admission is not None and isinstance(command, Have | Renew):  # rows that need not be earned
+            self.admission.forget(command.ids)
         if self.touched is not None and not isinstance(command, Touch):
             self.touched.add(command.ids)
+        return None
 
     def _admitted(self, ids: Ids, counts: Array | None) -> npt.NDArray[np.bool_] | None:
         """Which entries may be written: those of ids that have a row, or are admitted. None: all."""
@@ -363,13 +451,8 @@ class Table(Keeping):
         asked = ~admitted
         if not asked.any():
             return None
-        admitted[asked] = self.admission.admit(ids[asked], None if counts is None else counts[asked])
+        admitted[asked] = self._do(Admit(ids[asked], None if counts is None else counts[asked]))
         return admitted
-
-    def _forget(self, ids: Ids) -> None:
-        """What was counted of ids that got a row without having to earn it."""
-        if self.admission is not None:
-            self.admission.forget(ids)
 
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""
@@ -387,3 +470,11 @@ class Table(Keeping):
         if len(found) != n:
             raise AttributeValueError(f"{what}: {n} segments need {n} learning rates, got {len(found)}")
         return found
+
+
+def _journal(path: str | os.PathLike[str] | OnDisk | None) -> Any:
+    if path is None:
+        return None
+    from .ondisk.journal import Journal
+
+    return Journal(path if isinstance(path, OnDisk) else OnDisk(path))
