@@ -1,6 +1,7 @@
 """Restoring tables from files: any number of them, some rows, some columns, among rows that are there."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -266,6 +267,30 @@ def test_full_disk(tmp_path: Path) -> None:
     with pytest.raises(errors.AttributeValueError, match="files"):
         table.save(tmp_path / "x", files=0)
     assert everything(table) == before
+
+
+def test_saved_between_batches(tmp_path: Path) -> None:
+    """While another thread trains all rows alike, they are alike in what is saved."""
+    table, ids = Table(Segment(8, "sgd", learning_rate=1.0)), np.arange(2000)
+    table.assign(ids, np.zeros((2000, 8)))
+    stop = threading.Event()
+
+    def train() -> None:
+        while not stop.is_set():
+            table.apply_gradients(ids, np.ones((2000, 8)))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for k in range(5):
+            table.save(tmp_path / f"{k}", files=3)
+    finally:
+        stop.set()
+        thread.join()
+    for k in range(5):
+        fresh = Table(Segment(8, "sgd", learning_rate=1.0))
+        fresh.restore(tmp_path / f"{k}")
+        assert np.unique(fresh.lookup(ids)).tolist() == [-float(fresh.steps)]
 
 
 def test_entries(tmp_path: Path) -> None:
