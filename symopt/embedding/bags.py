@@ -61,7 +61,9 @@ class Bags:
         self.combiner, self.n = combiner, _checked_n(combiner, n)
         self.ids, shape = ids_of(ids, "Bags: ids")
         if len(shape) != 1:
-            raise ShapeError(f"Bags: ids must have one dimension, and offsets say where bags end; got {shape}")
+            raise ShapeError(
+                f"Bags: ids must have one dimension, and offsets say where bags end; got {shape}"
+            )
         self.offsets = _checked_offsets(offsets, len(self.ids))
         self.weights = None if weights is None else _checked_weights(weights, len(self.ids), combiner)
         self._cells: Ids | None = None  # where the rows of first_n go, among all of (n_bags * n,)
@@ -123,7 +125,11 @@ class Bags:
             self._run(rows, index, dim, weights, divisors, out)
             return
         out[...] = -0.0
-        taken = np.where((index < 0)[:, None], dtype.type(0), rows[np.maximum(index, 0)]) if len(index) else rows[:0]
+        taken = (
+            np.where((index < 0)[:, None], dtype.type(0), rows[np.maximum(index, 0)])
+            if len(index)
+            else rows[:0]
+        )
         np.add.at(out, self.bag_of, taken if weights is None else taken * weights[:, None])
         out[np.diff(self.offsets) == 0] = 0
         if divisors is not None:

@@ -20,7 +20,8 @@ from .results import Applied
 if TYPE_CHECKING:
     from .table import Table
 
-Given = tuple[Any, Any]  # ids of any shape, or Bags, and gradients of that shape and (dim,)
+# What it is for errors; ids of any shape, or Bags; gradients of that shape and (dim,).
+Given = tuple[str, Any, Any]
 
 
 class Part(NamedTuple):
@@ -31,7 +32,7 @@ class Part(NamedTuple):
     bags: Bags | None
 
     @classmethod
-    def of(cls, table: Table, ids: Any, grads: Any, what: str) -> Part:
+    def of(cls, table: Table, what: str, ids: Any, grads: Any) -> Part:
         """What a user gave, checked."""
         flat, shape = given_ids(ids, what)
         rows = rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients")
@@ -66,7 +67,7 @@ def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array
 
 
 class Batch:
-    """Gradients for one table. `given`: one pair of ids and gradients or several, whose ids may have each other's.
+    """Gradients for one table. `given`: ids and gradients, once or several times; the same ids may be in all.
 
     Made, it is checked as far as it can be without the table's rows; `reserve`, `admit` and `apply`, in this order and
     with the table's lock held, do the rest. Only `apply` writes rows; `admit` counts occurrences.
@@ -84,7 +85,7 @@ class Batch:
         what: str,
     ) -> None:
         self.table, self.what = table, what
-        self.parts = [Part.of(table, *pair, what) for pair in given]
+        self.parts = [Part.of(table, *each) for each in given]
         self.ids = self.parts[0].ids if len(self.parts) == 1 else np.concatenate([p.ids for p in self.parts])
         self.grads: Array | None = None  # of `ids`, once they are admitted
         self.now, self.rates = second(req_time, what), table._rates(learning_rate, what)
@@ -100,9 +101,9 @@ class Batch:
     def reserve(self) -> None:
         """Have memory for all rows that may be born, and see that they can be. MemoryError or OSError if not."""
         table, rows = self.table, self.table._rows
-        missing = rows.map.missing(self.ids)
-        if not len(missing):
+        if rows.has_room(len(self.ids)):
             return
+        missing = rows.map.missing(self.ids)
         rows.first_weights(missing)
         rows.make_room(len(missing) if table.max_rows is None else min(len(missing), table.max_rows))
 

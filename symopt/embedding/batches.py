@@ -34,7 +34,7 @@ def ids_of(given: Any, what: str) -> tuple[Ids, tuple[int, ...]]:
 def rows_of(given: Any, shape: tuple[int, ...], dim: int, dtype: np.dtype[Any], what: str) -> Array:
     """Numbers for ids of that shape, as a contiguous (n, dim) array of the table's dtype."""
     array = np.asarray(given)
-    if array.dtype.kind not in "iu" and array.dtype.name not in FLOATS:
+    if array.dtype != dtype and array.dtype.kind not in "iu" and array.dtype.name not in FLOATS:
         raise DTypeError(f"{what} must be real numbers, got {array.dtype.name}")
     if array.shape != (*shape, dim):
         raise ShapeError(

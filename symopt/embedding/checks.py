@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
 
 from ..errors import AttributeValueError, DTypeError, ShapeError
 from .batches import Array
+from .configured import segments_of
 from .segment import Segment
 
 Missing = Literal["zeros", "initialize", "raise"]
@@ -16,11 +16,9 @@ Duplicates = Literal["sum", "sequential"]
 MISSING, DUPLICATES = ("zeros", "initialize", "raise"), ("sum", "sequential")
 
 
-def checked(segments: Segment | Sequence[Segment], name: str) -> tuple[Segment, ...]:
+def checked(given: Any, name: str) -> tuple[Segment, ...]:
     """The segments of a table, as a tuple. AttributeValueError or DTypeError."""
-    found = (segments,) if isinstance(segments, Segment) else tuple(segments)
-    if not found or not all(isinstance(s, Segment) for s in found):
-        raise AttributeValueError(f"{name}: a table is made of one Segment or more, got {segments!r}")
+    found = segments_of(given, name)
     if len({s.dtype for s in found}) > 1:
         raise DTypeError(
             f"{name}: the segments of a table have one dtype, got {', '.join(s.dtype for s in found)}"

@@ -58,7 +58,7 @@ class Rows:
         self._born = self._graph([p.birth() for p in self.parts])
         self._settling = [self._graph([p.settling()]) if p.is_global else None for p in self.parts]
         self._is_plain = all(p.segment.compressor.is_straight and not p.is_global for p in self.parts)
-        self._has_ages = any(p.ages and p.ages.names for p in self.parts)
+        self._needs_updates = any(p.needs_updates for p in self.parts)
 
     def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph:
         symbol, bound, outputs = joined(graphs)
@@ -118,7 +118,7 @@ class Rows:
         slots = self._slots(c.ids, c.now)
         if c.first:
             self._grow_scales(c.done)
-        updates = self.store.columns[UPDATES][slots] if self._has_ages else None
+        updates = self.store.columns[UPDATES][slots] if self._needs_updates else None
         numbers = self._shown()
         for k, part in enumerate(self.parts):
             numbers |= part.numbers(c.done, c.rates[k] if c.rates else None, updates)
@@ -220,13 +220,18 @@ class Rows:
                 raise
         return found.slots
 
+    def has_room(self, n: int) -> bool:
+        """Whether `n` rows more can be born for certain: without more memory, and without functions of the user's."""
+        fits = max(self.map.n_slots, len(self.map) + n) <= len(self.store.records) and self.map.has_room(n)
+        return fits and not any(isinstance(p.segment.initializer, Custom) for p in self.parts)
+
     def make_room(self, n: int) -> None:
         """Have memory for `n` rows more. MemoryError or OSError, and nothing is changed, if there is none."""
         self.store.reserve(max(self.map.n_slots, len(self.map) + n))
         self.map.make_room(n)
 
     def first_weights(self, ids: Ids) -> list[Array | None]:
-        """The first weights that functions of the user's make for new ids; None for segments that begin otherwise."""
+        """What functions of the user's give new ids as weights; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
         return [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
 

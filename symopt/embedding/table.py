@@ -17,6 +17,9 @@ from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
 from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
 from .commands import Assign, Command, Evict, Have, Renew, Touch
+from .configured import Config, table_options
+from .entry.segments import SegmentConfig
+from .entry.slot_configs import SlotOccurrenceThresholdConfig
 from .eviction import Policy
 from .expiry import Expiry
 from .keeping import Keeping
@@ -30,7 +33,7 @@ from .touched import TouchedSet
 class Table(Keeping):
     """Embeddings by id. A row is the weights of all segments side by side, and each segment has its own rule.
 
-    segments: one `Segment` or several, of one dtype.
+    segments: one `Segment` or several, of one dtype; or what `entry.CombineAsSegment` makes.
     missing: what a lookup shows of an id without a row: "zeros"; "initialize" makes the row; "raise" UnknownIdError.
     duplicates: gradients of one id in a batch are added, in order, and the rule runs once ("sum"), or it runs for one
         after the other ("sequential").
@@ -55,7 +58,7 @@ class Table(Keeping):
 
     def __init__(
         self,
-        segments: Segment | Sequence[Segment],
+        segments: Segment | SegmentConfig | Sequence[Segment | SegmentConfig],
         *,
         missing: Missing = "zeros",
         duplicates: Duplicates = "sum",
@@ -91,6 +94,22 @@ class Table(Keeping):
         self._sent = list(self._rows.logs)  # when changes were taken last
         self.seed, self.engine = seed, self._rows.map.engine
         self.reserve(reserve)
+
+    @classmethod
+    def from_config(
+        cls, config: Config, *, occurrence: SlotOccurrenceThresholdConfig | None = None, **options: Any
+    ) -> Table:
+        """The table that a configuration of `so.embedding.entry` describes.
+
+        config: a HashTableConfigInstance, with its learning rates, or an EmbeddingHashTableConfig, whose optimizers
+        have their own. Segments, first capacity and expiry are taken from it; rows leave when `expire` is called,
+        whatever `feature_evict_every_n_hours` says. `occurrence`: thresholds of admission, with exact counts.
+        `options`: others of a Table's, which go before the configuration's.
+
+        RuleError for a table that only serves, and for DcOptimizer: a table does not know the weights that a gradient
+        was computed at.
+        """
+        return cls(**{**table_options(config, occurrence), **options})
 
     # ---- what it is
 
@@ -191,7 +210,9 @@ class Table(Keeping):
             raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
         if n_absent and missing == "initialize":
             self._make_room(ids)
-            self._do(Have(unique(ids[absent]).ids, second(req_time, what)))
+            born = unique(ids[absent]).ids
+            self._do(Have(born, second(req_time, what)))
+            self._forget(born)
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
         self.stats.misses += n_absent
@@ -239,7 +260,7 @@ class Table(Keeping):
         of all segments' own, or one for each.
         """
         what = f"{self.name}.apply_gradients"
-        given = [(ids, grads)]
+        given = [(what, ids, grads)]
         return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
@@ -272,7 +293,9 @@ class Table(Keeping):
         with self._lock:
             had = self._rows.map.get(flat) >= 0
             self._make_room(flat)
-            self._do(Renew(unique(flat).ids, now))
+            born = unique(flat).ids
+            self._do(Renew(born, now))
+            self._forget(born)
         return had.reshape(shape)
 
     def touch(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
@@ -342,6 +365,11 @@ class Table(Keeping):
             return None
         admitted[asked] = self.admission.admit(ids[asked], None if counts is None else counts[asked])
         return admitted
+
+    def _forget(self, ids: Ids) -> None:
+        """What was counted of ids that got a row without having to earn it."""
+        if self.admission is not None:
+            self.admission.forget(ids)
 
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""
