@@ -1,28 +1,19 @@
 """Restoring tables from files: any number of them, some rows, some columns, among rows that are there."""
 
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from table_states import DIM, STEPS, drive, everything, full, numbers_of, plain, rows_of
+from table_states import DIM, everything, full, plain, rows_of, used
 
 import symopt as so
 from symopt import errors
-from symopt.embedding import Admission, Expiry, Segment, Table
+from symopt.embedding import Expiry, Segment, Table
 from symopt.embedding.blocks import cut
 from symopt.embedding.slots import slot_of
-
-
-def used(table: Table, ids: Any = range(8)) -> Table:
-    ids = np.array(list(ids))
-    for k in range(3):
-        grads = (ids[:, None] + np.arange(table.dim)) / (k + 2)
-        table.apply_gradients(ids, grads, req_time=1000 + k)
-    return table
 
 
 @pytest.mark.parametrize("files", [1, 2, 5, 13])
@@ -42,79 +33,6 @@ def test_any_number_of_files(tmp_path: Path, files: int) -> None:
 def test_rows_are_shared_out_evenly() -> None:
     runs = cut(np.arange(1000), 1 << 20, files=3)
     assert len(runs) == 6 and {len(run) for run in runs} <= {166, 167}
-
-
-@settings(max_examples=25, deadline=None)
-@given(STEPS, st.integers(1, 4), STEPS)
-def test_parts_of_one_table(tmp_path_factory: Any, before: Any, n: int, after: Any) -> None:
-    """n tables, each with the ids that are k modulo n, are saved and restored as m of them."""
-    path, m = tmp_path_factory.mktemp("parts") / "x", 3
-    whole = plain(admission=Admission(1))
-    parts = [plain(admission=Admission(1)) for _ in range(n)]
-    for kind, ids, number in before:
-        if kind == "expire" or kind == "flush":
-            continue
-        drive(whole, [(kind, ids, number)])
-        _share(parts, (kind, ids, number))
-    for k, part in enumerate(parts):
-        part.save(path, part=(k, n))
-    others = [plain(admission=Admission(1)) for _ in range(m)]
-    for k, other in enumerate(others):
-        other.restore(path, only=lambda ids, k=k: ids % m == k)  # type: ignore[misc]
-    together = {id_: row for other in others for id_, row in rows_of(other).items()}
-    assert together == rows_of(whole)
-    counts = [numbers_of(other)["counts"]["young"] for other in others]
-    assert {id_: c for each in counts for id_, c in each.items()} == numbers_of(whole)["counts"]["young"]
-    one = plain(admission=Admission(1))
-    one.restore(path)
-    drive(one, after)
-    drive(whole, after)
-    assert rows_of(one) == rows_of(whole)
-
-
-def _share(parts: list[Table], step: Any) -> None:
-    """A step of the whole table, by each part with its own ids; all take it, so that all count it."""
-    kind, ids, number = step
-    n = len(parts)
-    values = (np.arange(len(ids) * DIM).reshape(-1, DIM) - number) / 16
-    for k, part in enumerate(parts):
-        mine = [j for j, id_ in enumerate(ids) if id_ % n == k]
-        own = [ids[j] for j in mine]
-        if kind == "apply":
-            part.apply_gradients(np.array(own, np.int64), values[mine], req_time=number * 20_000)
-        elif kind in ("assign", "add"):
-            put = part.assign if kind == "assign" else part.assign_add
-            put(np.array(own, np.int64), values[mine], req_time=number * 20_000)
-        elif own:
-            drive(part, [(kind, own, number)])
-
-
-def test_parts_must_be_all_there(tmp_path: Path) -> None:
-    table = used(plain())
-    for k in (0, 2):
-        table.save(tmp_path / "x", part=(k, 3))
-    with pytest.raises(errors.DamagedError, match="part-00002-of-00003 is missing"):
-        plain().restore(tmp_path / "x")
-    table.save(tmp_path / "x", part=(1, 3))
-    with pytest.raises(errors.StateError, match="id 0 is there more than once"):
-        plain().restore(tmp_path / "x")
-    table.save(tmp_path / "x", part=(0, 4))
-    with pytest.raises(errors.DamagedError, match="part-00001-of-00004 is none of 3 parts"):
-        plain().restore(tmp_path / "x")
-    with pytest.raises(errors.AttributeValueError, match="part is"):
-        table.save(tmp_path / "x", part=(4, 4))
-
-
-def test_parts_of_different_steps(tmp_path: Path) -> None:
-    used(plain(), [1, 3]).save(tmp_path / "x", part=(0, 2))
-    plain().save(tmp_path / "x", part=(1, 2))
-    table = used(plain(), [9])
-    before = everything(table)
-    with pytest.raises(errors.StateError, match="steps: 3 in part-00001-of-00002, 0 in part-00002"):
-        table.restore(tmp_path / "x")
-    assert everything(table) == before
-    table.restore(tmp_path / "x", merge=True)
-    assert set(table) == {1, 3, 9}
 
 
 def test_expired_rows_are_not_written(tmp_path: Path) -> None:
@@ -258,7 +176,7 @@ def test_too_many_rows(tmp_path: Path) -> None:
         small.restore(tmp_path / "x", merge=True)
 
 
-def test_full_disk(tmp_path: Path) -> None:
+def test_bad_arguments(tmp_path: Path) -> None:
     table = used(plain())
     before = everything(table)
     with pytest.raises(OSError):
@@ -266,6 +184,30 @@ def test_full_disk(tmp_path: Path) -> None:
     with pytest.raises(errors.AttributeValueError, match="files"):
         table.save(tmp_path / "x", files=0)
     assert everything(table) == before
+
+
+def test_saved_between_batches(tmp_path: Path) -> None:
+    """While another thread trains all rows alike, they are alike in what is saved."""
+    table, ids = Table(Segment(8, "sgd", learning_rate=1.0)), np.arange(2000)
+    table.assign(ids, np.zeros((2000, 8)))
+    stop = threading.Event()
+
+    def train() -> None:
+        while not stop.is_set():
+            table.apply_gradients(ids, np.ones((2000, 8)))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for k in range(5):
+            table.save(tmp_path / f"{k}", files=3)
+    finally:
+        stop.set()
+        thread.join()
+    for k in range(5):
+        fresh = Table(Segment(8, "sgd", learning_rate=1.0))
+        fresh.restore(tmp_path / f"{k}")
+        assert np.unique(fresh.lookup(ids)).tolist() == [-float(fresh.steps)]
 
 
 def test_entries(tmp_path: Path) -> None:

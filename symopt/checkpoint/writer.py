@@ -43,8 +43,8 @@ def store(
     file_of: Callable[[str], int] | None = None,
     disk: Disk = DISK,
 ) -> None:
-    """See `save`. `disk` does the writing. `file_of`: the number of the file that a tensor of a name goes to. Arrays may
-    be `Streamed`; `meta` may be a function, called when they are written: then it can tell what they are."""
+    """See `save`. `disk` does the writing. `file_of`: the number of the file that a tensor of a name goes to. Arrays
+    may be `Streamed`; `meta` may be a function, called when they are written: then it can tell what they are."""
     encoder = Encoder()
     tree = encoder.encode(obj)
     said = None if callable(meta) else _encode_meta(meta or {})

@@ -84,7 +84,7 @@ class Delta:
             )
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
-        """Write it as a checkpoint at `path`. DeltaIncompleteError if it is not complete. If this fails, `untake` it."""
+        """Write it as a checkpoint at `path`. DeltaIncompleteError if it is not complete. If it fails, `untake` it."""
         self.check()
         state: dict[str, Any] = {
             "format": FORMAT,

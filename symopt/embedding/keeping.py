@@ -32,9 +32,9 @@ class Keeping:
     # ---- state
 
     def state_dict(self: Any) -> dict[str, Any]:
-        """All that it takes to go on with the same bits, as nested dicts of arrays and numbers: what `so.save` writes of
-        a table inside a tree. Arrays are views where no slot is free, so nothing may write until they are used; `save`
-        holds the lock meanwhile, and copies nothing."""
+        """All that it takes to go on with the same bits, as nested dicts of arrays and numbers: what `so.save` writes
+        of a table inside a tree. Arrays are views where no slot is free, so nothing may write until they are used;
+        `save` holds the lock meanwhile, and copies nothing."""
         with self._lock:
             return state_of(self)
 
