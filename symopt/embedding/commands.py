@@ -77,6 +77,12 @@ class Settle(NamedTuple):
     ids: Ids
 
 
+class Decayed(NamedTuple):
+    """Decay of all rows that happened elsewhere: what it adds to each segment's account, logarithms."""
+
+    logs: tuple[float, ...]
+
+
 class Admit(NamedTuple):
     """Ids (n,) without a row that were asked for, and how often each if they are distinct: admission counts them."""
 
@@ -84,4 +90,4 @@ class Admit(NamedTuple):
     counts: Ids | None
 
 
-Command = Update | Assign | Have | Renew | Put | Touch | Evict | Settle | Admit
+Command = Update | Assign | Have | Renew | Put | Touch | Evict | Settle | Decayed | Admit

@@ -14,7 +14,7 @@ from ..errors import DeltaIncompleteError, FormatError, TooLateError
 from ..records.layout import TIMESTAMP, UPDATES
 from ..state import Differences
 from .batches import Array, Ids
-from .commands import Put
+from .commands import Decayed, Put
 from .leaving import NONE, check_room
 from .parts import DECAYED
 from .rows import Rows
@@ -212,7 +212,8 @@ def apply(table: Table, delta: Delta) -> None:
     check_room(table, ids, len(gone))
     table._give_up(gone)
     table._make_room(ids)
-    rows.logs = [log + float(d) for log, d in zip(rows.logs, delta.decay, strict=True)]
+    if delta.decay.any():
+        table._do(Decayed(tuple(delta.decay.tolist())))
     if len(ids):
         table._do(Put(ids, columns, int(delta.timestamps.max()), anew=delta.updates is not None))
 

@@ -161,7 +161,7 @@ class Keeping:
         Without states in the delta, rows here keep theirs, and new ones begin with those of new rows. All or nothing:
         DeltaIncompleteError, StateError for another configuration, TooLateError where max_rows forbids it.
         """
-        with self._lock:
+        with self._batch():
             deltas.apply(self, delta)
 
     # ---- serving

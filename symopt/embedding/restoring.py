@@ -36,7 +36,7 @@ def restore(table: Table, states: Mapping[str, Any], wanted: Wanted, strict: boo
         adopt_counts = plan_counts(table.admission, givens, lambda ids: wanted.rows(ids, what))
     found.check(what, strict)
     ids = np.concatenate([source.ids() for source in sources])
-    with table._lock:
+    with table._replacing():
         own = table.ids()
         gone = own[:0] if wanted.merge else own[~np.isin(own, ids)]
         check_room(table, ids, len(gone))

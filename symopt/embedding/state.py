@@ -87,7 +87,7 @@ def plan(table: Table, state: Mapping[str, Any], found: Differences, path: str) 
     ]
 
     def commit() -> None:
-        with table._lock:
+        with table._replacing():
             if fresh is not None:
                 _replace(table._rows, fresh, blocks)
             for k, each in enumerate(numbers):

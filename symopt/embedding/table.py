@@ -19,7 +19,7 @@ from .bags import Bags, given_ids
 from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
 from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
-from .commands import Admit, Assign, Command, Evict, Have, Renew, Settle, Touch
+from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch
 from .configured import Config, table_options
 from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
@@ -163,6 +163,12 @@ class Table(Keeping):
     def _batch(self) -> Iterator[None]:
         """What is done within is one batch: on disk it happens whole or not at all."""
         with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.batch():
+            yield
+
+    @contextlib.contextmanager
+    def _replacing(self) -> Iterator[None]:
+        """What is done within replaces the table: on disk it is a checkpoint, or, if it fails, nothing."""
+        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.replacing():
             yield
 
     # ---- what it is
@@ -433,7 +439,7 @@ class Table(Keeping):
             if self.touched is not None:
                 self.touched.evicted(command.ids)
             return None
-        if isinstance(command, Settle):
+        if isinstance(command, Settle | Decayed):
             return None
         self.latest = max(self.latest, command.now)
         self.stats.born += len(self) - before

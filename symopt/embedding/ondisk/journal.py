@@ -44,7 +44,7 @@ class Journal:
         self._trouble = ""
         self._answers = Answers()
         self._noted: list[Command] = []
-        self._is_within = self._is_doing = False
+        self._is_within = self._is_doing = self._is_replacing = False
         self._unsynced = 0
         self._process = os.getpid()
         self._folder: Folder | None = None
@@ -146,9 +146,28 @@ class Journal:
         finally:
             self._is_within = self._is_doing = self._answers.is_noting = False
 
+    @contextlib.contextmanager
+    def replacing(self) -> Iterator[None]:
+        """What is done within is in no log, but in a checkpoint when this is left. If it fails, it is undone."""
+        self._may_write()
+        self._is_within = self._is_replacing = True
+        self._stats = replace(self._table.stats)
+        try:
+            yield
+            self._is_within = False
+            self.checkpoint()
+        except BaseException:
+            self._is_within = self._is_replacing = False
+            self._rewind()
+            raise
+        finally:
+            self._is_within = self._is_replacing = False
+
     def do(self, command: Command) -> Any:
         """Carry out a command of the batch."""
         assert self._is_within
+        if self._is_replacing:
+            return self._table._apply(command)
         self._is_doing = self._answers.is_noting = True
         found = self._table._apply(command)
         self._noted.append(command)
