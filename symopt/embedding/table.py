@@ -209,9 +209,9 @@ class Table:
         if n_absent and missing == "raise":
             raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
         if n_absent and missing == "initialize":
+            born, now = unique(ids[absent]).ids, second(req_time, what)
             self._make_room(ids)
-            born = unique(ids[absent]).ids
-            self._do(Have(born, second(req_time, what)))
+            self._do(Have(born, now))
             self._forget(born)
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
