@@ -12,7 +12,7 @@ from ..idmap import IdMap
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
 from .bags import Bags
-from .commands import Array, Assign, Command, Evict, Have, Ids, Renew, Touch, Update
+from .commands import Array, Assign, Command, Evict, Have, Ids, Put, Renew, Touch, Update
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
@@ -164,6 +164,17 @@ class Rows:
         first = self.first_weights(c.ids)
         self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
 
+    def put(self, c: Put) -> None:
+        """Columns as they are given."""
+        first = self.first_weights(c.ids) if c.anew else ()
+        slots = self._slots(c.ids, c.now)
+        if c.anew:
+            self._bear(slots, c.ids, c.now, first)
+        else:
+            self._settle(slots)
+        for name, values in c.columns.items():
+            self.store.columns[name][slots] = values
+
     def have(self, c: Have) -> None:
         """Rows as they are born, for ids that have none."""
         self._slots(c.ids, c.now)
@@ -238,5 +249,6 @@ class Rows:
 
 
 _DOERS: dict[type, Callable[[Rows, Any], None]] = {
-    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Touch: Rows.touch, Evict: Rows.evict,
+    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Put: Rows.put, Touch: Rows.touch,
+    Evict: Rows.evict,
 }  # fmt: skip

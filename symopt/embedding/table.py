@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, UnknownIdError
+from ..errors import AttributeValueError, UnknownIdError
 from ..idmap import unique
 from .admission import Admission
 from .bags import Bags, given_ids
-from .batch import DUPLICATES, Batch, apply_all
+from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
+from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
 from .commands import Assign, Command, Evict, Have, Renew, Touch
-from .configured import Config, segments_of, table_options
+from .configured import Config, table_options
 from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
-from .eviction import Policy, matching
+from .eviction import Policy
 from .expiry import Expiry
+from .keeping import Keeping
+from .leaving import chosen, crowded, expired
 from .results import Applied, Entries, Stats
 from .rows import Rows
 from .segment import Segment
 from .touched import TouchedSet
 
-Missing = Literal["zeros", "initialize", "raise"]
-Duplicates = Literal["sum", "sequential"]
-_NONE = np.zeros(0, np.int64)
 
-
-class Table:
+class Table(Keeping):
     """Embeddings by id. A row is the weights of all segments side by side, and each segment has its own rule.
 
     segments: one `Segment` or several, of one dtype; or what `entry.CombineAsSegment` makes.
@@ -74,9 +73,9 @@ class Table:
         name: str = "table",
     ) -> None:
         self.name = name
-        self.segments = _checked(segments, name)
-        self.missing = _one_of("missing", missing, _MISSING, name)
-        self.duplicates = _one_of("duplicates", duplicates, DUPLICATES, name)
+        self.segments = checked(segments, name)
+        self.missing = one_of("missing", missing, MISSING, name)
+        self.duplicates = one_of("duplicates", duplicates, DUPLICATES, name)
         self.admission = Admission(admission) if isinstance(admission, int) else admission
         self.expiry = Expiry(expiry) if isinstance(expiry, int) else expiry
         self.max_rows = max_rows
@@ -92,6 +91,7 @@ class Table:
         self.latest = 0  # second of the latest write
         self._lock = threading.RLock()
         self._rows = Rows(self.segments, seed=seed, engine=engine, what=name)
+        self._sent = list(self._rows.logs)  # when changes were taken last
         self.seed, self.engine = seed, self._rows.map.engine
         self.reserve(reserve)
 
@@ -188,9 +188,9 @@ class Table:
         """
         what = f"{self.name}.lookup"
         flat, shape = given_ids(ids, what)
-        missing = self.missing if missing is None else _one_of("missing", missing, _MISSING, what)
+        missing = self.missing if missing is None else one_of("missing", missing, MISSING, what)
         if out is not None:
-            out = _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
+            out = as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
         with self._lock:
             slots, hits = self._found(flat, missing, req_time, what)
             found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
@@ -320,45 +320,19 @@ class Table:
     ) -> Ids:
         """Give up rows: of `ids`; or the `n` that a policy chooses, the table's if none is given; or those for which
         `where` says True of a dict of columns (id, timestamp, updates, weight). The ids that left, (k,)."""
-        what = f"{self.name}.evict"
-        if (ids is not None) + (n is not None) + (where is not None) != 1:
-            raise AttributeValueError(f"{what}: give either ids, or n, or where")
         with self._lock:
-            if ids is not None:
-                gone = unique(ids_of(ids, what)[0]).ids
-                gone = gone[self._rows.map.get(gone) >= 0]
-            elif where is not None:
-                rows = self._columns()
-                gone = rows["id"][matching(rows, where)]
-            else:
-                chosen = Policy(policy) if isinstance(policy, str) else policy or self.policy or Policy()
-                rows = self._columns()
-                gone = rows["id"][chosen.victims(min(int(n or 0), len(self)), rows)]
-            return self._give_up(gone)
+            return self._give_up(chosen(self, ids, n, policy, where))
 
     def expire(self, now: float | None = None) -> Ids:
         """Give up the rows whose time is over; `now`: by default the time of the latest write. The ids that left."""
         at = self.latest if now is None else second(now, f"{self.name}.expire")
         with self._lock:
-            if self.expiry is None or not len(self):
-                return _NONE
-            rows = self._columns()
-            return self._give_up(rows["id"][self.expiry.expired(rows["id"], rows["timestamp"], at)])
+            return self._give_up(expired(self, at))
 
     def flush(self) -> None:
         """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
         with self._lock:
             self._rows.flush()
-
-    def _columns(self) -> dict[str, Array]:
-        """What policies look at: copies of the columns of all rows."""
-        found = self._entries(self._rows.map.slots(), np.zeros(0, np.bool_))
-        return {
-            "id": found.ids,
-            "timestamp": found.timestamps,
-            "updates": found.updates,
-            "weight": found.weights,
-        }
 
     def _give_up(self, gone: Ids) -> Ids:
         if len(gone):
@@ -403,21 +377,7 @@ class Table:
 
     def _leaving(self, ids: Ids) -> Ids:
         """The rows that have to leave before a batch. TooLateError without a policy that chooses."""
-        if self.max_rows is None:
-            return _NONE
-        missing = len(self._rows.map.missing(ids))
-        if len(self) + missing <= self.max_rows:
-            return _NONE
-        if self.policy is None:
-            raise TooLateError(
-                f"{self.name}: {missing} new ids and {len(self)} rows are more than max_rows={self.max_rows}; nothing "
-                "was written. Give a policy that says which rows leave, evict rows, or raise max_rows"
-            )
-        protected = np.isin(self.ids(), ids)
-        n = self.policy.excess(len(self), missing, self.max_rows, int(protected.sum()))
-        rows = self._columns()
-        gone: Ids = rows["id"][self.policy.victims(n, rows, protected)]
-        return gone
+        return crowded(self, ids)
 
     def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
         if given is None:
@@ -427,30 +387,3 @@ class Table:
         if len(found) != n:
             raise AttributeValueError(f"{what}: {n} segments need {n} learning rates, got {len(found)}")
         return found
-
-
-_MISSING = ("zeros", "initialize", "raise")
-
-
-def _checked(given: Any, name: str) -> tuple[Segment, ...]:
-    found = segments_of(given, name)
-    if len({s.dtype for s in found}) > 1:
-        raise DTypeError(
-            f"{name}: the segments of a table have one dtype, got {', '.join(s.dtype for s in found)}"
-        )
-    return found
-
-
-def _one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
-    if value not in known:
-        raise AttributeValueError(f"{name}: {what} is one of {', '.join(known)}, got {value!r}")
-    return value
-
-
-def _as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> Array:
-    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
-        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ShapeError(f"{what}: out must be a NumPy array of {dtype} {shape}, got {got}")
-    if not out.flags.carray:
-        raise ShapeError(f"{what}: out must be contiguous and writable")
-    return out
