@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,7 @@ def schedule(step: int) -> float:
 @engines
 @pytest.mark.parametrize("rate", [0.1, schedule], ids=["constant", "schedule"])
 @pytest.mark.parametrize("rule", ["monolith_adagrad", "monolith_sgd", "torch_adam"])
-def test_global_decay_is_that_of_the_dense_step(rule: str, rate: object, engine: str) -> None:
+def test_global_decay_is_that_of_the_dense_step(rule: str, rate: Any, engine: str) -> None:
     """w = (1 - lr * wd) * w at every step for every row, then the rule for the rows with gradient."""
     wd = 0.3
     segment = Segment(
@@ -68,7 +70,7 @@ def test_decoupled_decay_is_for_rows_with_gradient(engine: str) -> None:
     )
     table.lookup([1, 2], missing="initialize")
     table.apply_gradients([1], [[1.0, 0.0]])
-    np.testing.assert_allclose(table.lookup([1, 2]), [[0.4, 0.9], [1, 1]], rtol=1e-6)
+    np.testing.assert_allclose(table.lookup([1, 2]), [[0.4, 0.9], [1.0, 1.0]], rtol=1e-6)
 
 
 @engines

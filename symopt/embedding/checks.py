@@ -16,9 +16,9 @@ Duplicates = Literal["sum", "sequential"]
 MISSING, DUPLICATES = ("zeros", "initialize", "raise"), ("sum", "sequential")
 
 
-def checked(segments: Any, name: str) -> tuple[Segment, ...]:
+def checked(given: Any, name: str) -> tuple[Segment, ...]:
     """The segments of a table, as a tuple. AttributeValueError or DTypeError."""
-    found = segments_of(segments, name)
+    found = segments_of(given, name)
     if len({s.dtype for s in found}) > 1:
         raise DTypeError(
             f"{name}: the segments of a table have one dtype, got {', '.join(s.dtype for s in found)}"
