@@ -269,10 +269,10 @@ class Table(Keeping):
         if n_absent and missing == "raise":
             raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
         if n_absent and missing == "initialize":
-            born = unique(ids[absent]).ids
+            born, now = unique(ids[absent]).ids, second(req_time, what)
             with self._batch():
                 self._make_room(ids)
-                self._do(Have(born, second(req_time, what)))
+                self._do(Have(born, now))
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
         self.stats.misses += n_absent
