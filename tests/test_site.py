@@ -19,6 +19,7 @@ import pytest
 import symopt as so
 from symopt import (
     checkpoint,
+    embedding,
     emulatedarrays,
     errors,
     lang,
@@ -207,6 +208,18 @@ def public_names() -> Iterator[str]:
     modules |= {m: [n for n in m.__all__ if n != "schedules"] for m in keras}
     for module, names in modules.items():
         yield from (f"{module.__name__}.{name}" for name in names)
+    for name in embedding.__all__:
+        owner = "symopt.embedding"
+        if name in (
+            "Admission",
+            "Delta",
+            "Expiry",
+            "Policy",
+        ):  # they have a page with the modules they are in
+            owner = getattr(embedding, name).__module__
+        if inspect.isclass(getattr(embedding, name)):
+            yield f"{owner}.{name}"
+    yield from (f"symopt.embedding.Table.{name}" for name in own_methods(embedding.Table))
     for owner, label in ((Symbol, "symopt.Symbol"), (Executor, "symopt.executor.Executor")):
         yield from (f"{label}.{name}" for name in own_methods(owner))
     yield from (f"symopt.checkpoint.Series.{name}" for name in own_methods(checkpoint.Series))
