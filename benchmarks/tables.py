@@ -64,7 +64,9 @@ def lookup_and_update(quick: bool) -> Iterable[Row]:
             work["memory limit"] = _step(streams, batches)
         work |= _peers(batches)
         seconds = measure(work, 5 if quick else 21)
-        remark = f"{size / seconds[OURS] / 1e6:.1f} M rows/s, {table.row_bytes} bytes a row, {_moved(table)} moved"
+        remark = (
+            f"{size / seconds[OURS] / 1e6:.1f} M rows/s, {table.row_bytes} bytes a row, {_moved(table)} moved"
+        )
         targets = {"numpy indexing": 1.8}
         yield Row(f"table, {n:,} x {DIM}, {size:,} ids", seconds, targets, limit=size / target, remark=remark)
 
@@ -133,7 +135,9 @@ def births(quick: bool) -> Iterable[Row]:
                 on.fill(1)
             times[name].append(time.perf_counter() - begin)
     found = {name: statistics.median(seconds) for name, seconds in times.items()}
-    yield Row(f"births of {n:,} rows", found, remark=f"{n / found[OURS] / 1e6:.2f} M births/s, each with an update")
+    yield Row(
+        f"births of {n:,} rows", found, remark=f"{n / found[OURS] / 1e6:.2f} M births/s, each with an update"
+    )
 
 
 def _step(table: Table, batches: Batches) -> Work:

@@ -124,7 +124,8 @@ def main(given: list[str] | None = None) -> dict[str, float]:
     validation, learn = learn[:VALIDATION], learn[VALIDATION:]
     clicks = examples.clicks
     print(
-        f"{data.source}\n{len(clicks):,} examples of up to {examples.ids.shape[1]} features, {clicks.mean():.1%} clicked\n"
+        f"{data.source}\n{len(clicks):,} examples of up to {examples.ids.shape[1]} features, "
+        f"{clicks.mean():.1%} clicked\n"
     )
 
     machine, rng = Machine(options.threshold, options.l1), np.random.default_rng(0)

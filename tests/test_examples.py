@@ -115,7 +115,7 @@ def test_movielens_is_read_in_both_formats(monkeypatch: pytest.MonkeyPatch, tmp_
     assert load(str(ours)).item_features[242] == ["year=1997", "genre=5"]
     (tmp_path / "other.csv").write_text("1,2,3\n")
     for wrong in (tmp_path, tmp_path / "none", tmp_path / "other.csv"):
-        with pytest.raises(SystemExit, match="--data|lines must be"):
+        with pytest.raises(SystemExit, match=r"--data|lines must be"):
             load(str(wrong))
 
 

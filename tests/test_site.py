@@ -209,16 +209,16 @@ def public_names() -> Iterator[str]:
     for module, names in modules.items():
         yield from (f"{module.__name__}.{name}" for name in names)
     for name in embedding.__all__:
-        owner = "symopt.embedding"
+        where = "symopt.embedding"
         if name in (
             "Admission",
             "Delta",
             "Expiry",
             "Policy",
         ):  # they have a page with the modules they are in
-            owner = getattr(embedding, name).__module__
+            where = getattr(embedding, name).__module__
         if inspect.isclass(getattr(embedding, name)):
-            yield f"{owner}.{name}"
+            yield f"{where}.{name}"
     yield from (f"symopt.embedding.Table.{name}" for name in own_methods(embedding.Table))
     for owner, label in ((Symbol, "symopt.Symbol"), (Executor, "symopt.executor.Executor")):
         yield from (f"{label}.{name}" for name in own_methods(owner))
