@@ -91,4 +91,8 @@ def _value(t: Term, block: Block, env: Env, functions: Mapping[str, Callable[...
     args = [_value(x, block, env, functions) for x in t.args]
     if t.op.startswith(("row_", "column_")):  # a number stands for as many as there are
         args = [np.full((1, env["column()"].size), x) if np.ndim(x) == 0 else x for x in args]
+    if t.op == "uniform":
+        index = np.arange(int(env["count()"])).reshape(-1, int(env["row_count()"]))
+        seed, stream = np.float32(args[0]), np.float32(-1 - args[1])
+        return PRIMS["noise"].numpy(index, seed, stream).astype(np.float64)
     return functions[t.op](*args)

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from symopt.embedding import FixedR8, Segment, Table
-
 from monolith_tables import Sharded, rate, segment, table
 from test_golden_monolith import RULES, STATES, TOLERANCE, learning_rate
 from test_golden_monolith import VECTORS as RULE_VECTORS
+
+from symopt.embedding import FixedR8, Segment, Table
 
 FOLDER = Path(__file__).parent / "golden"
 CASES: list[dict[str, Any]] = json.loads((FOLDER / "embedding_tables.json").read_text())["cases"]
@@ -30,11 +29,13 @@ def made(case: dict[str, Any], dtype: str, engine: str) -> Sharded:
     """The table or tables of a case."""
 
     def one() -> Table:
-        given = (
-            (s["dim"], s["init"], s["optimizer"], s["config"]) if isinstance(s, dict) else s
-            for s in case["segments"]
-        )
-        return table(case, [segment(*s, dtype) for s in given], engine)
+        segments: list[Segment] = []
+        for s in case["segments"]:
+            dim, first, optimizer, config = (
+                (s["dim"], s["init"], s["optimizer"], s["config"]) if isinstance(s, dict) else s
+            )
+            segments.append(segment(dim, first, optimizer, config, dtype))
+        return table(case, segments, engine)
 
     return Sharded(one, case.get("shards", 1))
 
@@ -162,7 +163,9 @@ def test_every_rule_in_a_table(case: dict[str, Any], dtype: str, engine: str) ->
     ids = np.random.default_rng(0).permutation(np.arange(-7, case["rows"] - 7)) * (1 << 40)
     own.assign(ids, RULE_VECTORS[f"{name}/in.weight"])
     for k in range(case["steps"]):
-        more = {} if optimizer == "moving_average" else {"learning_rate": learning_rate(case, k)}
+        more: dict[str, Any] = {}
+        if optimizer != "moving_average":
+            more = {"learning_rate": learning_rate(case, k)}
         own.apply_gradients(
             ids, RULE_VECTORS[f"{name}/in.grad.{k}"], global_step=case["global_step"][k], **more
         )

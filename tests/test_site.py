@@ -32,7 +32,7 @@ from symopt import (
     sparse,
     sym,
 )
-from symopt.embedding import entry
+from symopt.embedding import compressors, entry, initializers, serving
 from symopt.executor import Executor
 from symopt.keras import optimizers, schedules
 from symopt.keras3 import optimizers as optimizers3
@@ -196,6 +196,9 @@ def public_names() -> Iterator[str]:
         lang: lang.__all__,
         matrices: matrices.__all__,
         emulatedarrays: ["emulated_gpus"],
+        serving: serving.__all__,
+        compressors: [n for n in compressors.__all__ if n != "OneBit"],
+        initializers: initializers.__all__,
         so.convert: so.convert.__all__,
         so.torch: so.torch.__all__,
         entry: entry.__all__,
@@ -204,6 +207,10 @@ def public_names() -> Iterator[str]:
             n for n, x in vars(errors).items() if inspect.isclass(x) and issubclass(x, errors.SymoptError)
         ],
     }
+    yield "symopt.embedding.onebit.OneBit"
+    many = {"bags": ["Bags"], "fused": ["Fused", "Parcel"], "shards": ["Split", "shard_of", "split_by_shard"]}
+    for module_name, several in (many | {"tables": ["Tables"]}).items():
+        yield from (f"symopt.embedding.{module_name}.{name}" for name in several)
     keras = (optimizers, schedules, optimizers3, schedules3)
     modules |= {m: [n for n in m.__all__ if n != "schedules"] for m in keras}
     for module, names in modules.items():

@@ -34,6 +34,13 @@ class Info:
 
 def fetch(path: str, *, verify: str, mutable: bool, place: Place, progress: Tell | bool | None) -> Any:
     """The tree of the checkpoint at a path."""
+    return fetch_with_meta(path, verify=verify, mutable=mutable, place=place, progress=progress)[0]
+
+
+def fetch_with_meta(
+    path: str, *, verify: str, mutable: bool, place: Place, progress: Tell | bool | None
+) -> tuple[Any, dict[str, Any]]:
+    """The tree of the checkpoint at a path, and what was given as `meta`."""
     if verify not in ("full", "sizes"):
         raise AttributeValueError(f"verify must be 'full' or 'sizes', got {verify!r}")
     with opened(path) as found:
@@ -48,7 +55,7 @@ def fetch(path: str, *, verify: str, mutable: bool, place: Place, progress: Tell
     tree = decoder.decode(found.manifest.tree)
     if unused := set(arrays) - decoder.used:
         refuse(f"nothing in the tree is the tensor {min(unused)[:200]!r}")
-    return tree
+    return tree, _meta(found.manifest, refuse)
 
 
 def read_info(path: str | os.PathLike[str]) -> Info:
@@ -60,11 +67,16 @@ def read_info(path: str | os.PathLike[str]) -> Info:
     with opened(path) as found:
         manifest = found.manifest
     refuse = Refuse(os.path.join(path, MANIFEST))
+    meta = _meta(manifest, refuse)
+    tensors = {name: (t.dtype, t.shape) for name, t in manifest.tensors.items()}
+    return Info(manifest.symopt, meta, tensors, {name: f.size for name, f in manifest.files.items()})
+
+
+def _meta(manifest: Manifest, refuse: Refuse) -> dict[str, Any]:
     meta = Decoder({}, refuse).decode(manifest.meta)
     if not isinstance(meta, dict):
         refuse("its meta is no dict")
-    tensors = {name: (t.dtype, t.shape) for name, t in manifest.tensors.items()}
-    return Info(manifest.symopt, meta, tensors, {name: f.size for name, f in manifest.files.items()})
+    return meta
 
 
 def _map_arrays(found: Opened, mutable: bool) -> dict[str, Array]:

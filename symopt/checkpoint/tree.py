@@ -24,9 +24,10 @@ import numpy as np
 from ..arrays import Array
 from ..errors import AttributeValueError, DTypeError
 from ..overlap import address
-from ..places import Place, place_of_array
+from ..places import HOST, Place, place_of_array
 from ..state import held
 from .dtypes import name_of
+from .streamed import Streamed
 
 MAX_DEPTH = 100
 EXACT = 1 << 53  # readers that have nothing but doubles keep integers up to here
@@ -34,9 +35,9 @@ _NAME_LENGTH = 200
 
 
 class Leaf(NamedTuple):
-    """An array of a tree, the place it lies in, and the name of its dtype."""
+    """An array of a tree, the place it lies in, and the name of its dtype. One that is streamed lies nowhere yet."""
 
-    array: Array
+    array: Array | Streamed
     place: Place
     dtype: str
 
@@ -61,6 +62,10 @@ class Encoder:
             return _encode_scalar(x, _said(path))
         if getattr(x, "stype", "default") == "row_sparse":
             return self._encode_rows(x, path)
+        if isinstance(x, Streamed):
+            name = self._unused(_name_at(path))
+            self.leaves[name] = Leaf(x, HOST, name_of(x.dtype, _said(path)))
+            return {"array": name}
         if hasattr(x, "dtype") and hasattr(x, "shape"):
             return {"array": self._leaf(x, path)}
         return self._encode_inside(x, path)
@@ -113,7 +118,7 @@ class Encoder:
         dtype = name_of(array.dtype, _said(path))
         same = (repr(place), address(array), array.shape, array.strides, array.dtype.str, dtype)
         if same not in self._names:
-            name = self._names[same] = self._unused("/".join(path)[:_NAME_LENGTH] or "array")
+            name = self._names[same] = self._unused(_name_at(path))
             self.leaves[name] = Leaf(array, place, dtype)
         return self._names[same]
 
@@ -146,6 +151,10 @@ def _is_key(x: Any) -> bool:
     if type(x) is tuple:
         return all(map(_is_key, x))
     return type(x) in (str, int, float, complex, bool, bytes, type(None))
+
+
+def _name_at(path: tuple[str, ...]) -> str:
+    return "/".join(path)[:_NAME_LENGTH] or "array"
 
 
 def _said(path: tuple[str, ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from .header import Described, in_order, write_header
 from .manifest import MANIFEST, MAX_MANIFEST, File, Manifest, Tensor, file_name, write_manifest
 from .progress import Progress, Tell
 from .staging import staged_folder
+from .streamed import Streamed, as_stored
 from .tree import Encoder, Leaf
 
 SHARD_BYTES = 4 << 30
@@ -36,22 +37,21 @@ def store(
     obj: Any,
     *,
     overwrite: bool = False,
-    meta: Mapping[str, Any] | None = None,
+    meta: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
     progress: Tell | bool | None = None,
     shard_bytes: int = SHARD_BYTES,
+    file_of: Callable[[str], int] | None = None,
     disk: Disk = DISK,
 ) -> None:
-    """See `save`. `disk` does the writing."""
-    encoder, notes = Encoder(), Encoder()
-    tree, said = encoder.encode(obj), notes.encode(dict(meta or {}), ("meta",))
-    if notes.leaves:
-        raise DTypeError(
-            f"{next(iter(notes.leaves))!r} is an array: meta has numbers, strings and containers of them"
-        )
+    """See `save`. `disk` does the writing. `file_of`: the number of the file that a tensor of a name goes to. Arrays may
+    be `Streamed`; `meta` may be a function, called when they are written: then it can tell what they are."""
+    encoder = Encoder()
+    tree = encoder.encode(obj)
+    said = None if callable(meta) else _encode_meta(meta or {})
     leaves = encoder.leaves
     total = sum(size_of(leaf.dtype, leaf.array.shape) for leaf in leaves.values())
     told = Progress(progress, total, f"saving {os.fspath(path)}")
-    shards = _shards(leaves, shard_bytes)
+    shards = _shards(leaves, shard_bytes) if file_of is None else _grouped(leaves, file_of)
     files: dict[str, File] = {}
     tensors: dict[str, Tensor] = {}
     with staged_folder(disk, os.path.realpath(path), overwrite) as folder, ThreadPoolExecutor(1) as helper:
@@ -60,6 +60,7 @@ def store(
             name = file_name(k, len(shards))
             files[name], sums = writer.write(folder, name, {n: leaves[n] for n in names})
             tensors |= {n: Tensor(name, leaves[n].dtype, leaves[n].array.shape, sums[n]) for n in names}
+        said = _encode_meta(meta()) if callable(meta) else said
         content = write_manifest(
             Manifest(symopt.__version__, files, {n: tensors[n] for n in leaves}, said, tree)
         )
@@ -68,6 +69,16 @@ def store(
                 f"the manifest would have {len(content):,} bytes: save large bytes as arrays"
             )
         _write_file(disk, os.path.join(folder, MANIFEST), content)
+
+
+def _encode_meta(meta: Mapping[str, Any]) -> Any:
+    notes = Encoder()
+    said = notes.encode(dict(meta), ("meta",))
+    if notes.leaves:
+        raise DTypeError(
+            f"{next(iter(notes.leaves))!r} is an array: meta has numbers, strings and containers of them"
+        )
+    return said
 
 
 def _shards(leaves: Mapping[str, Leaf], shard_bytes: int) -> list[list[str]]:
@@ -82,6 +93,14 @@ def _shards(leaves: Mapping[str, Leaf], shard_bytes: int) -> list[list[str]]:
         shards[-1].append(name)
         room -= size
     return shards
+
+
+def _grouped(leaves: Mapping[str, Leaf], file_of: Callable[[str], int]) -> list[list[str]]:
+    """Names of the tensors of each file, as they are told."""
+    found: dict[int, list[str]] = {}
+    for name in leaves:
+        found.setdefault(file_of(name), []).append(name)
+    return [found[k] for k in sorted(found)]
 
 
 def _write_file(disk: Disk, path: str, content: bytes) -> None:
@@ -136,18 +155,18 @@ class _FileWriter:
 
     def _write_tensor(self, file: int, leaf: Leaf) -> int:
         """Written from copies: whoever changes the array meanwhile, the checksum is that of what is in the file."""
-        data, total = _as_bytes(leaf), _NOTHING
+        total = _NOTHING
         waiting: deque[tuple[Future[int], int]] = deque()
-        for k, begin in enumerate(range(0, len(data), _CHUNK)):
-            part = data[begin : begin + _CHUNK]
+        is_alone = size_of(leaf.dtype, leaf.array.shape) <= _ALONE
+        for k, part in enumerate(_chunks(leaf)):
             if len(waiting) == _BUFFERS:
                 total = total.then(_next(waiting))
             copy = self._buffers[k % _BUFFERS][: len(part)]
             np.copyto(copy, part)
-            if len(data) > _ALONE:
-                waiting.append((self._helper.submit(crc32c, copy.data), len(part)))
+            if is_alone:
+                total = total.then(_Sum(crc32c(copy.data), len(part)))
             else:
-                total = _Sum(crc32c(copy.data), len(part))
+                waiting.append((self._helper.submit(crc32c, copy.data), len(part)))
             self._write(file, copy.data)
             self._told.add(len(part))
         while waiting:
@@ -168,8 +187,12 @@ def _next(waiting: deque[tuple[Future[int], int]]) -> _Sum:
     return _Sum(found.result(), size)
 
 
-def _as_bytes(leaf: Leaf) -> Array:
-    """The bytes of an array as they are stored, without a copy where it is contiguous on the host."""
-    array = leaf.array if leaf.place is HOST else leaf.place.to_host(leaf.array)
-    array = np.ascontiguousarray(array).reshape(-1)
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).view(np.uint8)
+def _chunks(leaf: Leaf) -> Iterator[Array]:
+    """The bytes of an array as they are stored."""
+    if isinstance(leaf.array, Streamed):
+        pieces = leaf.array.as_bytes(leaf.dtype)
+    else:
+        pieces = iter([as_stored(leaf.array if leaf.place is HOST else leaf.place.to_host(leaf.array))])
+    for data in pieces:
+        for begin in range(0, len(data), _CHUNK):
+            yield data[begin : begin + _CHUNK]

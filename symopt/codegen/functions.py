@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .values import FLOATS, Operand, Value, Variable
+from .values import FLOATS, Operand, Value, Variable, lane
 
 __all__ = ["Function", "Value", "Variable", "module"]
 
@@ -102,6 +102,18 @@ class Function:
             self._put(call)
             return Value(self, "void", "")
         return self.let(call, returns)
+
+    def pointer(self, word: Value, element: str) -> Value:
+        """The array whose address an integer is."""
+        return self.let(f"inttoptr i64 {word.name} to ptr", "ptr", element)
+
+    def take(self, counter: Value) -> Value:
+        """What an integer in memory is, which is one more thereafter; no two threads get the same."""
+        return self.let(f"atomicrmw add ptr {counter.name}, i64 1 monotonic", "i64")
+
+    def call(self, other: Function, *given: Value) -> None:
+        """Call another function of the module."""
+        self._put(f"call void @{other.name}({', '.join(f'{x.type} {x.name}' for x in given)})")
 
     def prefetch(self, place: Value, write: bool = False) -> None:
         """Ask for the cache line at an address."""
@@ -211,8 +223,9 @@ class Function:
 
 
 def _size(element: str) -> int:
-    """Bytes of an element, which is how it is aligned."""
-    return (FLOATS.get(element) or int(element[1:])) // 8
+    """Bytes of an element, or of a vector's, which is how it is aligned."""
+    one = lane(element)
+    return (FLOATS.get(one) or int(one[1:])) // 8
 
 
 def _signed(number: int) -> int:

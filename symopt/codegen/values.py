@@ -32,6 +32,9 @@ class Value:
     def __mul__(self, other: Operand) -> Value:
         return self._with("mul", other)
 
+    def __truediv__(self, other: Operand) -> Value:
+        return self._with("fdiv", other)
+
     def __and__(self, other: Operand) -> Value:
         return self._with("and", other)
 
@@ -94,13 +97,13 @@ class Value:
         return self._let(f"bitcast {self.type} {self.name} to {type_}", type_)
 
     def _with(self, word: str, other: Operand) -> Value:
-        word = _ON_FLOATS.get(word, word) if self.type in FLOATS else word
+        word = _ON_FLOATS.get(word, word) if lane(self.type) in FLOATS else word
         second = self.function.value(other, self.type)
         return self._let(f"{word} {self.type} {self.name}, {second.name}", self.type)
 
     def _compared(self, how: str, other: Operand) -> Value:
         second = self.function.value(other, self.type)
-        result = self.type.replace(self.type.split()[-1].rstrip(">"), "i1")
+        result = self.type.replace(lane(self.type), "i1")
         return self._let(f"icmp {how} {self.type} {self.name}, {second.name}", result)
 
     def _let(self, text: str, type_: str, element: str = "") -> Value:
@@ -122,3 +125,8 @@ class Variable:
     @value.setter
     def value(self, value: Operand) -> None:
         self._place[0] = value
+
+
+def lane(type_: str) -> str:
+    """The type of a vector's elements; any other as it is."""
+    return type_.split()[-1].rstrip(">")

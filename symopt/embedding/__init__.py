@@ -6,19 +6,59 @@
 2
 """
 
+from ..idmap import Unique, sum_by, unique
 from . import entry
 from .admission import Admission
+from .bags import Bags
 from .compressors import FixedR8, Fp16, Fp32, OneBit
+from .delta import Delta, load_delta
 from .eviction import Policy
 from .expiry import Expiry
+from .fused import Fused, Parcel
 from .initializers import BatchSoftmax, Constants, Ones, RandomNormal, RandomUniform, TruncatedNormal, Zeros
 from .results import Applied, Entries, Stats
 from .segment import Segment
+from .serving import ServingTable, export_rows, load_serving
+from .shards import Split, shard_of, split_by_shard
+from .sizes import SizeReport
 from .table import Table
-from .touched import Delta
+from .tables import Tables
 
 __all__ = [
-    "Admission", "Applied", "BatchSoftmax", "Constants", "Delta", "Entries", "Expiry", "FixedR8", "Fp16", "Fp32", "OneBit",
-    "Ones", "Policy", "RandomNormal", "RandomUniform", "Segment", "Stats", "Table", "TruncatedNormal", "Zeros",
+    "Admission",
+    "Applied",
+    "Bags",
+    "BatchSoftmax",
+    "Constants",
+    "Delta",
+    "Entries",
+    "Expiry",
+    "FixedR8",
+    "Fp16",
+    "Fp32",
+    "Fused",
+    "OneBit",
+    "Ones",
+    "Parcel",
+    "Policy",
+    "RandomNormal",
+    "RandomUniform",
+    "Segment",
+    "ServingTable",
+    "SizeReport",
+    "Split",
+    "Stats",
+    "Table",
+    "Tables",
+    "TruncatedNormal",
+    "Unique",
+    "Zeros",
     "entry",
-]  # fmt: skip
+    "export_rows",
+    "load_delta",
+    "load_serving",
+    "shard_of",
+    "split_by_shard",
+    "sum_by",
+    "unique",
+]

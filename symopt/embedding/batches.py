@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..dtypes import FLOATS
 from ..errors import AttributeValueError, DTypeError, ShapeError
-from ..idmap import Unique, sum_by, unique
+from ..idmap import Unique, unique
 from ..idmap.given import as_ids
 
 Array = npt.NDArray[Any]
@@ -34,7 +34,7 @@ def ids_of(given: Any, what: str) -> tuple[Ids, tuple[int, ...]]:
 def rows_of(given: Any, shape: tuple[int, ...], dim: int, dtype: np.dtype[Any], what: str) -> Array:
     """Numbers for ids of that shape, as a contiguous (n, dim) array of the table's dtype."""
     array = np.asarray(given)
-    if array.dtype.kind not in "iu" and array.dtype.name not in FLOATS:
+    if array.dtype != dtype and array.dtype.kind not in "iu" and array.dtype.name not in FLOATS:
         raise DTypeError(f"{what} must be real numbers, got {array.dtype.name}")
     if array.shape != (*shape, dim):
         raise ShapeError(
@@ -49,14 +49,6 @@ def second(given: float | None, what: str) -> int:
     if isinstance(now, bool) or not isinstance(now, int | np.integer | float) or not 0 <= now <= LATEST:
         raise AttributeValueError(f"{what}: a time is in seconds, from 0 to {LATEST}, got {given!r}")
     return int(now)
-
-
-def summed(ids: Ids, rows: Array) -> tuple[Unique, Array]:
-    """Each id once, in order of first occurrence, and the sum of its rows, added in order of occurrence."""
-    found = unique(ids)
-    if len(found.ids) == len(ids):
-        return found, rows
-    return found, sum_by(found.inverse, len(found.ids), rows)
 
 
 def last_of(ids: Ids, rows: Array) -> tuple[Ids, Array]:

@@ -26,6 +26,7 @@ Array = npt.NDArray[Any]
 GRADS, OUT = "grads", "out"
 GLOBAL_STEP = "global_step"  # an attribute so called counts the table's steps from 0, all others count from 1
 DECAYED = "decayed"  # a column: the logarithm of what decay has made of the row's weights, all told
+ROUNDING = 1 << 20  # streams of random numbers from here on round weights; those below make them
 Graph = tuple[Symbol, dict[str, Bound], list[Target]]
 
 
@@ -38,9 +39,12 @@ class Part:
         self.start = start
         self.hyper = segment.hyper(number_)
         self.shape = (segment.n_blocks, segment.dim // segment.n_blocks)
-        self.is_global = segment.decay == "decoupled_global" and segment.weight_decay > 0
+        self.decays = segment.decay != "l2" and segment.weight_decay > 0  # beside the rule
+        self.is_global = self.decays and segment.decay == "decoupled_global"
         by_row = segment.clock == "row" and self.hyper.count != GLOBAL_STEP
         self.ages = _Ages(segment, number_) if by_row else None
+        self._drawn = f"updates:{number_}"
+        self.needs_updates = segment.rounds_to_float16 or bool(self.ages and self.ages.names)
         self.update = Update(
             segment.op, self.hyper.attrs(), segment.initial, scalars=self.hyper.scalar_inputs()
         )
@@ -79,7 +83,11 @@ class Part:
         if self.segment.decay == "l2" and self.segment.weight_decay:
             grad = grad + weight * self.segment.weight_decay
         bound = self._bound(self.states) | {f"{self.name}/grad": Bound(self._field(GRADS), self.shape)}
-        return entry.updated(grad, out=weight), bound, [None]
+        if not self.segment.rounds_to_float16:
+            return entry.updated(grad, out=weight), bound, [None]
+        new = entry.updated(grad)
+        drawn = sym.uniform_like(new, seed=number(self._drawn), stream=ROUNDING + int(self.name))
+        return sym.monolith_stochastic_fp16(new, drawn, out=weight), bound, [None]
 
     def reading(self) -> Graph:
         """What a lookup shows of a row."""
@@ -110,9 +118,7 @@ class Part:
         return sym.Group(heads), self._bound(self.states), [*targets]
 
     def _decay(self) -> Symbol | None:
-        if self.segment.decay == "l2" or not self.segment.weight_decay:
-            return None
-        return number(f"{DECAYED}:{self.name}")
+        return number(f"{DECAYED}:{self.name}") if self.decays else None
 
     def scale(self) -> Symbol | None:
         """The number that a code's soft form has, if it has one."""
@@ -140,6 +146,8 @@ class Part:
             found[f"@{GLOBAL_STEP}:{self.name}"] = float(done)
         if self.ages is not None and updates is not None:
             found |= self.ages.numbers(updates)
+        if self.segment.rounds_to_float16 and updates is not None:
+            found[f"@{self._drawn}"] = updates.astype(np.float64)
         if rate is not None and f"@lr:{self.name}" in found:
             found[f"@lr:{self.name}"] = rate
         return found

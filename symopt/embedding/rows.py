@@ -11,7 +11,8 @@ import numpy.typing as npt
 from ..idmap import IdMap
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
-from .commands import Array, Assign, Command, Evict, Have, Ids, Renew, Touch, Update
+from .bags import Bags
+from .commands import Array, Assign, Command, Evict, Have, Ids, Put, Renew, Touch, Update
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
@@ -50,12 +51,14 @@ class Rows:
         self.logs = [0.0] * len(self.parts)
         codes = [part.segment.compressor for part in self.parts]
         self.scales = [code.init_scale if isinstance(code, OneBit) else 1.0 for code in codes]
+        self._soft = [k for k, code in enumerate(codes) if isinstance(code, OneBit)]
         self._options: dict[str, Any] = {"seed": seed, "engine": engine, "what": what}
         self._updating = self._graph([p.updating() for p in self.parts], stamps=True)
         self._reading = self._graph([p.reading() for p in self.parts])
         self._born = self._graph([p.birth() for p in self.parts])
         self._settling = [self._graph([p.settling()]) if p.is_global else None for p in self.parts]
-        self._has_ages = any(p.ages and p.ages.names for p in self.parts)
+        self._is_plain = all(p.segment.compressor.is_straight and not p.is_global for p in self.parts)
+        self._needs_updates = any(p.needs_updates for p in self.parts)
 
     def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph:
         symbol, bound, outputs = joined(graphs)
@@ -80,9 +83,25 @@ class Rows:
         self._reading.run(self.store.records, slots, {OUT: out}, numbers)
         return out
 
+    def pool(self, slots: Array, bags: Bags, out: Array | None = None) -> Array:
+        """What lookups show of bags of the rows in these slots, (n, dim): (n_bags, dim), or (n_bags * n, dim)."""
+        each = bags.spread_slots(slots)
+        if each is not None:
+            return self.read(each, out)
+        if out is None:
+            out = np.empty((len(bags), self.dim), self.dtype)
+        native = self.map.engine == "native"
+        if native and self._is_plain:  # rows are added where they lie
+            begin = self.layout[self.parts[0].weight].offset
+            weights = self.store.records[:, begin : begin + self.dim * self.dtype.itemsize].view(self.dtype)
+            bags.pool(weights, slots, self.dim, out, native)
+        else:
+            bags.pool(self.read(slots), np.arange(len(slots)), self.dim, out, native)
+        return out
+
     def _shown(self) -> dict[str, Any]:
         """The scales that soft codes have now."""
-        return {f"@scale:{p.name}": scale for p, scale in zip(self.parts, self.scales, strict=True)}
+        return {f"@scale:{self.parts[k].name}": self.scales[k] for k in self._soft}
 
     def column(self, part: Part, kind: str) -> Array:
         """A column of a part: (capacity, width)."""
@@ -99,12 +118,13 @@ class Rows:
         slots = self._slots(c.ids, c.now)
         if c.first:
             self._grow_scales(c.done)
-        rates = c.rates or tuple(part.rate(c.done) for part in self.parts)
-        updates = self.store.columns[UPDATES][slots] if self._has_ages else None
+        updates = self.store.columns[UPDATES][slots] if self._needs_updates else None
         numbers = self._shown()
         for k, part in enumerate(self.parts):
-            numbers |= part.numbers(c.done, rates[k] if c.rates else None, updates)
-            numbers |= self._decay(k, part, rates[k], slots, c.first)
+            numbers |= part.numbers(c.done, c.rates[k] if c.rates else None, updates)
+            if part.decays:
+                rate = c.rates[k] if c.rates else part.rate(c.done)
+                numbers |= self._decay(k, part, rate, slots, c.first)
         self._updating.run(self.store.records, slots, {GRADS: c.grads}, numbers, c.now)
         if c.first:
             self.steps = c.done + 1
@@ -112,10 +132,9 @@ class Rows:
                 part.hyper.advance(c.done)
 
     def _grow_scales(self, done: int) -> None:
-        for k, part in enumerate(self.parts):
-            code = part.segment.compressor
-            if isinstance(code, OneBit):
-                self.scales[k] = code.scale_after(self.scales[k], done)
+        for k in self._soft:
+            code: Any = self.parts[k].segment.compressor
+            self.scales[k] = code.scale_after(self.scales[k], done)
 
     def _decay(self, k: int, part: Part, rate: float, slots: Array, first: bool) -> dict[str, Any]:
         """The number of a part's decay in this step."""
@@ -142,8 +161,19 @@ class Rows:
 
     def renew(self, c: Renew) -> None:
         """Rows as they are born."""
-        first = self._own_first(c.ids)
+        first = self.first_weights(c.ids)
         self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
+
+    def put(self, c: Put) -> None:
+        """Columns as they are given."""
+        first = self.first_weights(c.ids) if c.anew else ()
+        slots = self._slots(c.ids, c.now)
+        if c.anew:
+            self._bear(slots, c.ids, c.now, first)
+        else:
+            self._settle(slots)
+        for name, values in c.columns.items():
+            self.store.columns[name][slots] = values
 
     def have(self, c: Have) -> None:
         """Rows as they are born, for ids that have none."""
@@ -175,11 +205,12 @@ class Rows:
 
     def _slots(self, ids: Ids, now: int) -> npt.NDArray[np.int64]:
         """The slots of ids, each once; those that have none get one, and are born."""
-        missing = self.map.missing(ids)
-        if not len(missing):
-            return self.map.get(ids)
-        first = self._own_first(missing)
-        self.store.reserve(self.map.n_slots + len(missing))
+        slots = self.map.get(ids)
+        absent = slots < 0
+        if not absent.any():
+            return slots
+        first = self.first_weights(ids[absent])
+        self.make_room(int(absent.sum()))
         found = self.map.get_or_insert(ids)
         if len(found.new_slots):
             try:
@@ -189,8 +220,18 @@ class Rows:
                 raise
         return found.slots
 
-    def _own_first(self, ids: Ids) -> list[Array | None]:
-        """The first weights that functions of the user's make."""
+    def has_room(self, n: int) -> bool:
+        """Whether `n` rows more can be born for certain: without more memory, and without functions of the user's."""
+        fits = max(self.map.n_slots, len(self.map) + n) <= len(self.store.records) and self.map.has_room(n)
+        return fits and not any(isinstance(p.segment.initializer, Custom) for p in self.parts)
+
+    def make_room(self, n: int) -> None:
+        """Have memory for `n` rows more. MemoryError or OSError, and nothing is changed, if there is none."""
+        self.store.reserve(max(self.map.n_slots, len(self.map) + n))
+        self.map.make_room(n)
+
+    def first_weights(self, ids: Ids) -> list[Array | None]:
+        """What functions of the user's give new ids as weights; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
         return [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
 
@@ -208,5 +249,6 @@ class Rows:
 
 
 _DOERS: dict[type, Callable[[Rows, Any], None]] = {
-    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Touch: Rows.touch, Evict: Rows.evict,
+    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Put: Rows.put, Touch: Rows.touch,
+    Evict: Rows.evict,
 }  # fmt: skip

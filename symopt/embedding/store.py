@@ -15,8 +15,14 @@ GROWTH = 1.5
 
 
 class RowStore(Protocol):
-    """Records by slot. `records`: (capacity, stride) bytes; `columns`: a view of each column, made anew when it
-    grows."""
+    """Records by slot, wherever they are kept: what `Table(store=...)` makes of a layout.
+
+    `records`: (capacity, stride) bytes of memory, where rows are read and written in place; `columns`: a view of each of
+    its columns (`layout.views`). Both are made anew when there is more room. Slots are given densely from 0 on.
+
+    A store whose rows are elsewhere has them in `records` when `fetch` returns, and knows from `changing` which it has to
+    take back: it may give its memory up for those that are neither.
+    """
 
     layout: Layout
     records: npt.NDArray[np.uint8]
@@ -24,6 +30,12 @@ class RowStore(Protocol):
 
     def reserve(self, n: int) -> None:
         """Have room for `n` records. MemoryError or OSError, and nothing is changed, if there is none."""
+
+    def fetch(self, slots: npt.NDArray[np.int64]) -> None:
+        """Have these records, which are used next, in memory."""
+
+    def changing(self, slots: npt.NDArray[np.int64]) -> None:
+        """These records are about to be written, in place."""
 
     def prefetch(self, slots: npt.NDArray[np.int64]) -> None:
         """A hint that these records are wanted soon."""
@@ -52,6 +64,12 @@ class MemoryStore:
         larger[:capacity] = self.records
         self._take(larger)
 
+    def fetch(self, slots: npt.NDArray[np.int64]) -> None:
+        """Nothing: they are in memory."""
+
+    def changing(self, slots: npt.NDArray[np.int64]) -> None:
+        """Nothing: that is where they are kept."""
+
     def prefetch(self, slots: npt.NDArray[np.int64]) -> None:
         """Nothing: they are in memory."""
 
@@ -62,4 +80,5 @@ class MemoryStore:
 
 def vacate(store: RowStore, slots: npt.NDArray[np.int64]) -> None:
     """Mark records as no rows."""
+    store.changing(slots)
     store.columns[UPDATES][slots] = ABSENT

@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, UnknownIdError
+from ..errors import AttributeValueError, UnknownIdError
 from ..idmap import unique
 from .admission import Admission
-from .batches import Array, Ids, ids_of, last_of, rows_of, second, summed, waves
-from .commands import Assign, Command, Evict, Have, Renew, Touch, Update
-from .eviction import Policy, matching
+from .bags import Bags, given_ids
+from .batch import Batch, apply_all
+from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
+from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
+from .commands import Assign, Command, Evict, Have, Renew, Touch
+from .configured import Config, table_options
+from .entry.segments import SegmentConfig
+from .entry.slot_configs import SlotOccurrenceThresholdConfig
+from .eviction import Policy
 from .expiry import Expiry
+from .keeping import Keeping
+from .leaving import chosen, crowded, expired
 from .results import Applied, Entries, Stats
 from .rows import Rows
 from .segment import Segment
 from .touched import TouchedSet
 
-Missing = Literal["zeros", "initialize", "raise"]
-Duplicates = Literal["sum", "sequential"]
-_NONE = np.zeros(0, np.int64)
 
-
-class Table:
+class Table(Keeping):
     """Embeddings by id. A row is the weights of all segments side by side, and each segment has its own rule.
 
-    segments: one `Segment` or several, of one dtype.
+    segments: one `Segment` or several, of one dtype; or what `entry.CombineAsSegment` makes.
     missing: what a lookup shows of an id without a row: "zeros"; "initialize" makes the row; "raise" UnknownIdError.
     duplicates: gradients of one id in a batch are added, in order, and the rule runs once ("sum"), or it runs for one
         after the other ("sequential").
@@ -54,7 +58,7 @@ class Table:
 
     def __init__(
         self,
-        segments: Segment | Sequence[Segment],
+        segments: Segment | SegmentConfig | Sequence[Segment | SegmentConfig],
         *,
         missing: Missing = "zeros",
         duplicates: Duplicates = "sum",
@@ -69,9 +73,9 @@ class Table:
         name: str = "table",
     ) -> None:
         self.name = name
-        self.segments = _checked(segments, name)
-        self.missing = _one_of("missing", missing, ("zeros", "initialize", "raise"), name)
-        self.duplicates = _one_of("duplicates", duplicates, ("sum", "sequential"), name)
+        self.segments = checked(segments, name)
+        self.missing = one_of("missing", missing, MISSING, name)
+        self.duplicates = one_of("duplicates", duplicates, DUPLICATES, name)
         self.admission = Admission(admission) if isinstance(admission, int) else admission
         self.expiry = Expiry(expiry) if isinstance(expiry, int) else expiry
         self.max_rows = max_rows
@@ -87,8 +91,25 @@ class Table:
         self.latest = 0  # second of the latest write
         self._lock = threading.RLock()
         self._rows = Rows(self.segments, seed=seed, engine=engine, what=name)
+        self._sent = list(self._rows.logs)  # when changes were taken last
         self.seed, self.engine = seed, self._rows.map.engine
         self.reserve(reserve)
+
+    @classmethod
+    def from_config(
+        cls, config: Config, *, occurrence: SlotOccurrenceThresholdConfig | None = None, **options: Any
+    ) -> Table:
+        """The table that a configuration of `so.embedding.entry` describes.
+
+        config: a HashTableConfigInstance, with its learning rates, or an EmbeddingHashTableConfig, whose optimizers
+        have their own. Segments, first capacity and expiry are taken from it; rows leave when `expire` is called,
+        whatever `feature_evict_every_n_hours` says. `occurrence`: thresholds of admission, with exact counts.
+        `options`: others of a Table's, which go before the configuration's.
+
+        RuleError for a table that only serves, and for DcOptimizer: a table does not know the weights that a gradient
+        was computed at.
+        """
+        return cls(**{**table_options(config, occurrence), **options})
 
     # ---- what it is
 
@@ -153,7 +174,7 @@ class Table:
 
     def lookup(
         self,
-        ids: npt.ArrayLike,
+        ids: npt.ArrayLike | Bags,
         *,
         missing: Missing | None = None,
         with_hits: bool = False,
@@ -166,28 +187,36 @@ class Table:
         else is changed: looking up is no write. UnknownIdError names the first id that must have a row and has none.
         """
         what = f"{self.name}.lookup"
-        flat, shape = ids_of(ids, what)
-        missing = self.missing if missing is None else _one_of("missing", missing, _MISSING, what)
-        into = (
-            None if out is None else _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
-        )
+        flat, shape = given_ids(ids, what)
+        missing = self.missing if missing is None else one_of("missing", missing, MISSING, what)
+        if out is not None:
+            out = as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
         with self._lock:
-            slots = self._rows.map.get(flat)
-            hits = slots >= 0
-            n_hits = int(np.count_nonzero(hits))
-            if n_hits < len(flat) and missing == "raise":
-                raise UnknownIdError(
-                    f"{what}: id {flat[~hits][0]} has no row, nor have {len(flat) - n_hits - 1} more"
-                )
-            if n_hits < len(flat) and missing == "initialize":
-                self._make_room(flat)
-                self._do(Have(unique(flat[~hits]).ids, second(req_time, what)))
-                slots = self._rows.map.get(flat)
-            found = self._rows.read(slots, into)
-            self.stats.hits += n_hits
-            self.stats.misses += len(flat) - n_hits
-        shown = found.reshape(*shape, self.dim) if out is None else out
-        return (shown, hits.reshape(shape)) if with_hits else shown
+            slots, hits = self._found(flat, missing, req_time, what)
+            found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
+        shown = found.reshape(*shape, self.dim)
+        if not with_hits:
+            return shown
+        return shown, hits if isinstance(ids, Bags) else hits.reshape(shape)
+
+    def _found(
+        self, ids: Ids, missing: Missing, req_time: float | None, what: str
+    ) -> tuple[Ids, npt.NDArray[np.bool_]]:
+        """The slots of ids that are looked up, -1 for a row that is shown as zeros; and which had one before."""
+        slots = self._rows.map.get(ids)
+        absent = slots < 0
+        n_absent = int(np.count_nonzero(absent))
+        if n_absent and missing == "raise":
+            raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
+        if n_absent and missing == "initialize":
+            self._make_room(ids)
+            born = unique(ids[absent]).ids
+            self._do(Have(born, second(req_time, what)))
+            self._forget(born)
+            slots = self._rows.map.get(ids)
+        self.stats.hits += len(ids) - n_absent
+        self.stats.misses += n_absent
+        return slots, ~absent
 
     def lookup_entry(self, ids: npt.ArrayLike) -> Entries:
         """All that the table knows of ids: weights as they are stored, states, times. Copies."""
@@ -215,7 +244,7 @@ class Table:
 
     def apply_gradients(
         self,
-        ids: npt.ArrayLike,
+        ids: npt.ArrayLike | Bags,
         grads: npt.ArrayLike,
         global_step: int | None = None,
         req_time: float | None = None,
@@ -231,33 +260,8 @@ class Table:
         of all segments' own, or one for each.
         """
         what = f"{self.name}.apply_gradients"
-        flat, shape = ids_of(ids, what)
-        rows = rows_of(grads, shape, self.dim, self.dtype, f"{what}: gradients")
-        now, rates = second(req_time, what), self._rates(learning_rate, what)
-        mode = self.duplicates if duplicates is None else _one_of("duplicates", duplicates, _DUPLICATES, what)
-        with self._lock:
-            done = self._rows.steps if global_step is None else _step(global_step, what)
-            if mode == "sum":
-                found, rows = summed(flat, rows)
-                flat, counts = found.ids, found.counts
-            else:
-                counts = None
-            admitted = self._admitted(flat, counts)
-            if admitted is not None:
-                flat, rows = flat[admitted], rows[admitted]
-            evicted, before = self._make_room(flat), len(self)
-            batches = iter([(flat, rows)]) if mode == "sum" else waves(flat, rows)
-            for k, (some, its) in enumerate(batches):
-                self._do(Update(some, its, done, rates, now, first=k == 0))
-            blocked = (
-                0
-                if admitted is None
-                else int((~admitted).sum() if counts is None else counts[~admitted].sum())
-            )
-            result = Applied(len(flat), len(self) - before, blocked, evicted)
-            self.stats.updated += result.updated
-            self.stats.blocked += blocked
-            return result
+        given = [(what, ids, grads)]
+        return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
         """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays."""
@@ -289,7 +293,9 @@ class Table:
         with self._lock:
             had = self._rows.map.get(flat) >= 0
             self._make_room(flat)
-            self._do(Renew(unique(flat).ids, now))
+            born = unique(flat).ids
+            self._do(Renew(born, now))
+            self._forget(born)
         return had.reshape(shape)
 
     def touch(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
@@ -314,45 +320,19 @@ class Table:
     ) -> Ids:
         """Give up rows: of `ids`; or the `n` that a policy chooses, the table's if none is given; or those for which
         `where` says True of a dict of columns (id, timestamp, updates, weight). The ids that left, (k,)."""
-        what = f"{self.name}.evict"
-        if (ids is not None) + (n is not None) + (where is not None) != 1:
-            raise AttributeValueError(f"{what}: give either ids, or n, or where")
         with self._lock:
-            if ids is not None:
-                gone = unique(ids_of(ids, what)[0]).ids
-                gone = gone[self._rows.map.get(gone) >= 0]
-            elif where is not None:
-                rows = self._columns()
-                gone = rows["id"][matching(rows, where)]
-            else:
-                chosen = Policy(policy) if isinstance(policy, str) else policy or self.policy or Policy()
-                rows = self._columns()
-                gone = rows["id"][chosen.victims(min(int(n or 0), len(self)), rows)]
-            return self._give_up(gone)
+            return self._give_up(chosen(self, ids, n, policy, where))
 
     def expire(self, now: float | None = None) -> Ids:
         """Give up the rows whose time is over; `now`: by default the time of the latest write. The ids that left."""
         at = self.latest if now is None else second(now, f"{self.name}.expire")
         with self._lock:
-            if self.expiry is None or not len(self):
-                return _NONE
-            rows = self._columns()
-            return self._give_up(rows["id"][self.expiry.expired(rows["id"], rows["timestamp"], at)])
+            return self._give_up(expired(self, at))
 
     def flush(self) -> None:
         """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
         with self._lock:
             self._rows.flush()
-
-    def _columns(self) -> dict[str, Array]:
-        """What policies look at: copies of the columns of all rows."""
-        found = self._entries(self._rows.map.slots(), np.zeros(0, np.bool_))
-        return {
-            "id": found.ids,
-            "timestamp": found.timestamps,
-            "updates": found.updates,
-            "weight": found.weights,
-        }
 
     def _give_up(self, gone: Ids) -> Ids:
         if len(gone):
@@ -386,22 +366,18 @@ class Table:
         admitted[asked] = self.admission.admit(ids[asked], None if counts is None else counts[asked])
         return admitted
 
+    def _forget(self, ids: Ids) -> None:
+        """What was counted of ids that got a row without having to earn it."""
+        if self.admission is not None:
+            self.admission.forget(ids)
+
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""
-        if self.max_rows is None:
-            return _NONE
-        missing = len(self._rows.map.missing(ids))
-        if len(self) + missing <= self.max_rows:
-            return _NONE
-        if self.policy is None:
-            raise TooLateError(
-                f"{self.name}: {missing} new ids and {len(self)} rows are more than max_rows={self.max_rows}; nothing "
-                "was written. Give a policy that says which rows leave, evict rows, or raise max_rows"
-            )
-        protected = np.isin(self.ids(), ids)
-        n = self.policy.excess(len(self), missing, self.max_rows, int(protected.sum()))
-        rows = self._columns()
-        return self._give_up(rows["id"][self.policy.victims(n, rows, protected)])
+        return self._give_up(self._leaving(ids))
+
+    def _leaving(self, ids: Ids) -> Ids:
+        """The rows that have to leave before a batch. TooLateError without a policy that chooses."""
+        return crowded(self, ids)
 
     def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
         if given is None:
@@ -411,38 +387,3 @@ class Table:
         if len(found) != n:
             raise AttributeValueError(f"{what}: {n} segments need {n} learning rates, got {len(found)}")
         return found
-
-
-_MISSING, _DUPLICATES = ("zeros", "initialize", "raise"), ("sum", "sequential")
-
-
-def _checked(segments: Segment | Sequence[Segment], name: str) -> tuple[Segment, ...]:
-    found = (segments,) if isinstance(segments, Segment) else tuple(segments)
-    if not found or not all(isinstance(s, Segment) for s in found):
-        raise AttributeValueError(f"{name}: a table is made of one Segment or more, got {segments!r}")
-    if len({s.dtype for s in found}) > 1:
-        raise DTypeError(
-            f"{name}: the segments of a table have one dtype, got {', '.join(s.dtype for s in found)}"
-        )
-    return found
-
-
-def _one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
-    if value not in known:
-        raise AttributeValueError(f"{name}: {what} is one of {', '.join(known)}, got {value!r}")
-    return value
-
-
-def _step(given: Any, what: str) -> int:
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
-        raise AttributeValueError(f"{what}: global_step is a number from 0, got {given!r}")
-    return int(given)
-
-
-def _as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> Array:
-    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
-        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ShapeError(f"{what}: out must be a NumPy array of {dtype} {shape}, got {got}")
-    if not out.flags.carray:
-        raise ShapeError(f"{what}: out must be contiguous and writable")
-    return out

@@ -13,6 +13,7 @@ import numpy as np
 from .. import config
 from ..backends.jit import compile_written
 from ..backends.pool import run_shared
+from ..overlap import address
 from . import inserted
 from .blocks import BLOCK_BYTES, COUNT, DONE, N_FREE, N_SLOTS, PER_BLOCK, table_functions
 from .given import Int64s
@@ -36,12 +37,11 @@ _BLOCK = np.dtype(
 class _Table(NamedTuple):
     blocks: Any  # _BLOCK (n_blocks,), which begins with a line of the cache
     n_blocks: int
-    seed: int
+    given: tuple[int, int, int]  # address, blocks and seed, as native functions take them
 
     @property
-    def given(self) -> tuple[int, int, int]:
-        """As native functions take it."""
-        return self.blocks.ctypes.data, self.n_blocks, self.seed
+    def seed(self) -> int:
+        return self.given[2]
 
 
 class NativePairs:
@@ -51,10 +51,9 @@ class NativePairs:
     or after a change, never between its parts.
     """
 
-    def __init__(self, seed: int, reserve: int = 0, memory: np.ndarray[Any, Any] | None = None) -> None:
-        """`memory`: bytes (table_bytes(reserve),) for the first table, whatever they hold."""
+    def __init__(self, seed: int, reserve: int = 0) -> None:
         self._fewest = _blocks_for(reserve)
-        self._table = _empty(self._fewest, _mixed(seed), memory)
+        self._table = _empty(self._fewest, _mixed(seed))
         self._head = np.zeros(4, np.int64)
         self._free = np.empty(0, np.uint32)
 
@@ -80,7 +79,7 @@ class NativePairs:
     def find(self, ids: Int64s, slots: Int64s) -> None:
         """Write the slots of ids, -1 for missing ones."""
         get, table, n = _code()["get"], self._table.given, len(ids)
-        from_, to = ids.ctypes.data, slots.ctypes.data
+        from_, to = address(ids), address(slots)
         threads = min(config.num_threads(), n // _SHARED)
         if threads < 2:
             get(*table, from_, n, to)
@@ -114,9 +113,9 @@ class NativePairs:
         """As many as there is room for; then make more room."""
         limit = self._table.n_blocks * _MOST
         _code()["insert"](
-            *self._table.given, limit, inserted.MOST_SLOTS, ids.ctypes.data, len(ids), slots.ctypes.data,
-            new[0].ctypes.data, new[1].ctypes.data, n_new.ctypes.data,
-            self._free.ctypes.data, self._head.ctypes.data,
+            *self._table.given, limit, inserted.MOST_SLOTS, address(ids), len(ids), address(slots),
+            address(new[0]), address(new[1]), address(n_new),
+            address(self._free), address(self._head),
         )  # fmt: skip
         if self._head[DONE] < len(ids):
             if self._head[COUNT] < limit:
@@ -128,8 +127,8 @@ class NativePairs:
         slots = np.empty(len(ids), np.int64)
         self._make_room_for_free(int(self._head[N_FREE]) + min(len(ids), self.count))
         _code()["remove"](
-            *self._table.given, ids.ctypes.data, len(ids), slots.ctypes.data,
-            self._free.ctypes.data, self._head.ctypes.data,
+            *self._table.given, address(ids), len(ids), address(slots),
+            address(self._free), address(self._head),
         )  # fmt: skip
         self._fit()
         return slots
@@ -144,9 +143,7 @@ class NativePairs:
         """Fill this object, which must be new, with pairs and a stack; how many come before an id that was there."""
         self._table = _empty(max(_blocks_for(len(ids)), self._fewest), self._table.seed)
         self._free = free.astype(np.uint32)
-        _code()["place"](
-            *self._table.given, ids.ctypes.data, slots.ctypes.data, len(ids), self._head.ctypes.data
-        )
+        _code()["place"](*self._table.given, address(ids), address(slots), len(ids), address(self._head))
         self._head[[COUNT, N_SLOTS, N_FREE]] = len(ids), len(ids) + len(free), len(free)
         return int(self._head[DONE])
 
@@ -155,6 +152,14 @@ class NativePairs:
         if fewest > self._table.n_blocks:
             self._rebuild(fewest)
         self._fewest = fewest
+
+    def has_room(self, n: int) -> bool:
+        return self.count + n <= self._table.n_blocks * _MOST
+
+    def make_room(self, n: int) -> None:
+        """Grow as an insertion of `n` ids might, so that it need not."""
+        if not self.has_room(n):
+            self._rebuild(max(_blocks_for(self.count + n), self._table.n_blocks * 7 // 5 + 1))
 
     def copy(self) -> NativePairs:
         made = NativePairs.__new__(NativePairs)
@@ -181,15 +186,15 @@ class NativePairs:
     def _rebuild(self, n_blocks: int) -> None:
         """The same pairs in a table of another size; the old one is let go when the new one is complete."""
         made = _empty(n_blocks, self._table.seed)
-        _code()["move"](*made.given, self._table.blocks.ctypes.data, self._table.n_blocks)
+        _code()["move"](*made.given, address(self._table.blocks), self._table.n_blocks)
         self._table = made
 
     def _undo(self, slots: Int64s, new: np.ndarray[Any, Any], n_new: int, before: Int64s) -> None:
         """Take out what was inserted. The stack is as it was, since what is taken off it stays behind its end."""
         ignored = np.zeros(4, np.int64)
         _code()["remove"](
-            *self._table.given, new[1].ctypes.data, n_new, slots.ctypes.data, new[0].ctypes.data,
-            ignored.ctypes.data,
+            *self._table.given, address(new[1]), n_new, address(slots), address(new[0]),
+            address(ignored),
         )  # fmt: skip
         self._head[:] = before
         self._fit()
@@ -201,23 +206,16 @@ class NativePairs:
             self._free = made
 
 
-def table_bytes(n: int) -> int:
-    """Memory for a table with room for `n` ids, wherever it begins."""
-    return (_blocks_for(n) + 1) * BLOCK_BYTES
-
-
 def _blocks_for(n: int) -> int:
     return max(1, math.ceil(n / _ROOMY))
 
 
-def _empty(n_blocks: int, seed: int, memory: np.ndarray[Any, Any] | None = None) -> _Table:
-    """A table without ids; new memory is given by the system when it is written to."""
-    whole = np.zeros((n_blocks + 1) * BLOCK_BYTES, np.uint8) if memory is None else memory
-    begin = -whole.ctypes.data % BLOCK_BYTES
-    blocks = whole[begin : begin + n_blocks * BLOCK_BYTES]
-    if memory is not None:
-        blocks[:] = 0
-    return _Table(blocks.view(_BLOCK), n_blocks, seed)
+def _empty(n_blocks: int, seed: int) -> _Table:
+    """A table without ids; the system gives its memory when it is written to."""
+    whole = np.zeros((n_blocks + 1) * BLOCK_BYTES, np.uint8)
+    begin = -address(whole) % BLOCK_BYTES
+    blocks = whole[begin : begin + n_blocks * BLOCK_BYTES].view(_BLOCK)
+    return _Table(blocks, n_blocks, (address(blocks), n_blocks, seed))
 
 
 def _mixed(seed: int) -> int:

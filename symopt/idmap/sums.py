@@ -1,4 +1,4 @@
-"""Counts and sums over equal ids, as LLVM IR."""
+"""Sums over equal ids, as LLVM IR."""
 
 from __future__ import annotations
 
@@ -7,15 +7,6 @@ from ..dtypes import COMPUTE
 
 _TYPES = {"float16": "half", "bfloat16": "i16", "float32": "float", "float64": "double"}
 _AHEAD = 8  # rows between the one that is added to and the one that is fetched
-
-
-def tally_function() -> Function:
-    """How often each number occurs."""
-    f = Function("tally", inverse="i64[]", n="i64", counts="i64[]")
-    inverse, n, counts = f.parameters
-    with f.loop(n) as i:
-        counts[inverse[i]] = counts[inverse[i]] + 1
-    return f
 
 
 def sum_function(dtype: str) -> Function:

@@ -11,11 +11,12 @@ import numpy as np
 from ..backends.jit import compile_written
 from ..dtypes import COMPUTE, FLOATS, canonical
 from ..errors import DTypeError, RowIndexError, ShapeError
+from ..overlap import address
 from .given import Int64s, as_ids, chosen_engine
-from .native import NativePairs, table_bytes
+from .once import once_function, places_for
 from .reference import distinct
 from .scratch import scratch
-from .sums import sum_function, tally_function
+from .sums import sum_function
 
 
 class Unique(NamedTuple):
@@ -35,11 +36,16 @@ def unique(ids: Any, *, engine: str = "auto") -> Unique:
     given = as_ids(ids)
     if chosen_engine(engine) == "reference":
         return Unique(*distinct(given))
-    with scratch("table", table_bytes(len(given))) as memory:
-        inverse, _, once = NativePairs(0, len(given), memory).insert(given)
-    counts = np.zeros(len(once), np.int64)
-    _code()["tally"](inverse.ctypes.data, len(given), counts.ctypes.data)
-    return Unique(once, inverse, counts)
+    n, places = len(given), places_for(len(given))
+    found = np.empty((3, n), np.int64)  # inverse, ids, counts
+    n_once = np.empty(1, np.int64)
+    with scratch("places", 4 * places) as memory:
+        at = address(found)
+        _code()["once"](
+            address(given), n, address(memory), places, at, at + 8 * n, at + 16 * n, address(n_once)
+        )
+    k = int(n_once[0])
+    return Unique(found[1, :k], found[0], found[2, :k])
 
 
 def sum_by(inverse: Any, n_unique: int, values: Any, *, engine: str = "auto") -> np.ndarray[Any, Any]:
@@ -55,16 +61,23 @@ def sum_by(inverse: Any, n_unique: int, values: Any, *, engine: str = "auto") ->
     rows, given, dtype = _checked(inverse, n_unique, values)
     if chosen_engine(engine) == "reference":
         return _sum_in_order(rows, n_unique, given.astype(COMPUTE[dtype]))
-    n, width = given.shape
-    if given.strides[1:] != (given.itemsize,) or given.strides[0] % given.itemsize:
-        given = np.ascontiguousarray(given)
-    sums = np.zeros((n_unique, width), COMPUTE[dtype])
-    seen = np.zeros(n_unique, np.uint8)
-    _code()[f"sum_{dtype}"](
-        rows.ctypes.data, n, given.ctypes.data, given.strides[0] // given.itemsize, width,
-        sums.ctypes.data, seen.ctypes.data,
-    )  # fmt: skip
+    sums = np.zeros((n_unique, given.shape[1]), COMPUTE[dtype])
+    add_by(rows, given, sums, np.zeros(n_unique, np.uint8))
     return sums
+
+
+def add_by(
+    inverse: Int64s, values: np.ndarray[Any, Any], sums: np.ndarray[Any, Any], seen: np.ndarray[Any, Any]
+) -> None:
+    """Add rows (n, width) to sums (n_unique, width), by machine code. `seen`, (n_unique,) uint8: which sums have a row
+    already; the others are set. Nothing is checked."""
+    n, width = values.shape
+    if values.strides[1:] != (values.itemsize,) or values.strides[0] % values.itemsize:
+        values = np.ascontiguousarray(values)
+    _code()[f"sum_{canonical(values.dtype)}"](
+        address(inverse), n, address(values), values.strides[0] // values.itemsize, width,
+        address(sums), address(seen),
+    )  # fmt: skip
 
 
 def _checked(inverse: Any, n_unique: int, values: Any) -> tuple[Int64s, np.ndarray[Any, Any], str]:
@@ -89,4 +102,4 @@ def _sum_in_order(rows: Int64s, n_unique: int, values: np.ndarray[Any, Any]) -> 
 
 @cache
 def _code() -> dict[str, Callable[..., None]]:
-    return compile_written(tally_function(), *(sum_function(dtype) for dtype in FLOATS))
+    return compile_written(once_function(), *(sum_function(dtype) for dtype in FLOATS))

@@ -17,7 +17,7 @@ from ..errors import AttributeValueError, DependencyError
 from ..overlap import address
 from ..passes.ir import LISTED
 from ..symbol import Symbol
-from .code import ARRAYS, COUNTER, SLOTS, module_text
+from .code import module_text
 from .interpreted import Interpreted
 from .layout import Layout
 from .mix import seed_word
@@ -53,9 +53,10 @@ class RowGraph:
     ) -> None:
         self.plan = plan_rows(symbol, layout, bound, outputs, what)
         self.stamps = stamps
-        self.word = seed_word(seed)
+        word = seed_word(seed)
+        self._seed = word - (1 << 64) if word >> 63 else word  # as int64 has it
         self.numbers = Numbers(self.plan.program)
-        self.interpreted = Interpreted(self.plan, self.word, stamps)
+        self.interpreted = Interpreted(self.plan, word, stamps)
         self.code: Compiled | None = None
         if chosen(engine) == "native":
             self.code = compile_ir(module_text(self.plan, stamps))
@@ -89,18 +90,16 @@ class RowGraph:
     def _job(
         self, records: Array, slots: Array, arrays: Mapping[str, Array], table: Array, now: int
     ) -> tuple[Array, int]:
-        n, names = len(slots), self.plan.arrays
-        job = np.zeros(ARRAYS + 2 * len(names), np.int64)
+        n = len(slots)
         words = table.shape[-1] if table.ndim == 2 else 0
-        job[COUNTER:SLOTS] = 0, -(-n // CHUNK), CHUNK, n, address(records)
-        job[SLOTS : SLOTS + 3] = address(slots), address(table), words
-        job[SLOTS + 3 : ARRAYS] = np.array([self.word], np.uint64).view(np.int64)[0], now
+        job = [0, -(-n // CHUNK), CHUNK, n, address(records), address(slots), address(table), words]
+        job += self._seed, now
         n_bytes = n * self.plan.layout.stride
-        for k, name in enumerate(names):
+        for name in self.plan.arrays:
             array = arrays[name]
-            job[ARRAYS + 2 * k :][:2] = address(array), array.strides[0]
+            job += address(array), array.strides[0]
             n_bytes += array.nbytes
-        return job, n_bytes
+        return np.array(job, np.int64), n_bytes
 
 
 def chosen(engine: str) -> str:

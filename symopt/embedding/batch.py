@@ -1,0 +1,156 @@
+"""One step of one table or of several: what may fail is done for all of them before any is written to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from ..errors import AttributeValueError
+from ..idmap import Unique, unique
+from ..idmap.unique import add_by
+from .bags import Bags, given_ids
+from .batches import Array, Ids, rows_of, second, waves
+from .checks import DUPLICATES, step
+from .commands import Update
+from .results import Applied
+
+if TYPE_CHECKING:
+    from .table import Table
+
+# What it is for errors; ids of any shape, or Bags; gradients of that shape and (dim,).
+Given = tuple[str, Any, Any]
+
+
+class Part(NamedTuple):
+    """Ids (n,) and gradients: of the ids (n, dim), or of what a lookup of Bags of them gives."""
+
+    ids: Ids
+    grads: Array
+    bags: Bags | None
+
+    @classmethod
+    def of(cls, table: Table, what: str, ids: Any, grads: Any) -> Part:
+        """What a user gave, checked."""
+        flat, shape = given_ids(ids, what)
+        rows = rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients")
+        return cls(flat, rows, ids if isinstance(ids, Bags) else None)
+
+    def entries(self) -> Array:
+        """A gradient for each id, (n, dim)."""
+        return self.grads if self.bags is None else self.bags.entries(self.grads)
+
+    def add_to(self, sums: Array, inverse: Ids, native: bool) -> None:
+        """Add the gradients to the sums of their ids, in order."""
+        if not native:
+            np.add.at(sums, inverse, self.entries())
+        elif self.bags is None or self.bags.n is not None:
+            add_by(inverse, self.entries(), sums, np.ones(len(sums), np.uint8))
+        else:
+            self.bags.add_to(sums, inverse, self.grads)
+
+
+def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array]:
+    """Each id once, in order of first occurrence, and the sum of its gradients, added in order of occurrence."""
+    found = unique(ids, engine="native" if native else "reference")
+    if len(found.ids) == len(ids) and len(parts) == 1:
+        return found, parts[0].entries()
+    sums = np.empty((len(found.ids), parts[0].grads.shape[1]), parts[0].grads.dtype)
+    sums.fill(-0.0)  # what is added to it stays as it is
+    at = 0
+    for part in parts:
+        part.add_to(sums, found.inverse[at : at + len(part.ids)], native)
+        at += len(part.ids)
+    return found, sums
+
+
+class Batch:
+    """Gradients for one table. `given`: ids and gradients, once or several times; the same ids may be in all.
+
+    Made, it is checked as far as it can be without the table's rows; `reserve`, `admit` and `apply`, in this order and
+    with the table's lock held, do the rest. Only `apply` writes rows; `admit` counts occurrences.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        given: Sequence[Given],
+        global_step: int | None = None,
+        req_time: float | None = None,
+        duplicates: str | None = None,
+        learning_rate: float | Sequence[float] | None = None,
+        *,
+        what: str,
+    ) -> None:
+        self.table, self.what = table, what
+        self.parts = [Part.of(table, *each) for each in given]
+        self.ids = self.parts[0].ids if len(self.parts) == 1 else np.concatenate([p.ids for p in self.parts])
+        self.grads: Array | None = None  # of `ids`, once they are admitted
+        self.now, self.rates = second(req_time, what), table._rates(learning_rate, what)
+        self.done = None if global_step is None else step(global_step, what)
+        mode = table.duplicates if duplicates is None else duplicates
+        if mode not in DUPLICATES:
+            raise AttributeValueError(f"{what}: duplicates is one of {', '.join(DUPLICATES)}, got {mode!r}")
+        self.is_summed = mode == "sum"
+        self.counts: Ids | None = None  # of each id in the batch, once they are summed
+        self.blocked = 0
+        self.leaving: Ids | None = None
+
+    def reserve(self) -> None:
+        """Have memory for all rows that may be born, and see that they can be. MemoryError or OSError if not."""
+        table, rows = self.table, self.table._rows
+        if rows.has_room(len(self.ids)):
+            return
+        missing = rows.map.missing(self.ids)
+        rows.first_weights(missing)
+        rows.make_room(len(missing) if table.max_rows is None else min(len(missing), table.max_rows))
+
+    def admit(self) -> None:
+        """Add up the gradients of repeated ids, drop those of ids that are not admitted, and choose the rows that have
+        to leave. TooLateError if the table is full."""
+        if self.is_summed:
+            found, self.grads = summed(self.ids, self.parts, self.table.engine == "native")
+            self.ids, self.counts = found.ids, found.counts
+        else:
+            every = [part.entries() for part in self.parts]
+            self.grads = every[0] if len(every) == 1 else np.concatenate(every)
+        admitted = self.table._admitted(self.ids, self.counts)
+        if admitted is not None:
+            dropped = ~admitted
+            self.blocked = int(dropped.sum() if self.counts is None else self.counts[dropped].sum())
+            self.ids, self.grads = self.ids[admitted], self.grads[admitted]
+        self.leaving = self.table._leaving(self.ids)
+
+    def apply(self) -> Applied:
+        """Let rows leave, and run every rule."""
+        assert self.leaving is not None and self.grads is not None
+        table, before = self.table, self.table.stats.born
+        evicted = table._give_up(self.leaving)
+        done = table.steps if self.done is None else self.done
+        steps = [(self.ids, self.grads)] if self.is_summed else waves(self.ids, self.grads)
+        for k, (ids, grads) in enumerate(steps):
+            table._do(Update(ids, grads, done, self.rates, self.now, first=k == 0))
+        table.stats.updated += len(self.ids)
+        table.stats.blocked += self.blocked
+        return Applied(len(self.ids), table.stats.born - before, self.blocked, evicted)
+
+
+def apply_all(batches: Sequence[Batch]) -> list[Applied]:
+    """Apply batches of different tables: all of them, or, if this raises, none.
+
+    Occurrences that admissions have counted by then stay counted. Locks are taken in one order, whoever asks.
+    """
+    if len(batches) == 1:  # whole or not at all by itself
+        with batches[0].table._lock:
+            batches[0].admit()
+            return [batches[0].apply()]
+    with ExitStack() as held:
+        for batch in sorted(batches, key=lambda b: id(b.table)):
+            held.enter_context(batch.table._lock)
+        for batch in batches:
+            batch.reserve()
+        for batch in batches:
+            batch.admit()
+        return [batch.apply() for batch in batches]
