@@ -13,16 +13,15 @@ from ..idmap import Unique, unique
 from ..idmap.unique import add_by
 from .bags import Bags, given_ids
 from .batches import Array, Ids, rows_of, second, waves
+from .checks import DUPLICATES, step
 from .commands import Update
 from .results import Applied
 
 if TYPE_CHECKING:
     from .table import Table
 
-Given = tuple[
-    str, Any, Any
-]  # what it is for errors; ids of any shape, or Bags; gradients of that shape and (dim,)
-DUPLICATES = ("sum", "sequential")
+# What it is for errors; ids of any shape, or Bags; gradients of that shape and (dim,).
+Given = tuple[str, Any, Any]
 
 
 class Part(NamedTuple):
@@ -90,7 +89,7 @@ class Batch:
         self.ids = self.parts[0].ids if len(self.parts) == 1 else np.concatenate([p.ids for p in self.parts])
         self.grads: Array | None = None  # of `ids`, once they are admitted
         self.now, self.rates = second(req_time, what), table._rates(learning_rate, what)
-        self.done = None if global_step is None else _step(global_step, what)
+        self.done = None if global_step is None else step(global_step, what)
         mode = table.duplicates if duplicates is None else duplicates
         if mode not in DUPLICATES:
             raise AttributeValueError(f"{what}: duplicates is one of {', '.join(DUPLICATES)}, got {mode!r}")
@@ -155,9 +154,3 @@ def apply_all(batches: Sequence[Batch]) -> list[Applied]:
         for batch in batches:
             batch.admit()
         return [batch.apply() for batch in batches]
-
-
-def _step(given: Any, what: str) -> int:
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
-        raise AttributeValueError(f"{what}: global_step is a number from 0, got {given!r}")
-    return int(given)

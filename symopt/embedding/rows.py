@@ -12,7 +12,7 @@ from ..idmap import IdMap
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
 from .bags import Bags
-from .commands import Array, Assign, Command, Evict, Have, Ids, Renew, Settle, Touch, Update
+from .commands import Array, Assign, Command, Decayed, Evict, Have, Ids, Put, Renew, Settle, Touch, Update
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
@@ -139,16 +139,21 @@ class Rows:
 
     def update(self, c: Update) -> None:
         """One step of every rule."""
+        numbers: dict[str, Any] = {}
+        for k, part in enumerate(self.parts):  # functions of the user's are asked before anything changes
+            numbers |= part.numbers(c.done, c.rates[k] if c.rates else None)
+        taken = [part.shrinking(numbers) if part.decays else 0.0 for part in self.parts]
         slots = self._slots(c.ids, c.now)
         if c.first:
             self._grow_scales(c.done)
-        updates = self.store.columns[UPDATES][slots] if self._needs_updates else None
-        numbers = self._shown()
+        numbers |= self._shown()
+        if self._needs_updates:
+            updates = self.store.columns[UPDATES][slots]
+            for part in self.parts:
+                numbers |= part.by_age(updates)
         for k, part in enumerate(self.parts):
-            numbers |= part.numbers(c.done, c.rates[k] if c.rates else None, updates)
             if part.decays:
-                rate = c.rates[k] if c.rates else part.rate(c.done)
-                numbers |= self._decay(k, part, rate, slots, c.first)
+                numbers |= self._decay(k, part, taken[k], slots, c.first)
         self._updating.run(self.store.records, slots, {GRADS: c.grads}, numbers, c.now)
         if c.first:
             self.steps = c.done + 1
@@ -160,9 +165,8 @@ class Rows:
             code: Any = self.parts[k].segment.compressor
             self.scales[k] = code.scale_after(self.scales[k], done)
 
-    def _decay(self, k: int, part: Part, rate: float, slots: Array, first: bool) -> dict[str, Any]:
-        """The number of a part's decay in this step."""
-        taken = part.shrinking(rate)
+    def _decay(self, k: int, part: Part, taken: float, slots: Array, first: bool) -> dict[str, Any]:
+        """The number of a part's decay in this step, which takes so much of the weights."""
         if part.is_global:
             if first:
                 self.logs[k] += log_of(taken)
@@ -188,6 +192,17 @@ class Rows:
         first = self.first_weights(c.ids)
         self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
 
+    def put(self, c: Put) -> None:
+        """Columns as they are given."""
+        first = self.first_weights(c.ids) if c.anew else ()
+        slots = self._slots(c.ids, c.now)
+        if c.anew:
+            self._bear(slots, c.ids, c.now, first)
+        else:
+            self._settle(slots)
+        for name, values in c.columns.items():
+            self.store.columns[name][slots] = values
+
     def have(self, c: Have) -> None:
         """Rows as they are born, for ids that have none."""
         self._slots(c.ids, c.now)
@@ -203,6 +218,10 @@ class Rows:
         """Give rows up; their slots are used again."""
         slots = self.map.remove(c.ids)
         vacate(self.store, slots[slots >= 0])
+
+    def decay(self, c: Decayed) -> None:
+        """Decay of all rows, which they make up for."""
+        self.logs = [log + more for log, more in zip(self.logs, c.logs, strict=True)]
 
     def settle(self, c: Settle) -> None:
         """The decay that rows have not seen."""
@@ -276,6 +295,6 @@ def _directly(function: Callable[[], Array]) -> Array:
 
 
 _DOERS: dict[type, Callable[[Rows, Any], None]] = {
-    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Touch: Rows.touch, Evict: Rows.evict,
-    Settle: Rows.settle,
+    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Put: Rows.put, Touch: Rows.touch,
+    Evict: Rows.evict, Settle: Rows.settle, Decayed: Rows.decay,
 }  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..attrs import REQUIRED
 from ..errors import AttributeValueError, RuleError
 from ..opdef import OpDef
 from ..training.hyper import Hyper, describe
@@ -116,6 +117,8 @@ class Segment:
         given = dict(self.attrs)
         if self.learning_rate is not None:
             given["lr"] = self.learning_rate
+        elif "lr" in self.op.attrs and self.op.attrs["lr"].default is not REQUIRED:
+            given.setdefault("lr", self.op.attrs["lr"].default)  # a number that calls may replace
         return Hyper(self.op, given, suffix=f":{number}")
 
 

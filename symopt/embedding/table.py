@@ -6,41 +6,40 @@ import contextlib
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from operator import itemgetter
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, UnknownIdError
+from ..errors import AttributeValueError, UnknownIdError
 from ..idmap import unique
 from .admission import Admission
 from .bags import Bags, given_ids
-from .batch import DUPLICATES, Batch, apply_all
+from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
-from .commands import Admit, Assign, Command, Evict, Forget, Have, Renew, Settle, Touch
-from .configured import Config, segments_of, table_options
+from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
+from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch
+from .configured import Config, table_options
 from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
-from .eviction import Policy, matching
+from .eviction import Policy
 from .expiry import Expiry
+from .keeping import Keeping
+from .leaving import chosen, crowded, expired
 from .ondisk.options import OnDisk
-from .results import Applied, Columns, Entries, Stats
+from .results import Applied, Entries, Stats
 from .rows import ALIGNMENT, MakeStore, Rows
 from .segment import Segment
 from .store import MemoryStore
 from .touched import TouchedSet
 
 Item = TypeVar("Item")
-Missing = Literal["zeros", "initialize", "raise"]
-Duplicates = Literal["sum", "sequential"]
-_NONE = np.zeros(0, np.int64)
 LINE = 64  # bytes of a line of the cache, to which rows are aligned that are not in memory alone
 _AT_ONCE = 1 << 16  # rows
 
 
-class Table:
+class Table(Keeping):
     """Embeddings by id. A row is the weights of all segments side by side, and each segment has its own rule.
 
     segments: one `Segment` or several, of one dtype; or what `entry.CombineAsSegment` makes.
@@ -88,9 +87,9 @@ class Table:
         name: str = "table",
     ) -> None:
         self.name = name
-        self.segments = _checked(segments, name)
-        self.missing = _one_of("missing", missing, _MISSING, name)
-        self.duplicates = _one_of("duplicates", duplicates, DUPLICATES, name)
+        self.segments = checked(segments, name)
+        self.missing = one_of("missing", missing, MISSING, name)
+        self.duplicates = one_of("duplicates", duplicates, DUPLICATES, name)
         self.admission = Admission(admission) if isinstance(admission, int) else admission
         self.expiry = Expiry(expiry) if isinstance(expiry, int) else expiry
         self.max_rows = max_rows
@@ -115,6 +114,7 @@ class Table:
         self._rows = Rows(
             self.segments, seed=seed, engine=engine, make_store=make_store, alignment=alignment, what=name
         )
+        self._sent = list(self._rows.logs)  # when changes were taken last
         self.seed, self.engine = seed, self._rows.map.engine
         if self._journal is not None:
             self._journal.begin(self)
@@ -163,6 +163,12 @@ class Table:
     def _batch(self) -> Iterator[None]:
         """What is done within is one batch: on disk it happens whole or not at all."""
         with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.batch():
+            yield
+
+    @contextlib.contextmanager
+    def _replacing(self) -> Iterator[None]:
+        """What is done within replaces the table: on disk it is a checkpoint, or, if it fails, nothing."""
+        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.replacing():
             yield
 
     # ---- what it is
@@ -242,9 +248,9 @@ class Table:
         """
         what = f"{self.name}.lookup"
         flat, shape = given_ids(ids, what)
-        missing = self.missing if missing is None else _one_of("missing", missing, _MISSING, what)
+        missing = self.missing if missing is None else one_of("missing", missing, MISSING, what)
         if out is not None:
-            out = _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
+            out = as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
         with self._lock:
             slots, hits = self._found(flat, missing, req_time, what)
             found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
@@ -263,11 +269,10 @@ class Table:
         if n_absent and missing == "raise":
             raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
         if n_absent and missing == "initialize":
-            born = unique(ids[absent]).ids
+            born, now = unique(ids[absent]).ids, second(req_time, what)
             with self._batch():
                 self._make_room(ids)
-                self._do(Have(born, second(req_time, what)))
-                self._forget(born)
+                self._do(Have(born, now))
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
         self.stats.misses += n_absent
@@ -372,7 +377,6 @@ class Table:
             self._make_room(flat)
             born = unique(flat).ids
             self._do(Renew(born, now))
-            self._forget(born)
         return had.reshape(shape)
 
     def touch(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
@@ -397,30 +401,14 @@ class Table:
     ) -> Ids:
         """Give up rows: of `ids`; or the `n` that a policy chooses, the table's if none is given; or those for which
         `where` says True of a dict of columns (id, timestamp, updates, weight). The ids that left, (k,)."""
-        what = f"{self.name}.evict"
-        if (ids is not None) + (n is not None) + (where is not None) != 1:
-            raise AttributeValueError(f"{what}: give either ids, or n, or where")
         with self._batch():
-            if ids is not None:
-                gone = unique(ids_of(ids, what)[0]).ids
-                gone = gone[self._rows.map.get(gone) >= 0]
-            elif where is not None:
-                rows = self._columns()
-                gone = rows["id"][matching(rows, where)]
-            else:
-                chosen = Policy(policy) if isinstance(policy, str) else policy or self.policy or Policy()
-                rows = self._columns()
-                gone = rows["id"][chosen.victims(min(int(n or 0), len(self)), rows)]
-            return self._give_up(gone)
+            return self._give_up(chosen(self, ids, n, policy, where))
 
     def expire(self, now: float | None = None) -> Ids:
         """Give up the rows whose time is over; `now`: by default the time of the latest write. The ids that left."""
         at = self.latest if now is None else second(now, f"{self.name}.expire")
         with self._batch():
-            if self.expiry is None or not len(self):
-                return _NONE
-            rows = self._columns()
-            return self._give_up(rows["id"][self.expiry.expired(rows["id"], rows["timestamp"], at)])
+            return self._give_up(expired(self, at))
 
     def flush(self) -> None:
         """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
@@ -428,15 +416,6 @@ class Table:
         for begin in range(0, len(ids), _AT_ONCE):  # no row knows of another, so each part is a batch
             with self._batch():
                 self._do(Settle(ids[begin : begin + _AT_ONCE]))
-
-    def _columns(self) -> Columns:
-        """What policies look at."""
-        rows, slots = self._rows, self._rows.map.slots()
-        makers = {n: partial(rows.copied, n, slots) for n in ("id", "timestamp", "updates")}
-        weights = [part.weight for part in rows.parts]
-        return Columns(
-            makers | {"weight": lambda: np.concatenate([rows.copied(w, slots) for w in weights], axis=1)}
-        )
 
     def _give_up(self, gone: Ids) -> Ids:
         if len(gone):
@@ -453,9 +432,6 @@ class Table:
         if isinstance(command, Admit):
             assert self.admission is not None
             return self.admission.admit(command.ids, command.counts)
-        if isinstance(command, Forget):
-            assert self.admission is not None
-            return self.admission.forget(command.ids)
         before = len(self)
         self._rows.do(command)
         if isinstance(command, Evict):
@@ -463,10 +439,12 @@ class Table:
             if self.touched is not None:
                 self.touched.evicted(command.ids)
             return None
-        if isinstance(command, Settle):
+        if isinstance(command, Settle | Decayed):
             return None
         self.latest = max(self.latest, command.now)
         self.stats.born += len(self) - before
+        if self.admission is not None and isinstance(command, Have | Renew):  # rows that need not be earned
+            self.admission.forget(command.ids)
         if self.touched is not None and not isinstance(command, Touch):
             self.touched.add(command.ids)
         return None
@@ -482,32 +460,13 @@ class Table:
         admitted[asked] = self._do(Admit(ids[asked], None if counts is None else counts[asked]))
         return admitted
 
-    def _forget(self, ids: Ids) -> None:
-        """What was counted of ids that got a row without having to earn it."""
-        if self.admission is not None:
-            self._do(Forget(ids))
-
     def _make_room(self, ids: Ids) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which."""
         return self._give_up(self._leaving(ids))
 
     def _leaving(self, ids: Ids) -> Ids:
         """The rows that have to leave before a batch. TooLateError without a policy that chooses."""
-        if self.max_rows is None:
-            return _NONE
-        missing = len(self._rows.map.missing(ids))
-        if len(self) + missing <= self.max_rows:
-            return _NONE
-        if self.policy is None:
-            raise TooLateError(
-                f"{self.name}: {missing} new ids and {len(self)} rows are more than max_rows={self.max_rows}; nothing "
-                "was written. Give a policy that says which rows leave, evict rows, or raise max_rows"
-            )
-        protected = np.isin(self.ids(), ids)
-        n = self.policy.excess(len(self), missing, self.max_rows, int(protected.sum()))
-        rows = self._columns()
-        gone: Ids = rows["id"][self.policy.victims(n, rows, protected)]
-        return gone
+        return crowded(self, ids)
 
     def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
         if given is None:
@@ -519,36 +478,9 @@ class Table:
         return found
 
 
-_MISSING = ("zeros", "initialize", "raise")
-
-
 def _journal(path: str | os.PathLike[str] | OnDisk | None) -> Any:
     if path is None:
         return None
     from .ondisk.journal import Journal
 
     return Journal(path if isinstance(path, OnDisk) else OnDisk(path))
-
-
-def _checked(given: Any, name: str) -> tuple[Segment, ...]:
-    found = segments_of(given, name)
-    if len({s.dtype for s in found}) > 1:
-        raise DTypeError(
-            f"{name}: the segments of a table have one dtype, got {', '.join(s.dtype for s in found)}"
-        )
-    return found
-
-
-def _one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
-    if value not in known:
-        raise AttributeValueError(f"{name}: {what} is one of {', '.join(known)}, got {value!r}")
-    return value
-
-
-def _as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> Array:
-    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
-        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ShapeError(f"{what}: out must be a NumPy array of {dtype} {shape}, got {got}")
-    if not out.flags.carray:
-        raise ShapeError(f"{what}: out must be contiguous and writable")
-    return out

@@ -12,11 +12,12 @@ from ..errors import AttributeValueError
 from ..state import Commit, Differences, load_state
 from .bags import Bags
 from .batch import Batch, apply_all
+from .checks import Missing
 from .configured import Config, merged
 from .entry.features import FeatureFactory
 from .fused import Cells, Fused, Parcel, known_names, one_dtype
 from .results import Applied, Stats
-from .table import Missing, Table
+from .table import Table
 
 Rates = Mapping[str, float | Sequence[float]]
 

@@ -35,7 +35,9 @@ class Answers:
         if self._script is not None:
             for answer in self._script:
                 return answer
-            raise DamagedError("a record of the push log has fewer answers of functions than its batch asks for")
+            raise DamagedError(
+                "a record of the push log has fewer answers of functions than its batch asks for"
+            )
         found = function()
         if self.is_noting:
             self.said.append(found)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ from ..commands import Admit, Command
 from ..results import Stats
 from .answers import Answers
 from .folder import Folder, create, described, is_table
+from .guard import TableLock
 from .messages import read_message, write_message
 from .options import OnDisk
 from .outside import made_with, outside, take_outside
@@ -39,12 +39,12 @@ class Journal:
         self.options = options
         self.disk: Disk = DISK
         self.path = os.path.realpath(options.path)
-        self.lock = _Lock(self)
+        self.lock = TableLock(self.path, self._why_not)
         self.logged = 0  # bytes, since the table was opened
         self._trouble = ""
         self._answers = Answers()
         self._noted: list[Command] = []
-        self._is_within = self._is_doing = False
+        self._is_within = self._is_doing = self._is_replacing = False
         self._unsynced = 0
         self._process = os.getpid()
         self._folder: Folder | None = None
@@ -146,9 +146,28 @@ class Journal:
         finally:
             self._is_within = self._is_doing = self._answers.is_noting = False
 
+    @contextlib.contextmanager
+    def replacing(self) -> Iterator[None]:
+        """What is done within is in no log, but in a checkpoint when this is left. If it fails, it is undone."""
+        self._may_write()
+        self._is_within = self._is_replacing = True
+        self._stats = replace(self._table.stats)
+        try:
+            yield
+            self._is_within = False
+            self.checkpoint()
+        except BaseException:
+            self._is_within = self._is_replacing = False
+            self._rewind()
+            raise
+        finally:
+            self._is_within = self._is_replacing = False
+
     def do(self, command: Command) -> Any:
         """Carry out a command of the batch."""
         assert self._is_within
+        if self._is_replacing:
+            return self._table._apply(command)
         self._is_doing = self._answers.is_noting = True
         found = self._table._apply(command)
         self._noted.append(command)
@@ -275,26 +294,3 @@ class Journal:
 
 
 _CLOSED = "the table was closed"
-
-
-class _Lock:
-    """A lock that refuses whoever comes when the table can't be used."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal, self._lock = journal, threading.RLock()
-
-    def __enter__(self) -> None:
-        self._check()  # in a fork, the lock may be held by a thread that is not there
-        self._lock.acquire()
-        try:
-            self._check()
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def _check(self) -> None:
-        if reason := self._journal._why_not():
-            raise TooLateError(f"{self._journal.path}: {reason}; open it anew")
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
