@@ -55,7 +55,16 @@ def test_messages_come_back(command: Any) -> None:
 
 def test_every_command_can_be_logged() -> None:
     """A command that is added has fields that messages know."""
-    known = {"Ids", "Array", "int", "bool", "Ids | None", "tuple[float, ...] | None", "Mapping[str, Array]"}
+    known = {
+        "Ids",
+        "Array",
+        "int",
+        "bool",
+        "Ids | None",
+        "tuple[float, ...]",
+        "tuple[float, ...] | None",
+        "Mapping[str, Array]",
+    }
     for kind in get_args(commands.Command):
         assert {
             str(t.__forward_arg__ if hasattr(t, "__forward_arg__") else t)
