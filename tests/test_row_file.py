@@ -27,6 +27,7 @@ def row_file(path: Path, layout: Layout = LAYOUT) -> RowFile:
     path.touch()
     made = RowFile(layout)
     made.attach(str(path))
+    made.is_sparse = True
     made.map()
     return made
 

@@ -245,3 +245,27 @@ def test_rows_written_before_the_checkpoint_counts_show(
     power_comes_back(monkeypatch)
     states = every_state(life, 20, random.Random(0))
     assert next(violations(life, states, tmp_path), None) is not None
+
+
+def test_a_folder_that_is_not_synced_when_a_table_is_opened_shows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint whose name is there, of a process that died right after, need not be durable: what it replaces may
+    only be deleted when it is."""
+
+    def renamed(life: Life) -> int:
+        """How many operations there are when the first checkpoint after the table was made has its name."""
+        names = ((k, op.links[-1][1]) for k, op in enumerate(life.record.ops) if op.kind == "rename")
+        return next(k for k, name in names if name == "state-000000001") + 1
+
+    with monkeypatch.context() as patch:
+        whole = lived_twice(tmp_path / "whole", patch, 10**6)
+        life = lived_twice(tmp_path / "record", patch, renamed(whole) - whole.begun[0][0])
+    dead = renamed(life)
+    ops = life.record.ops
+    first = next(k for k in range(dead, len(ops)) if ops[k].kind == "sync folder")
+    power_comes_back(monkeypatch)
+    for kept, is_seen in ((every, False), (lambda k, op: k != first, True)):
+        cuts = range(first + 1, min(first + 12, len(ops)))
+        states = states_at(cuts, life, 25, random.Random(0), kept)
+        assert (next(violations(life, states, tmp_path), None) is not None) == is_seen

@@ -210,7 +210,7 @@ class Journal:
         folder, old = self._folder, self._log
         assert folder is not None and old is not None
         try:
-            self._log = folder.advance(self._rows, self._state(), self._table._rows.map.n_slots)
+            self._log = folder.advance(self._rows, self._state())
         finally:
             self._trouble = self._trouble or folder.trouble
         self._unsynced = 0

@@ -29,7 +29,11 @@ class PushLog:
     def create(cls, disk: Disk, path: str, epoch: int) -> PushLog:
         """A new log, durable but for its name."""
         made = cls(disk, path, disk.create(path))
-        made.begin(epoch)
+        try:
+            made.begin(epoch)
+        except BaseException:
+            made.close()
+            raise
         return made
 
     def begin(self, epoch: int) -> None:
