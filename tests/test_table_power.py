@@ -159,7 +159,7 @@ def test_every_loss_of_power_leaves_a_whole_table(
     life = lived(tmp_path / "record", monkeypatch, durability)
     assert len(life.record.ops) > 100
     power_comes_back(monkeypatch)
-    states = states_at(faults.some(range(len(life.record.ops) + 1)), life, faults.count(40), faults.random)
+    states = states_at(faults.some(range(len(life.record.ops) + 1)), life, 4, faults.random)
     assert list(violations(life, states, tmp_path)) == []
 
 
@@ -174,7 +174,7 @@ def test_a_killed_process_then_a_loss_of_power(
             power_comes_back(patch)
             cuts = range(dies_at, len(life.record.ops) + 1)
             states = every_state(life, 1, faults.random)
-            chosen = islice((s for s in states if s.cut in cuts), faults.count(100))
+            chosen = islice((s for s in states if s.cut in cuts), faults.count(40))
             assert list(violations(life, chosen, tmp_path)) == []
 
 
