@@ -193,7 +193,7 @@ def test_a_step_of_several_tables(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path, faults: Faults) -> None:
-    """On small disks in memory, where this process may mount them: until no batch fits, and when there is room again."""
+    """On small disks in memory, where this process may mount them: until no batch fits, and with room again."""
     for _ in range(faults.count(20)):
         size = int(3e6 * (1 + faults.random.random()))
         command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(tmp_path)]
