@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,11 @@ from .code import module_text
 from .interpreted import Interpreted
 from .layout import Layout
 from .mix import seed_word
-from .numbers import Given, Numbers
+from .numbers import NOTHING, Given, Numbers
 from .plan import Bound, Target, plan_rows
 
 Array = npt.NDArray[Any]
 CHUNK = 512  # rows that a thread takes at once
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 ENGINES = ("auto", "native", "reference")
 
 
