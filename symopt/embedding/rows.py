@@ -9,13 +9,18 @@ import numpy as np
 import numpy.typing as npt
 
 from ..idmap import IdMap
+from ..places import HOST, Place
+from ..records.device import DeviceRowGraph
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
+from ..training.graph import variable_name
 from .bags import Bags
 from .commands import Array, Assign, Command, Evict, Have, Ids, Renew, Touch, Update
+from .devicestore import DeviceStore
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
+from .placed import beside, taken
 from .segment import Segment
 from .store import MemoryStore, RowStore, vacate
 
@@ -36,7 +41,8 @@ class Rows:
         *,
         seed: int = 0,
         engine: str = "auto",
-        make_store: MakeStore = MemoryStore,
+        place: Place = HOST,
+        make_store: MakeStore | None = None,
         alignment: int = ALIGNMENT,
         what: str = "a table",
     ) -> None:
@@ -45,14 +51,16 @@ class Rows:
         self.dim: int = starts[-1]
         self.dtype = np.dtype(segments[0].dtype)
         self.layout = layout_of(self.parts, alignment)
-        self.store = make_store(self.layout)
+        self.place = place
+        self.store = make_store(self.layout) if make_store else self._store()
         self.map = IdMap(seed=seed, engine=engine)
         self.steps = 0
         self.logs = [0.0] * len(self.parts)
         codes = [part.segment.compressor for part in self.parts]
         self.scales = [code.init_scale if isinstance(code, OneBit) else 1.0 for code in codes]
         self._soft = [k for k, code in enumerate(codes) if isinstance(code, OneBit)]
-        self._options: dict[str, Any] = {"seed": seed, "engine": engine, "what": what}
+        self._engine = engine
+        self._options: dict[str, Any] = {"seed": seed, "what": what}
         self._updating = self._graph([p.updating() for p in self.parts], stamps=True)
         self._reading = self._graph([p.reading() for p in self.parts])
         self._born = self._graph([p.birth() for p in self.parts])
@@ -60,9 +68,18 @@ class Rows:
         self._is_plain = all(p.segment.compressor.is_straight and not p.is_global for p in self.parts)
         self._has_ages = any(p.ages and p.ages.names for p in self.parts)
 
-    def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph:
+    def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph | DeviceRowGraph:
         symbol, bound, outputs = joined(graphs)
-        return RowGraph(symbol, self.layout, bound, outputs, stamps=stamps, **self._options)
+        more = {"stamps": stamps, **self._options}
+        if self.place is HOST:
+            return RowGraph(symbol, self.layout, bound, outputs, engine=self._engine, **more)
+        return DeviceRowGraph(symbol, self.layout, bound, outputs, place=self.place, **more)
+
+    def _store(self) -> RowStore:
+        if self.place is HOST:
+            return MemoryStore(self.layout)
+        kept = frozenset(variable_name(part.name, DECAYED) for part in self.parts)
+        return DeviceStore(self.layout, self.place, kept)
 
     def __len__(self) -> int:
         return len(self.map)
@@ -72,7 +89,7 @@ class Rows:
     def read(self, slots: Array, out: Array | None = None) -> Array:
         """What lookups show of the rows in these slots, (n, dim); zeros for a slot of -1."""
         if out is None:
-            out = np.empty((len(slots), self.dim), self.dtype)
+            out = self.place.empty((len(slots), self.dim), self.dtype)
         numbers = self._shown()
         for part, log in zip(self.parts, self.logs, strict=True):
             if part.is_global:
@@ -89,7 +106,10 @@ class Rows:
         if each is not None:
             return self.read(each, out)
         if out is None:
-            out = np.empty((len(bags), self.dim), self.dtype)
+            out = self.place.empty((len(bags), self.dim), self.dtype)
+        if self.place is not HOST:
+            bags.pool_there(self.place, self.read(slots), out)
+            return out
         native = self.map.engine == "native"
         if native and self._is_plain:  # rows are added where they lie
             begin = self.layout[self.parts[0].weight].offset
@@ -115,6 +135,7 @@ class Rows:
 
     def update(self, c: Update) -> None:
         """One step of every rule."""
+        self.reserve_run(len(c.ids))
         slots = self._slots(c.ids, c.now)
         if c.first:
             self._grow_scales(c.done)
@@ -152,11 +173,16 @@ class Rows:
         """Weights as they are given; states are kept."""
         slots = self._slots(c.ids, c.now)
         self._settle(slots)
+        made = []
         for part in self.parts:
-            width = part.segment.dim
-            given = c.values[:, part.start : part.start + width]
+            given = c.values[:, part.start : part.start + part.segment.dim]
             column = self.column(part, "weight")
-            column[slots] = column[slots] + given if c.adds else given
+            with self.place.current():
+                made.append((column, taken(column, slots) + given if c.adds else given))
+        with self.place.current():
+            where = beside(made[0][0], slots)
+            for column, values in made:
+                column[where] = values
         self.store.columns[TIMESTAMP][slots] = c.now
 
     def renew(self, c: Renew) -> None:
@@ -199,6 +225,7 @@ class Rows:
         if not absent.any():
             return slots
         first = self.first_weights(ids[absent])
+        self._born.reserve(int(absent.sum()))
         self.make_room(int(absent.sum()))
         found = self.map.get_or_insert(ids)
         if len(found.new_slots):
@@ -209,6 +236,10 @@ class Rows:
                 raise
         return found.slots
 
+    def reserve_run(self, n: int) -> None:
+        """Have what an update of `n` rows takes beside their memory."""
+        self._updating.reserve(n)
+
     def make_room(self, n: int) -> None:
         """Have memory for `n` rows more. MemoryError or OSError, and nothing is changed, if there is none."""
         self.store.reserve(max(self.map.n_slots, len(self.map) + n))
@@ -217,7 +248,11 @@ class Rows:
     def first_weights(self, ids: Ids) -> list[Array | None]:
         """The first weights that functions of the user's make for new ids; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
-        return [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
+        made = [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
+        return [
+            None if rows is None else beside(self.column(self.parts[k], "weight"), rows)
+            for k, rows in enumerate(made)
+        ]
 
     def _bear(self, slots: Array, ids: Ids, now: int, first: Sequence[Array | None]) -> None:
         columns = self.store.columns
@@ -229,7 +264,9 @@ class Rows:
             if part.is_global:
                 self.column(part, DECAYED)[slots] = log
             if weights is not None:
-                self.column(part, "weight")[slots] = weights
+                column = self.column(part, "weight")
+                with self.place.current():
+                    column[beside(column, slots)] = weights
 
 
 _DOERS: dict[type, Callable[[Rows, Any], None]] = {

@@ -9,8 +9,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ..context import Context
 from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, UnknownIdError
 from ..idmap import unique
+from ..places import HOST, Place, place_of
 from .admission import Admission
 from .bags import Bags, given_ids
 from .batch import DUPLICATES, Batch, apply_all
@@ -18,6 +20,7 @@ from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
 from .commands import Assign, Command, Evict, Have, Renew, Touch
 from .eviction import Policy, matching
 from .expiry import Expiry
+from .placed import joined_rows, on_host, taken
 from .results import Applied, Entries, Stats
 from .rows import Rows
 from .segment import Segment
@@ -41,6 +44,7 @@ class Table:
         TooLateError when the table is full.
     seed: of first weights, which depend on nothing but it and the id. engine: "auto", "native" or "reference".
     track: remember up to so many ids that change, for `take_delta`.
+    ctx: where rows lie: so.cpu(), or so.gpu(0), whose arrays gradients, values and lookups then are (docs/gpu.md).
 
     A batch is checked whole before anything is written; any number of threads may use one table.
 
@@ -67,10 +71,12 @@ class Table:
         reserve: int = 0,
         seed: int = 0,
         track: int | None = None,
+        ctx: Context | str | None = None,
         engine: str = "auto",
         name: str = "table",
     ) -> None:
         self.name = name
+        self.place = place_of(Context.as_context(ctx))
         self.segments = _checked(segments, name)
         self.missing = _one_of("missing", missing, _MISSING, name)
         self.duplicates = _one_of("duplicates", duplicates, DUPLICATES, name)
@@ -88,7 +94,9 @@ class Table:
         self.stats = Stats()
         self.latest = 0  # second of the latest write
         self._lock = threading.RLock()
-        self._rows = Rows(self.segments, seed=seed, engine=engine, what=name)
+        self._rows = Rows(
+            self.segments, seed=seed, engine=_engine(engine, self.place, name), place=self.place, what=name
+        )
         self.seed, self.engine = seed, self._rows.map.engine
         self.reserve(reserve)
 
@@ -171,7 +179,7 @@ class Table:
         flat, shape = given_ids(ids, what)
         missing = self.missing if missing is None else _one_of("missing", missing, _MISSING, what)
         if out is not None:
-            out = _as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
+            out = _as_out(out, (*shape, self.dim), self.dtype, what, self.place).reshape(-1, self.dim)
         with self._lock:
             slots, hits = self._found(flat, missing, req_time, what)
             found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
@@ -208,11 +216,11 @@ class Table:
 
     def _entries(self, slots: Ids, hits: npt.NDArray[np.bool_]) -> Entries:
         columns = self._rows.store.columns
-        weights = [columns[part.weight][slots] for part in self._rows.parts]
+        weights = [taken(columns[part.weight], slots) for part in self._rows.parts]
         names = [name for part in self._rows.parts for name, _, _ in part.state_columns()]
-        states = {name: columns[name][slots] for name in names}
+        states = {name: taken(columns[name], slots) for name in names}
         header = (columns[name][slots] for name in ("timestamp", "updates"))
-        return Entries(hits, columns["id"][slots], np.concatenate(weights, axis=1), states, *header)
+        return Entries(hits, columns["id"][slots], joined_rows(weights, axis=1), states, *header)
 
     def prefetch(self, ids: npt.ArrayLike) -> None:
         """A hint that these ids come soon."""
@@ -242,9 +250,7 @@ class Table:
         """
         what = f"{self.name}.apply_gradients"
         given = [(ids, grads)]
-        return apply_all(
-            [Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)]
-        )[0]
+        return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
         """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays."""
@@ -257,12 +263,12 @@ class Table:
     def _put(self, method: str, ids: Any, values: Any, req_time: float | None, adds: bool) -> None:
         what = f"{self.name}.{method}"
         flat, shape = ids_of(ids, what)
-        rows = rows_of(values, shape, self.dim, self.dtype, f"{what}: values")
+        rows = rows_of(values, shape, self.dim, self.dtype, f"{what}: values", self.place)
         now = second(req_time, what)
         with self._lock:
             admitted = self._admitted(flat, None)
             if admitted is not None:
-                flat, rows = flat[admitted], rows[admitted]
+                flat, rows = flat[admitted], taken(rows, admitted)
                 self.stats.blocked += int((~admitted).sum())
             self._make_room(flat)
             for some, its in waves(flat, rows) if adds else [last_of(flat, rows)]:
@@ -315,7 +321,7 @@ class Table:
                 gone = rows["id"][matching(rows, where)]
             else:
                 chosen = Policy(policy) if isinstance(policy, str) else policy or self.policy or Policy()
-                rows = self._columns()
+                rows = self._columns(chosen.reads)
                 gone = rows["id"][chosen.victims(min(int(n or 0), len(self)), rows)]
             return self._give_up(gone)
 
@@ -325,7 +331,7 @@ class Table:
         with self._lock:
             if self.expiry is None or not len(self):
                 return _NONE
-            rows = self._columns()
+            rows = self._columns(("id", "timestamp"))
             return self._give_up(rows["id"][self.expiry.expired(rows["id"], rows["timestamp"], at)])
 
     def flush(self) -> None:
@@ -333,15 +339,14 @@ class Table:
         with self._lock:
             self._rows.flush()
 
-    def _columns(self) -> dict[str, Array]:
-        """What policies look at: copies of the columns of all rows."""
-        found = self._entries(self._rows.map.slots(), np.zeros(0, np.bool_))
-        return {
-            "id": found.ids,
-            "timestamp": found.timestamps,
-            "updates": found.updates,
-            "weight": found.weights,
-        }
+    def _columns(self, names: Sequence[str] = ("id", "timestamp", "updates", "weight")) -> dict[str, Array]:
+        """What policies look at: copies, on the host, of columns of all rows."""
+        slots, columns = self._rows.map.slots(), self._rows.store.columns
+        found = {name: columns[name][slots] for name in names if name != "weight"}
+        if "weight" in names:
+            weights = [on_host(taken(columns[part.weight], slots)) for part in self._rows.parts]
+            found["weight"] = joined_rows(weights, axis=1)
+        return found
 
     def _give_up(self, gone: Ids) -> Ids:
         if len(gone):
@@ -398,7 +403,7 @@ class Table:
             )
         protected = np.isin(self.ids(), ids)
         n = self.policy.excess(len(self), missing, self.max_rows, int(protected.sum()))
-        rows = self._columns()
+        rows = self._columns(self.policy.reads)
         gone: Ids = rows["id"][self.policy.victims(n, rows, protected)]
         return gone
 
@@ -432,7 +437,20 @@ def _one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
     return value
 
 
-def _as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> Array:
+def _engine(engine: str, place: Place, name: str) -> str:
+    if place is not HOST and engine != "auto":
+        raise AttributeValueError(
+            f"{name}: rows on {place.context!r} are updated by CUDA kernels: engine must be 'auto', got {engine!r}"
+        )
+    return engine
+
+
+def _as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str, place: Place) -> Array:
+    if place is not HOST:
+        out = place.as_array(out, f"{what}: out", mutable=True)
+        if out.shape != shape or out.dtype != dtype:
+            raise ShapeError(f"{what}: out must be {dtype} {shape}, got {out.dtype} {out.shape}")
+        return out  # type: ignore[no-any-return]
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
         got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ShapeError(f"{what}: out must be a NumPy array of {dtype} {shape}, got {got}")

@@ -208,7 +208,9 @@ class _RecordRows(Rows):
     def _numbers(self) -> list[str]:
         if not self.kernel.scalars:
             return []
-        lines = ["const u64* const numbers = c.numbers + (c.which ? load_one(c.which + entry) : 0) * WORDS + numbers_at;"]
+        lines = [
+            "const u64* const numbers = c.numbers + (c.which ? load_one(c.which + entry) : 0) * WORDS + numbers_at;"
+        ]
         for k, scalar in enumerate(self.kernel.scalars):
             bits = f"load_one(numbers + {k})"
             value = f"float_of((u32){bits})" if dtype_of(scalar) == "float32" else f"double_of({bits})"

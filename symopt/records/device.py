@@ -179,7 +179,9 @@ class DeviceRowGraph:
             words.append(int(aligned(section, addresses, steps)))
         return words
 
-    def _lies(self, device: Device, home: Home, columns: Mapping[str, Any], arrays: Mapping[str, Any]) -> _Lies:
+    def _lies(
+        self, device: Device, home: Home, columns: Mapping[str, Any], arrays: Mapping[str, Any]
+    ) -> _Lies:
         if isinstance(home, str):
             return _Lies(device.address(columns[home]), columns[home].strides[0], listed=True)
         if isinstance(home, Field):
@@ -187,4 +189,6 @@ class DeviceRowGraph:
             beside = home.offset * ITEMSIZE[home.dtype]
             return _Lies(device.address(array) + beside, array.strides[0], listed=False)
         dtype, shape = self.plan.program.buffers[home.number]
-        return _Lies(device.address(self._scratch[home.number]), size_of(shape) * ITEMSIZE[dtype], listed=False)
+        return _Lies(
+            device.address(self._scratch[home.number]), size_of(shape) * ITEMSIZE[dtype], listed=False
+        )

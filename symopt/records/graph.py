@@ -59,6 +59,9 @@ class RowGraph:
         if chosen(engine) == "native":
             self.code = compile_ir(module_text(self.plan, stamps))
 
+    def reserve(self, n: int) -> None:
+        """Be ready to run on `n` rows: on the host it takes nothing."""
+
     def run(
         self,
         records: npt.NDArray[np.uint8],
