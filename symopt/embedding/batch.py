@@ -115,7 +115,7 @@ class Batch:
         if not len(missing):
             return
         rows.first_weights(missing)
-        rows.make_room(len(missing) if table.max_rows is None else min(len(missing), table.max_rows))
+        rows.make_room(len(missing), table.max_rows)
 
     def admit(self) -> None:
         """Add up the gradients of repeated ids, drop those of ids that are not admitted, and choose the rows that have

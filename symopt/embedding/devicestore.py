@@ -16,24 +16,21 @@ Array = npt.NDArray[Any]
 
 
 class DeviceStore:
-    """Columns (capacity, width) on a device; those of the header (capacity,), and what decay has done to rows, on the
-    host.
+    """Columns (capacity, width) on a device; those of the header (capacity,) on the host, and those of `kept` too.
 
     Threads next to each other read numbers next to each other, of one column at a time. The host keeps what it decides
-    by: which rows expire or leave, which random numbers a new row has, how old a row is. Asking the device would mean to
-    wait for it at every step.
+    by: which rows expire or leave, how old a row is, how much decay it has missed, and its id, which random numbers are
+    made of. To ask the device would mean to wait for it at every step.
     """
 
     def __init__(self, layout: Layout, place: Place, kept: frozenset[str] = frozenset()) -> None:
         self.layout, self.place = layout, place
-        self._kept = kept  # columns with rows of numbers that no graph reads
+        self._kept = kept
         self._capacity = 0
-        self.columns: Mapping[str, Array] = {c.name: self._made(c, 0) for c in layout.columns.values()}
+        self._take({column.name: self._made(column, 0) for column in layout.columns.values()})
 
-    @property
-    def records(self) -> Mapping[str, Array]:
-        """What graphs run on."""
-        return self.columns
+    def _take(self, columns: Mapping[str, Array]) -> None:
+        self.columns = self.records = columns
 
     def _made(self, column: Column, n: int) -> Array:
         if "/" not in column.name:
@@ -46,17 +43,19 @@ class DeviceStore:
         if n <= self._capacity:
             return
         capacity = max(n, int(self._capacity * GROWTH))
-        columns = dict(self.columns)
         with self.place.current():
             for column in self.layout.columns.values():
-                # One by one, so that only one is there twice. If the next finds no room, this one is longer than the
-                # others, and no row is anywhere else.
-                if len(columns[column.name]) < capacity:
-                    larger = self._made(column, capacity)
-                    larger[: self._capacity] = columns[column.name][: self._capacity]
-                    columns[column.name] = larger
-                    self.columns = dict(columns)
+                self._grow(column, capacity)
         self._capacity = capacity
+
+    def _grow(self, column: Column, capacity: int) -> None:
+        """One column at a time, so that only one is there twice. If there is no room for the next, this one is longer
+        than others for a while."""
+        old = self.columns[column.name]
+        if len(old) < capacity:
+            larger = self._made(column, capacity)
+            larger[: self._capacity] = old[: self._capacity]
+            self._take({**self.columns, column.name: larger})
 
     def prefetch(self, slots: npt.NDArray[np.int64]) -> None:
         """Nothing: they are in the device's memory."""

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..backends.choose import device_of
-from ..backends.cuda.device import Source
+from ..backends.cuda.device import Argument, Source
 from ..backends.cuda.geometry import PER_MULTIPROCESSOR
 from ..codegen.cuda.layout import THREADS
 from ..codegen.cuda.text import runs_text
@@ -22,14 +22,17 @@ Ids = npt.NDArray[np.int64]
 def beside(rows: Array, array: Array) -> Array:
     """An array of the host, or a copy of it where `rows` lie."""
     place = place_of_array(rows)
-    return array if place is HOST else from_host(place, np.ascontiguousarray(array))
+    if place is HOST or place_of_array(array) is not HOST:
+        return array
+    return from_host(place, np.ascontiguousarray(array))
 
 
 def taken(rows: Array, which: npt.NDArray[Any]) -> Array:
     """rows[which], for positions (n,) or a condition of each row. DeviceMemoryError if there is no room."""
     place = place_of_array(rows)
     if place is HOST:
-        return rows[which]
+        found: Array = rows[which]
+        return found
     positions = np.flatnonzero(which) if which.dtype == np.bool_ else which
     made = place.empty((len(positions), *rows.shape[1:]), rows.dtype)
     if made.size:
@@ -39,13 +42,29 @@ def taken(rows: Array, which: npt.NDArray[Any]) -> Array:
     return made
 
 
+def put(column: Array, slots: Array, values: Array) -> None:
+    """column[slots] = values, for slots, each once, and values that are the host's or lie beside the column."""
+    place = place_of_array(column)
+    if place is HOST:
+        column[slots] = values
+    elif len(slots):
+        with place.current():
+            column[beside(column, slots)] = beside(column, values)
+
+
 def joined_rows(parts: Sequence[Array], axis: int = 0) -> Array:
-    """Arrays of one place, one after the other."""
+    """Arrays (n, width) of one place, one after the other or side by side. DeviceMemoryError if there is no room."""
     if len(parts) == 1:
         return parts[0]
     place = place_of_array(parts[0])
+    if place is HOST:
+        return np.concatenate(parts, axis=axis)
+    lengths = list(parts[0].shape)
+    lengths[axis] = sum(part.shape[axis] for part in parts)
+    made = place.empty(lengths, parts[0].dtype)
     with place.current():
-        return place.xp.concatenate(parts, axis=axis)  # type: ignore[no-any-return]
+        place.xp.concatenate(parts, axis=axis, out=made)
+    return made
 
 
 def on_host(array: Array) -> Array:
@@ -71,7 +90,7 @@ def sum_runs(place: Place, starts: Ids, order: Ids, rows: Array) -> Array:
         (code,) = device.load([Source(*runs_text())])
         at = [device.address(x) for x in (told, told, rows, sums)]
         at[1] += starts.nbytes
-        arguments = (*map(np.uint64, at), np.int64(n), np.int64(width), np.int32(shift))
+        arguments: list[Argument] = [*map(np.uint64, at), np.int64(n), np.int64(width), np.int32(shift)]
         grid = min(blocks, device.multiprocessors * PER_MULTIPROCESSOR)
         device.launch(code[f"sum_runs_{rows.dtype.name}"], grid, arguments)
     return sums

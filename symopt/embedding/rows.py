@@ -20,7 +20,7 @@ from .devicestore import DeviceStore
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
-from .placed import beside, taken
+from .placed import beside, put, taken
 from .segment import Segment
 from .store import MemoryStore, RowStore, vacate
 
@@ -171,19 +171,26 @@ class Rows:
 
     def assign(self, c: Assign) -> None:
         """Weights as they are given; states are kept."""
-        slots = self._slots(c.ids, c.now)
-        self._settle(slots)
-        made = []
-        for part in self.parts:
-            given = c.values[:, part.start : part.start + part.segment.dim]
-            column = self.column(part, "weight")
-            with self.place.current():
-                made.append((column, taken(column, slots) + given if c.adds else given))
-        with self.place.current():
-            where = beside(made[0][0], slots)
-            for column, values in made:
-                column[where] = values
+        slots, born = self._found(c.ids, c.now)
+        try:
+            self._settle(slots)
+            made = [self._assigned(part, slots, c) for part in self.parts]
+            where = beside(made[0], slots)
+        except BaseException:
+            self._leave(born)
+            raise
+        for part, values in zip(self.parts, made, strict=True):
+            put(self.column(part, "weight"), where, values)
         self.store.columns[TIMESTAMP][slots] = c.now
+
+    def _assigned(self, part: Part, slots: Array, c: Assign) -> Array:
+        given = c.values[:, part.start : part.start + part.segment.dim]
+        if not c.adds:
+            return given
+        made = taken(self.column(part, "weight"), slots)
+        with self.place.current():
+            made += given
+        return made
 
     def renew(self, c: Renew) -> None:
         """Rows as they are born."""
@@ -201,7 +208,10 @@ class Rows:
 
     def evict(self, c: Evict) -> None:
         """Give rows up; their slots are used again."""
-        slots = self.map.remove(c.ids)
+        self._leave(c.ids)
+
+    def _leave(self, ids: Ids) -> None:
+        slots = self.map.remove(ids)
         vacate(self.store, slots[slots >= 0])
 
     def flush(self) -> None:
@@ -220,10 +230,14 @@ class Rows:
 
     def _slots(self, ids: Ids, now: int) -> npt.NDArray[np.int64]:
         """The slots of ids, each once; those that have none get one, and are born."""
+        return self._found(ids, now)[0]
+
+    def _found(self, ids: Ids, now: int) -> tuple[npt.NDArray[np.int64], Ids]:
+        """The slots, and the ids that were born for it."""
         slots = self.map.get(ids)
         absent = slots < 0
         if not absent.any():
-            return slots
+            return slots, ids[:0]
         first = self.first_weights(ids[absent])
         self._born.reserve(int(absent.sum()))
         self.make_room(int(absent.sum()))
@@ -232,27 +246,28 @@ class Rows:
             try:
                 self._bear(found.new_slots, found.new_ids, now, first)
             except BaseException:  # such as an interrupt: they were never here
-                self.map.remove(found.new_ids)
+                self._leave(found.new_ids)
                 raise
-        return found.slots
+        return found.slots, found.new_ids
 
     def reserve_run(self, n: int) -> None:
-        """Have what an update of `n` rows takes beside their memory."""
+        """Have what an update of `n` rows, some of them new, takes beside the memory of the rows."""
         self._updating.reserve(n)
+        self._born.reserve(n)
 
-    def make_room(self, n: int) -> None:
-        """Have memory for `n` rows more. MemoryError or OSError, and nothing is changed, if there is none."""
-        self.store.reserve(max(self.map.n_slots, len(self.map) + n))
+    def make_room(self, n: int, most: int | None = None) -> None:
+        """Have memory for `n` rows more, but for `most` at most, since others leave before. MemoryError or OSError, and
+        nothing is changed, if there is none."""
+        wanted = len(self.map) + n
+        self.store.reserve(max(self.map.n_slots, wanted if most is None else min(wanted, most)))
         self.map.make_room(n)
 
     def first_weights(self, ids: Ids) -> list[Array | None]:
         """The first weights that functions of the user's make for new ids; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
         made = [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
-        return [
-            None if rows is None else beside(self.column(self.parts[k], "weight"), rows)
-            for k, rows in enumerate(made)
-        ]
+        columns = [self.column(part, "weight") for part in self.parts]
+        return [None if x is None else beside(column, x) for x, column in zip(made, columns, strict=True)]
 
     def _bear(self, slots: Array, ids: Ids, now: int, first: Sequence[Array | None]) -> None:
         columns = self.store.columns
@@ -264,9 +279,7 @@ class Rows:
             if part.is_global:
                 self.column(part, DECAYED)[slots] = log
             if weights is not None:
-                column = self.column(part, "weight")
-                with self.place.current():
-                    column[beside(column, slots)] = weights
+                put(self.column(part, "weight"), slots, weights)
 
 
 _DOERS: dict[type, Callable[[Rows, Any], None]] = {

@@ -15,11 +15,11 @@ GROWTH = 1.5
 
 
 class RowStore(Protocol):
-    """Records by slot. `records`: (capacity, stride) bytes; `columns`: a view of each column, made anew when it
-    grows."""
+    """Records by slot. `records`: what graphs run on, (capacity, stride) bytes; or columns, on a device. `columns`: a
+    view of each column. Both are made anew when it grows."""
 
     layout: Layout
-    records: npt.NDArray[np.uint8]
+    records: Any
     columns: Mapping[str, Array]
 
     def reserve(self, n: int) -> None:

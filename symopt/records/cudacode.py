@@ -47,8 +47,8 @@ Home = str | Field | Scratch  # a column, a part of a batch array, or scratch
 
 
 class Section(NamedTuple):
-    """One kernel of the graph, on `blocks` rows of `cols` elements in each row of the table. `homes`: where the value of
-    each buffer lies, and how many elements further on. `numbers`: how many the sections before have."""
+    """One kernel of the graph, on `blocks` rows of `cols` elements in each row of the table. `homes`: where the value
+    of each buffer lies, and how many elements further on. `numbers`: how many the sections before have."""
 
     kernel: Kernel
     homes: tuple[tuple[Home, int], ...]
@@ -153,8 +153,8 @@ def cuda_rows_text(found: Sequence[Section]) -> str:
     return "\n".join([*texts, "\n".join([HEAD, *indented(body), "}"])]) + "\n"
 
 
-CHUNK = """// Rows from `start` to `stop`: their slots, below 0 for what is no row; for each the row of numbers that it has,
-// or null for the first, of WORDS numbers; and the number of its first element.
+CHUNK = """// Rows from `start` to `stop`: their slots, below 0 for what is no row; for each the row of numbers that it
+// has, of WORDS numbers, or null for the first; and the number of its first element.
 struct Chunk { i64 start; i64 stop; const i64* slots; const i64* which; const i64* firsts; const u64* numbers; };
 """
 
@@ -168,8 +168,8 @@ class _RecordRows(Rows):
 
     def text(self) -> str:
         lines = [*self.teams(), *self._arrays(), *self.each_row(self._one_row())]
-        head = "INLINE void section(const Chunk& c, const i64* const d, const i64 cols, const int blocks, const int shift,"
-        head += "\n                    const int numbers_at) {"
+        head = "INLINE void section(const Chunk& c, const i64* const d, const i64 cols, const int blocks,"
+        head += "\n                    const int shift, const int numbers_at) {"
         return "\n\n".join([*self.functions(), "\n".join([head, *indented([*self.shared, *lines]), "}"])])
 
     def _one_row(self) -> list[str]:

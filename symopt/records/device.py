@@ -15,7 +15,7 @@ from ..dtypes import ITEMSIZE
 from ..passes.calls import size_of
 from ..places import Place
 from ..symbol import Symbol
-from .cudacode import Home, Scratch, Section, aligned, cuda_rows_text, is_indexed, sections
+from .cudacode import Home, Scratch, aligned, cuda_rows_text, is_indexed, sections
 from .layout import ABSENT, ID, TIMESTAMP, UPDATES, Layout
 from .mix import first_of, seed_word
 from .numbers import NOTHING, Given, Numbers
@@ -183,7 +183,7 @@ class DeviceRowGraph:
         self, device: Device, home: Home, columns: Mapping[str, Any], arrays: Mapping[str, Any]
     ) -> _Lies:
         if isinstance(home, str):
-            return _Lies(device.address(columns[home]), columns[home].strides[0], listed=True)
+            return _Lies(device.address(columns[home]), self.plan.layout[home].nbytes, listed=True)
         if isinstance(home, Field):
             array = arrays[home.array]
             beside = home.offset * ITEMSIZE[home.dtype]

@@ -66,7 +66,7 @@ class RowGraph:
         self,
         records: npt.NDArray[np.uint8],
         slots: npt.NDArray[np.int64],
-        arrays: Mapping[str, Array] = NOTHING,
+        arrays: Mapping[str, Any] = NOTHING,
         numbers: Given = NOTHING,
         now: int = 0,
     ) -> None:
