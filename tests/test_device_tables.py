@@ -12,6 +12,8 @@ from hypothesis import HealthCheck, given, settings
 
 import symopt as so
 from symopt import lang
+from symopt.backends import choose
+from symopt.backends.cuda.emulator import Emulator
 from symopt.embedding import Admission, Bags, Expiry, FixedR8, OneBit, Policy, Segment, Table, Tables
 from symopt.embedding.initializers import Custom, RandomUniform
 from symopt.errors import (
@@ -23,7 +25,8 @@ from symopt.errors import (
     TooLateError,
     UnknownIdError,
 )
-from symopt.places import Place, from_host
+from symopt.lang import Integer, Tensor, Updated
+from symopt.places import Place, from_host, place_of
 
 pytestmark = pytest.mark.usefixtures("cxx")
 HOSTS = ("native", "reference")
@@ -34,10 +37,11 @@ def custom(ids: np.ndarray, dim: int) -> np.ndarray:
     return np.add.outer(ids.astype(np.float64) % 17, np.arange(dim)) / 8
 
 
-def own_rule(weight: Any, grad: Any, level: Any, *, lr: float = 0.1) -> Any:
-    """Sums over the tensor, a state of one number, random numbers, and no two elements alike."""
-    level = 0.9 * level + 0.1 * lang.mean_of(lang.square(grad)) if hasattr(lang, "mean_of") else level
-    return weight - lr * grad * lang.uniform(weight, 3.0), level
+@so.update_op
+def own_device_update(weight: Tensor, grad: Tensor, *, lr: float, t: Integer) -> Updated:
+    """A sum over the tensor, one over each row, random numbers, and a number that each row has its own of."""
+    scale = lang.sqrt(1 + lang.sum_of(lang.square(grad))) + lang.row_mean(lang.absolute(weight))
+    return lang.updated(weight - lr / t * grad * lang.uniform(weight, 3.0, 1.0) / scale)
 
 
 MADE: dict[str, Callable[[], Any]] = {
@@ -50,8 +54,7 @@ MADE: dict[str, Callable[[], Any]] = {
     ),
     "sums over the tensor": lambda: Segment(70, "lamb", learning_rate=0.1, wd=0.1, initializer=1.0),
     "ftrl in float64": lambda: Segment(6, "ftrl", learning_rate=0.3, dtype="float64"),
-    "random numbers": lambda: Segment(5, "signsgd", learning_rate=0.1, initializer=RandomUniform(-1, 1)),
-    "a row of several blocks": lambda: Segment(8200, "group_adagrad", learning_rate=0.1),
+    "a rule of the user's": lambda: Segment(6, own_device_update, lr=0.1, n_blocks=2, initializer=RandomUniform(-1, 1)),
     "first weights of the host": lambda: Segment(3, "sgd_mom", learning_rate=0.5, momentum=0.9, initializer=Custom(custom)),
     "decay of all rows": lambda: Segment(
         4, "sgd", learning_rate=0.3, weight_decay=0.1, decay="decoupled_global", initializer=1.0
@@ -73,10 +76,12 @@ class Trio:
 
     def __init__(self, place: Place, segments: Callable[[], Any], **more: Any) -> None:
         self.place = place
-        made = {name: value() if callable(value) else value for name, value in more.items()}
-        self.hosts = [Table(segments(), engine=engine, **made) for engine in HOSTS]
-        fresh = {name: value() if callable(value) else value for name, value in more.items()}
-        self.device = Table(segments(), ctx=place.context, **fresh)
+
+        def made(**which: Any) -> Table:
+            return Table(segments(), **which, **{k: x() if callable(x) else x for k, x in more.items()})
+
+        self.hosts = [made(engine=engine) for engine in HOSTS]
+        self.device = made(ctx=place.context)
         self.now = 0
 
     def up(self, x: Any) -> Any:
@@ -183,3 +188,178 @@ def test_same_bits_as_on_the_host(gpu: Place, name: str) -> None:
         trio.check()
 
     run()
+
+
+@pytest.mark.parametrize("seed", [5, 7])
+def test_no_order_of_threads_shows(emulated: None, monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    """Many rows, few multiprocessors: blocks of threads take several chunks, in orders as bad as the seed makes them."""
+    monkeypatch.setattr(choose, "emulator", lambda: Emulator(seed, multiprocessors=1))
+    for name, n in (("three rules", 150), ("sums over the tensor", 30), ("a rule of the user's", 150)):
+        trio = Trio(place_of(so.gpu(0)), MADE[name])
+        ids = np.arange(n) * 31 % 97
+        for step in range(2):
+            values = rows(n, trio.device.dim, step)
+            trio.do("apply_gradients", ids, values=values, req_time=step)
+        trio.check()
+
+
+def test_rows_of_several_blocks(gpu: Place) -> None:
+    """8192 elements and more are summed by a whole block of threads."""
+    trio = Trio(gpu, lambda: Segment(8200, "group_adagrad", learning_rate=0.1))
+    trio.do("apply_gradients", np.array([4, 9, 4]), values=rows(3, 8200, 0), req_time=1)
+    trio.check()
+
+
+def test_admission_expiry_and_eviction(gpu: Place) -> None:
+    """Ids that come, wait, are let in, grow old, and leave when the table is full."""
+    for policy in ("least_recent", "least_frequent", "small_norm"):
+        trio = Trio(
+            gpu, MADE["adagrad"], admission=lambda: Admission(1), expiry=lambda: Expiry(1),
+            max_rows=12, policy=lambda by=policy: Policy(by, slack=0.2),
+        )  # fmt: skip
+        rng = np.random.default_rng(0)
+        for step in range(12):
+            ids = rng.integers(0, 25, 7)
+            trio.do("apply_gradients", ids, values=rows(7, 5, step), req_time=step * 20_000)
+        trio.do("expire")
+        trio.do("evict", n=2)
+        trio.check()
+        found = [
+            t.evict(where=lambda r: r["weight"].sum(1) > r["updates"] - 3) for t in (*trio.hosts, trio.device)
+        ]
+        assert len({tuple(x) for x in found}) == 1
+        trio.check()
+
+
+def test_rows_lie_on_the_device_and_grow_there(gpu: Place) -> None:
+    trio = Trio(gpu, MADE["three rules"])
+    capacities, store = set(), trio.device._rows.store
+    for step in range(12):
+        ids = np.arange(step * 40, step * 40 + 40)
+        trio.do("apply_gradients", ids, values=rows(40, 16, step), req_time=step)
+        capacities.add(len(store.columns["0/weight"]))
+    trio.check()
+    assert 3 <= len(capacities) < 12
+    on_device = {name: isinstance(x, gpu.xp.ndarray) for name, x in store.columns.items()}
+    assert on_device == {name: "/" in name for name in on_device}
+    shown = trio.device.lookup([1])
+    assert isinstance(shown, gpu.xp.ndarray)
+    assert trio.device.memory_bytes() >= sum(x.nbytes for x in store.columns.values())
+    reserved = Table(Segment(2, "sgd", learning_rate=0.1), ctx=gpu.context, reserve=100)
+    assert len(reserved._rows.store.columns["0/weight"]) == 100
+
+
+def test_ids_and_arrays_of_any_kind(gpu: Place) -> None:
+    """Ids of the device are copied to the host; gradients may be of another dtype, strided, or shaped like the ids."""
+    host, device = (Table(Segment(3, "adagrad", learning_rate=0.1), ctx=c) for c in (None, gpu.context))
+    ids, grads = np.array([[4, 5], [4, -9]]), rows(4, 3, 0, np.float64).reshape(2, 2, 3)
+    strided = from_host(gpu, np.repeat(grads, 2, axis=2))[:, :, ::2]
+    host.apply_gradients(ids, grads)
+    device.apply_gradients(from_host(gpu, ids), strided)
+    out = gpu.empty((2, 2, 3), np.float32)
+    shown = device.lookup(from_host(gpu, ids), out=out)
+    np.testing.assert_array_equal(gpu.to_host(out), host.lookup(ids))
+    assert shown.shape == (2, 2, 3)
+    assert device.contains(from_host(gpu, ids)).all()
+    empty = device.lookup(np.zeros((0, 2), np.int64))
+    assert empty.shape == (0, 2, 3)
+    assert device.apply_gradients([], gpu.empty((0, 3), np.float32)).updated == 0
+
+
+def test_what_lies_elsewhere_is_refused(gpu: Place) -> None:
+    table = Table(Segment(3, "adagrad", learning_rate=0.1), ctx=gpu.context, name="mine", max_rows=2)
+    here, there = gpu.zeros((1, 3), np.float32), np.zeros((1, 3), np.float32)
+    with pytest.raises(DeviceError, match=r"mine.apply_gradients: gradients is in .* expected gpu\(0\)"):
+        table.apply_gradients([1], there)
+    with pytest.raises(DeviceError, match="mine.assign: values"):
+        table.assign([1], there)
+    with pytest.raises(DTypeError, match="must be an array, got list"):
+        table.apply_gradients([1], [[1.0, 2.0, 3.0]])
+    with pytest.raises(ShapeError, match="expected shape"):
+        table.apply_gradients([1], here[:, :2])
+    with pytest.raises(DeviceError, match="mine.lookup: out"):
+        table.lookup([1], out=there)
+    with pytest.raises(ShapeError, match="out must be float32"):
+        table.lookup([1, 2], out=here)
+    with pytest.raises(UnknownIdError, match="id 1 has no row"):
+        table.lookup([1], missing="raise")
+    with pytest.raises(TooLateError):
+        table.apply_gradients([1, 2, 3], gpu.zeros((3, 3), np.float32))
+    with pytest.raises(AttributeValueError, match="engine must be 'auto'"):
+        Table(Segment(3, "adagrad", learning_rate=0.1), ctx=gpu.context, engine="native")
+    with pytest.raises(DeviceError, match="on gpu\\(0\\): look tables up by name"):
+        Tables({"mine": table}).fused_lookup([1], [1])
+    with pytest.raises(DeviceError, match="gradients is in GPU memory.* expected the host's"):
+        Table(Segment(3, "adagrad", learning_rate=0.1)).apply_gradients([1], here)
+    assert len(table) == 0
+
+
+def test_tables_of_both_places_together(gpu: Place) -> None:
+    made = [
+        Tables(
+            {
+                "a": Table(Segment(2, "adagrad", learning_rate=0.1), ctx=c),
+                "b": Table(Segment(1, "sgd", learning_rate=1.0)),
+            }
+        )
+        for c in (None, gpu.context)
+    ]
+    for tables, up in ((made[0], lambda x: x), (made[1], lambda x: from_host(gpu, x))):
+        tables.apply_gradients({"a": ([1, 2, 1], up(rows(3, 2, 0))), "b": ([5], rows(1, 1, 0))})
+    host, device = (tables.lookup({"a": [1, 2], "b": [5]}) for tables in made)
+    np.testing.assert_array_equal(host["a"], gpu.to_host(device["a"]))
+    np.testing.assert_array_equal(host["b"], device["b"])
+
+
+@pytest.mark.parametrize("adds", [False, True])
+def test_without_memory_nothing_is_changed(
+    emulated: None, monkeypatch: pytest.MonkeyPatch, adds: bool
+) -> None:
+    """Whichever of the requests for memory fails, the table is what it was."""
+    place: Any = place_of(so.gpu(0))
+
+    def two() -> list[Segment]:
+        return [MADE["decay of all rows"](), MADE["adam, its own step for each row"]()]
+
+    for action in ("apply_gradients", "assign_add" if adds else "assign", "reinitialize", "lookup"):
+        left = 0
+        while True:
+            table = Table(two(), ctx=place.context, max_rows=6, policy="least_recent")
+            table.apply_gradients([1, 2, 3, 4], from_host(place, rows(4, 8, 0)), req_time=1)
+            ids, values = [3, 4, 5, 6, 7], from_host(place, rows(5, 8, 1))
+            before = [x.tolist() if isinstance(x, np.ndarray) else x for x in table.lookup_entry([*range(9)])]
+            with monkeypatch.context() as patch:
+                failing(patch, place, left)
+                try:
+                    if action == "lookup":
+                        table.lookup(ids, missing="initialize")
+                    else:
+                        getattr(table, action)(ids, *([] if action == "reinitialize" else [values]))
+                except DeviceMemoryError:
+                    pass
+                else:
+                    break
+            after = [x.tolist() if isinstance(x, np.ndarray) else x for x in table.lookup_entry([*range(9)])]
+            assert str(after) == str(before), (action, left)
+            left += 1
+        assert left >= 2, action
+
+
+def failing(patch: pytest.MonkeyPatch, place: Any, left: int) -> None:
+    """After `left` arrays more a device has no memory."""
+    counts = [left]
+
+    def limited(make: Callable[..., Any]) -> Callable[..., Any]:
+        def made(*args: Any) -> Any:
+            counts[0] -= 1
+            if counts[0] < 0:
+                raise DeviceMemoryError("none left")
+            return make(*args)
+
+        return made
+
+    patch.setattr(place, "zeros", limited(place.zeros), raising=False)
+    patch.setattr(place, "empty", limited(place.empty), raising=False)
+    patch.setattr(
+        Emulator, "zeros", lambda self, *a, make=Emulator.zeros: limited(lambda *b: make(self, *b))(*a)
+    )

@@ -110,12 +110,7 @@ class Batch:
 
     def reserve(self) -> None:
         """Have memory for all rows that may be born, and see that they can be. MemoryError or OSError if not."""
-        table, rows = self.table, self.table._rows
-        missing = rows.map.missing(self.ids)
-        if not len(missing):
-            return
-        rows.first_weights(missing)
-        rows.make_room(len(missing), table.max_rows)
+        self.table._rows.prepare(self.ids, self.table.max_rows)
 
     def admit(self) -> None:
         """Add up the gradients of repeated ids, drop those of ids that are not admitted, and choose the rows that have
@@ -131,7 +126,7 @@ class Batch:
             dropped = ~admitted
             self.blocked = int(dropped.sum() if self.counts is None else self.counts[dropped].sum())
             self.ids, self.grads = self.ids[admitted], taken(self.grads, admitted)
-        self.table._rows.reserve_run(len(self.ids))
+        self.table._rows.prepare_update(len(self.ids))
         self.leaving = self.table._leaving(self.ids)
 
     def apply(self) -> Applied:

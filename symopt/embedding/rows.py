@@ -20,7 +20,7 @@ from .devicestore import DeviceStore
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
-from .placed import beside, put, taken
+from .placed import beside, put
 from .segment import Segment
 from .store import MemoryStore, RowStore, vacate
 
@@ -64,6 +64,7 @@ class Rows:
         self._updating = self._graph([p.updating() for p in self.parts], stamps=True)
         self._reading = self._graph([p.reading() for p in self.parts])
         self._born = self._graph([p.birth() for p in self.parts])
+        self._assign_graphs: dict[bool, RowGraph | DeviceRowGraph] = {}  # made when first asked for
         self._settling = [self._graph([p.settling()]) if p.is_global else None for p in self.parts]
         self._is_plain = all(p.segment.compressor.is_straight and not p.is_global for p in self.parts)
         self._has_ages = any(p.ages and p.ages.names for p in self.parts)
@@ -89,7 +90,7 @@ class Rows:
     def read(self, slots: Array, out: Array | None = None) -> Array:
         """What lookups show of the rows in these slots, (n, dim); zeros for a slot of -1."""
         if out is None:
-            out = self.place.empty((len(slots), self.dim), self.dtype)
+            out = self.prepare_read(len(slots), len(slots))
         numbers = self._shown()
         for part, log in zip(self.parts, self.logs, strict=True):
             if part.is_global:
@@ -106,7 +107,7 @@ class Rows:
         if each is not None:
             return self.read(each, out)
         if out is None:
-            out = self.place.empty((len(bags), self.dim), self.dtype)
+            out = self.prepare_read(len(bags), len(slots))
         if self.place is not HOST:
             bags.pool_there(self.place, self.read(slots), out)
             return out
@@ -135,7 +136,7 @@ class Rows:
 
     def update(self, c: Update) -> None:
         """One step of every rule."""
-        self.reserve_run(len(c.ids))
+        self.prepare_update(len(c.ids))
         slots = self._slots(c.ids, c.now)
         if c.first:
             self._grow_scales(c.done)
@@ -171,29 +172,25 @@ class Rows:
 
     def assign(self, c: Assign) -> None:
         """Weights as they are given; states are kept."""
-        slots, born = self._found(c.ids, c.now)
-        try:
-            self._settle(slots)
-            made = [self._assigned(part, slots, c) for part in self.parts]
-            where = beside(made[0], slots)
-        except BaseException:
-            self._leave(born)
-            raise
-        for part, values in zip(self.parts, made, strict=True):
-            put(self.column(part, "weight"), where, values)
+        self._ready_to_assign(len(c.ids), c.adds)
+        slots = self._slots(c.ids, c.now)
+        self._settle(slots)
+        self._assigning(c.adds).run(self.store.records, slots, {GRADS: c.values})
         self.store.columns[TIMESTAMP][slots] = c.now
 
-    def _assigned(self, part: Part, slots: Array, c: Assign) -> Array:
-        given = c.values[:, part.start : part.start + part.segment.dim]
-        if not c.adds:
-            return given
-        made = taken(self.column(part, "weight"), slots)
-        with self.place.current():
-            made += given
-        return made
+    def _assigning(self, adds: bool) -> RowGraph | DeviceRowGraph:
+        if adds not in self._assign_graphs:
+            self._assign_graphs[adds] = self._graph([p.assigning(adds) for p in self.parts])
+        return self._assign_graphs[adds]
+
+    def _ready_to_assign(self, n: int, adds: bool) -> None:
+        for graph in (self._assigning(adds), *self._settling):
+            if graph is not None:
+                graph.reserve(n)
 
     def renew(self, c: Renew) -> None:
         """Rows as they are born."""
+        self._born.reserve(len(c.ids))
         first = self.first_weights(c.ids)
         self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
 
@@ -230,14 +227,10 @@ class Rows:
 
     def _slots(self, ids: Ids, now: int) -> npt.NDArray[np.int64]:
         """The slots of ids, each once; those that have none get one, and are born."""
-        return self._found(ids, now)[0]
-
-    def _found(self, ids: Ids, now: int) -> tuple[npt.NDArray[np.int64], Ids]:
-        """The slots, and the ids that were born for it."""
         slots = self.map.get(ids)
         absent = slots < 0
         if not absent.any():
-            return slots, ids[:0]
+            return slots
         first = self.first_weights(ids[absent])
         self._born.reserve(int(absent.sum()))
         self.make_room(int(absent.sum()))
@@ -248,12 +241,27 @@ class Rows:
             except BaseException:  # such as an interrupt: they were never here
                 self._leave(found.new_ids)
                 raise
-        return found.slots, found.new_ids
+        return found.slots
 
-    def reserve_run(self, n: int) -> None:
-        """Have what an update of `n` rows, some of them new, takes beside the memory of the rows."""
+    def prepare(self, ids: Ids, most: int | None = None, adds: bool | None = None) -> None:
+        """Have all memory that it takes to give a row to each of these ids, of which `most` stay; and, with `adds`, to
+        assign weights, or add to them. MemoryError or OSError if there is none: nothing is changed then."""
+        missing = self.map.missing(ids)
+        if len(missing):
+            self.first_weights(missing)
+            self.make_room(len(missing), most)
+        self._born.reserve(len(ids))
+        if adds is not None:
+            self._ready_to_assign(len(ids), adds)
+
+    def prepare_update(self, n: int) -> None:
+        """Have what an update of `n` rows takes beside the rows themselves."""
         self._updating.reserve(n)
-        self._born.reserve(n)
+
+    def prepare_read(self, n: int, n_slots: int) -> Array:
+        """Have what it takes to read `n_slots` rows: an array for the `n` (n, dim) that are shown, among others."""
+        self._reading.reserve(n_slots)
+        return self.place.empty((n, self.dim), self.dtype)
 
     def make_room(self, n: int, most: int | None = None) -> None:
         """Have memory for `n` rows more, but for `most` at most, since others leave before. MemoryError or OSError, and

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -181,6 +182,8 @@ class Table:
         if out is not None:
             out = _as_out(out, (*shape, self.dim), self.dtype, what, self.place).reshape(-1, self.dim)
         with self._lock:
+            if out is None:
+                out = self._rows.prepare_read(math.prod(shape), len(flat))
             slots, hits = self._found(flat, missing, req_time, what)
             found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
         shown = found.reshape(*shape, self.dim)
@@ -270,7 +273,7 @@ class Table:
             if admitted is not None:
                 flat, rows = flat[admitted], taken(rows, admitted)
                 self.stats.blocked += int((~admitted).sum())
-            self._make_room(flat)
+            self._make_room(flat, adds)
             for some, its in waves(flat, rows) if adds else [last_of(flat, rows)]:
                 self._do(Assign(some, its, now, adds))
 
@@ -385,9 +388,12 @@ class Table:
         if self.admission is not None:
             self.admission.forget(ids)
 
-    def _make_room(self, ids: Ids) -> Ids:
-        """Let rows leave if all new ones of a batch would not fit; which."""
-        return self._give_up(self._leaving(ids))
+    def _make_room(self, ids: Ids, adds: bool | None = None) -> Ids:
+        """Let rows leave if all new ones of a batch would not fit; which. `adds`: as `Rows.prepare` has it."""
+        gone = self._leaving(ids)
+        if len(gone):  # what may fail comes before
+            self._rows.prepare(ids, self.max_rows, adds)
+        return self._give_up(gone)
 
     def _leaving(self, ids: Ids) -> Ids:
         """The rows that have to leave before a batch. TooLateError without a policy that chooses."""

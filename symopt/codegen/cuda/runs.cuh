@@ -17,12 +17,12 @@ INLINE void sum_runs(const i64* starts, const i64* order, const T* rows, T* sums
   }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
 sum_runs_float32(const i64* starts, const i64* order, const float* rows, float* sums, i64 n, i64 width, int shift) {
   sum_runs(starts, order, rows, sums, n, width, shift);
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS)
+extern "C" __global__ void __launch_bounds__(THREADS, 1)
 sum_runs_float64(const i64* starts, const i64* order, const double* rows, double* sums, i64 n, i64 width, int shift) {
   sum_runs(starts, order, rows, sums, n, width, shift);
 }
