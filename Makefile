@@ -13,12 +13,13 @@ demo: .venv/.demo
 test: .venv/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# Every fault of checkpoints that `make test` tries a tenth of: losses of power, damage, full disks, killed processes. Minutes.
+# Every fault of checkpoints and of tables on disk that `make test` tries a tenth of: losses of power, damage, full disks, killed processes. Minutes.
 FAULT_SEED ?= $(shell date +%s)
 test-faults: .venv/.dev
 	@echo "FAULT_SEED=$(FAULT_SEED)"
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --all-faults --fault-seed=$(FAULT_SEED) tests/test_checkpoint_power.py \
-	  tests/test_checkpoint_damage.py tests/test_checkpoint_failures.py
+	  tests/test_checkpoint_damage.py tests/test_checkpoint_failures.py tests/test_table_power.py tests/test_push_log.py \
+	  tests/test_row_file_crash.py
 
 # What the tests of the page need: a browser, and the packages that drive it. Without them `make test` skips those tests.
 browser: tests/browser/node_modules/.installed

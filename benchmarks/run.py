@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
+import bags
 import classes
 import dense
 import forward
@@ -38,6 +39,8 @@ JOBS = {
     "lazy": sparse.lazy,
     "id_map": idmap.id_map,
     "id_batches": idmap.id_batches,
+    "bags": bags.bags,
+    "tables": bags.tables,
     "group_adagrad": rows.group_adagrad,
     "lazy_group_adagrad": rows.lazy_group_adagrad,
     "classes": classes.classes,

@@ -107,6 +107,10 @@ class StateError(SymoptError, ValueError):
     """A state to load that is not of the same parameters, rules, shapes or dtypes; lists all differences."""
 
 
+class DeltaIncompleteError(SymoptError, RuntimeError):
+    """Changes of an embedding table that are not all that changed: the whole table is needed."""
+
+
 class PairsError(SymoptError, TypeError, ValueError):
     """Gradients and variables that are not (gradient, variable) pairs."""
 

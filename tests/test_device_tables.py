@@ -8,13 +8,13 @@ from typing import Any
 import hypothesis.strategies as st
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 
 import symopt as so
 from symopt import lang
 from symopt.backends import choose
 from symopt.backends.cuda.emulator import Emulator
-from symopt.embedding import Admission, Bags, Expiry, FixedR8, OneBit, Policy, Segment, Table, Tables
+from symopt.embedding import Admission, Bags, Expiry, FixedR8, Policy, Segment, Table, Tables
 from symopt.embedding.initializers import Custom, RandomUniform
 from symopt.errors import (
     AttributeValueError,
@@ -273,7 +273,7 @@ def test_what_lies_elsewhere_is_refused(gpu: Place) -> None:
         table.apply_gradients([1], there)
     with pytest.raises(DeviceError, match="mine.assign: values"):
         table.assign([1], there)
-    with pytest.raises(DTypeError, match="must be an array, got list"):
+    with pytest.raises(DTypeError, match=r"must be an array, got list"):
         table.apply_gradients([1], [[1.0, 2.0, 3.0]])
     with pytest.raises(ShapeError, match="expected shape"):
         table.apply_gradients([1], here[:, :2])

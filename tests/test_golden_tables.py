@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from symopt.embedding import FixedR8, Segment, Table
-
 from monolith_tables import Sharded, rate, segment, table
 from test_golden_monolith import RULES, STATES, TOLERANCE, learning_rate
 from test_golden_monolith import VECTORS as RULE_VECTORS
+
+from symopt.embedding import FixedR8, Segment, Table
 
 FOLDER = Path(__file__).parent / "golden"
 CASES: list[dict[str, Any]] = json.loads((FOLDER / "embedding_tables.json").read_text())["cases"]

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 import symopt as so
 from symopt.embedding import (
-    Admission, Bags, FixedR8, RandomUniform, Segment, Table, Tables, Zeros,
+    Admission,
+    Bags,
+    FixedR8,
+    RandomUniform,
+    Segment,
+    Table,
+    Tables,
+    Zeros,
 )  # fmt: skip
 
 ENGINES = ("native", "reference")
@@ -88,7 +95,9 @@ def test_rows_are_added_in_order(engine: str) -> None:
     made = Table(Segment(1, "sgd", learning_rate=-1.0), engine=engine)
     made.assign([1, 2, 3], [[1e8], [1.0], [-1e8]])
     assert made.lookup(Bags([1, 2, 3, 1, 3, 2], [0, 3, 6])).ravel().tolist() == [0.0, 1.0]
-    made.apply_gradients(Bags([8, 8, 8, 9, 9, 9], [0, 1, 2, 3, 4, 5, 6]), [[1e8], [1], [-1e8], [1e8], [-1e8], [1]])
+    made.apply_gradients(
+        Bags([8, 8, 8, 9, 9, 9], [0, 1, 2, 3, 4, 5, 6]), [[1e8], [1.0], [-1e8], [1e8], [-1e8], [1.0]]
+    )
     assert made.lookup([8, 9]).ravel().tolist() == [0.0, 1.0]
 
 
@@ -111,7 +120,7 @@ def test_gradients_are_those_of_the_lookup(combiner: str, weighted: bool, engine
 
 @pytest.mark.parametrize("duplicates", ["sum", "sequential"])
 @cases
-def test_the_same_as_a_gradient_for_each_id(combiner: str, weighted: bool, duplicates: str) -> None:
+def test_the_same_as_a_gradient_for_each_id(combiner: str, weighted: bool, duplicates: Any) -> None:
     bags, grads = random_bags(3, combiner, weighted), np.random.default_rng(6).normal(size=(12, 3, DIM))
     grads = (grads if combiner == "first_n" else grads[:, 0]).astype(np.float32)
     one, two = table(), table()
@@ -183,7 +192,9 @@ def test_weights_that_sum_to_0_give_zeros() -> None:
         assert made.lookup(bags).tolist() == [[0.0] * DIM]
 
 
-@given(lists=st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4), max_size=6), n=st.integers(1, 4))
+@given(
+    lists=st.lists(st.lists(st.integers(-(2**63), 2**63 - 1), max_size=4), max_size=6), n=st.integers(1, 4)
+)
 def test_first_n_are_the_first_n(lists: list[list[int]], n: int) -> None:
     bags = Bags.from_lists(lists, "first_n", n=n)
     made = Table(Segment(1, "sgd", learning_rate=-1.0, dtype="float64"))
@@ -196,7 +207,7 @@ def test_first_n_are_the_first_n(lists: list[list[int]], n: int) -> None:
     assert (shown[..., 0] > 0).sum(1).tolist() == [min(len(some), n) for some in lists]
 
 
-BAD = {
+BAD: dict[str, tuple[Any, ...]] = {
     "an unknown combiner": (([1], [0, 1], "max"), {}, so.errors.AttributeValueError, "sum, mean, sqrtn, first_n"),
     "offsets without an end": (([1, 2], [0, 1]), {}, so.errors.ShapeError, "from 0 to the 2 ids"),
     "offsets without a start": (([1, 2], [1, 2]), {}, so.errors.ShapeError, "from 1 to 2"),
@@ -210,7 +221,9 @@ BAD = {
     "first_n without n": (([1], [0, 1], "first_n"), {}, so.errors.MissingArgumentError, "n says"),
     "n for a sum": (([1], [0, 1]), {"n": 3}, so.errors.AttributeValueError, "n says"),
     "n of 0": (([1], [0, 1], "first_n"), {"n": 0}, so.errors.AttributeValueError, "at least 1"),
-    "weights for first_n": (([1], [0, 1], "first_n"), {"n": 1, "weights": [1.0]}, so.errors.AttributeValueError, "no weights"),
+    "weights for first_n": (
+        ([1], [0, 1], "first_n"), {"n": 1, "weights": [1.0]}, so.errors.AttributeValueError, "no weights",
+    ),
 }  # fmt: skip
 
 

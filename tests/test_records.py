@@ -26,7 +26,7 @@ def part(rule: str, k: int, dim: int, start: int) -> tuple[Any, dict[str, Bound]
     from symopt.training.update import Update, find_op, state_types
 
     op = find_op(rule)
-    numbers = {"lr": sym.var(f"lr{k}", shape=())}
+    numbers: dict[str, Any] = {"lr": sym.var(f"lr{k}", shape=())}
     count = next((n for n in ("t", "step") if n in op.attrs), None)
     if count:
         numbers[count] = sym.var(f"t{k}", shape=())

@@ -207,6 +207,9 @@ def public_names() -> Iterator[str]:
         ],
     }
     yield "symopt.embedding.onebit.OneBit"
+    many = {"bags": ["Bags"], "fused": ["Fused", "Parcel"], "shards": ["Split", "shard_of", "split_by_shard"]}
+    for module_name, several in (many | {"tables": ["Tables"]}).items():
+        yield from (f"symopt.embedding.{module_name}.{name}" for name in several)
     keras = (optimizers, schedules, optimizers3, schedules3)
     modules |= {m: [n for n in m.__all__ if n != "schedules"] for m in keras}
     for module, names in modules.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,7 @@ def schedule(step: int) -> float:
 @engines
 @pytest.mark.parametrize("rate", [0.1, schedule], ids=["constant", "schedule"])
 @pytest.mark.parametrize("rule", ["monolith_adagrad", "monolith_sgd", "torch_adam"])
-def test_global_decay_is_that_of_the_dense_step(rule: str, rate: object, engine: str) -> None:
+def test_global_decay_is_that_of_the_dense_step(rule: str, rate: Any, engine: str) -> None:
     """w = (1 - lr * wd) * w at every step for every row, then the rule for the rows with gradient."""
     wd = 0.3
     segment = Segment(
@@ -68,7 +70,7 @@ def test_decoupled_decay_is_for_rows_with_gradient(engine: str) -> None:
     )
     table.lookup([1, 2], missing="initialize")
     table.apply_gradients([1], [[1.0, 0.0]])
-    np.testing.assert_allclose(table.lookup([1, 2]), [[0.4, 0.9], [1, 1]], rtol=1e-6)
+    np.testing.assert_allclose(table.lookup([1, 2]), [[0.4, 0.9], [1.0, 1.0]], rtol=1e-6)
 
 
 @engines
@@ -104,14 +106,40 @@ def test_rows_that_are_born_late_have_missed_nothing(engine: str) -> None:
     assert table.lookup([1]).tolist() == [[3.0]]
 
 
-def test_decay_of_everything_at_once() -> None:
+@engines
+def test_decay_that_leaves_nothing_is_refused(engine: str) -> None:
+    """Rows could not make up for it: nothing would tell what came after."""
     table = Table(
         Segment(
-            1, "monolith_sgd", learning_rate=1.0, weight_decay=1.0, decay="decoupled_global", initializer=8.0
-        )
+            1, "monolith_sgd", learning_rate=0.1, weight_decay=2.0, decay="decoupled_global", initializer=8.0
+        ),
+        engine=engine,
     )
     table.lookup([1, 2], missing="initialize")
-    table.apply_gradients([1], [[3.0]])
-    assert table.lookup([1, 2]).tolist() == [[-3.0], [0.0]]
+    with pytest.raises(so.errors.AttributeValueError, match="nothing of any weight"):
+        table.apply_gradients([1, 3], [[3.0], [1.0]], learning_rate=0.5)
+    assert len(table) == 2 and table.steps == 0
+    assert table.lookup([1]).tolist() == [[8.0]]
     with pytest.raises(so.errors.AttributeValueError, match="weight_decay"):
         Segment(1, "monolith_sgd", learning_rate=1.0, weight_decay=-1.0)
+
+
+@engines
+def test_a_rate_that_is_given_goes_before_the_rules_default(engine: str) -> None:
+    table = Table(Segment(1, "torch_adamw", wd=0.0), engine=engine)
+    table.apply_gradients([1], [[1.0]], learning_rate=0.5)
+    np.testing.assert_allclose(table.lookup([1]), [[-0.5]], rtol=1e-6)
+
+
+@engines
+def test_a_schedule_that_fails_changes_nothing(engine: str) -> None:
+    def broken(step: int) -> float:
+        if step == 1:
+            raise RuntimeError("no rate today")
+        return 0.1
+
+    table = Table(Segment(1, "monolith_sgd", learning_rate=broken), engine=engine)
+    table.apply_gradients([1], [[1.0]])
+    with pytest.raises(RuntimeError, match="today"):
+        table.apply_gradients([1, 2], [[1.0], [1.0]])
+    assert len(table) == 1 and table.steps == 1

@@ -1,24 +1,33 @@
 """Several tables at once: the same as one by one, whole or not at all; Monolith's layout in one vector; shards."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 from embedding_golden import FACTS
-from hypothesis import given
-from hypothesis import strategies as st
 
 import symopt as so
 from symopt.embedding import (
-    Admission, Policy, RandomUniform, Segment, Split, Table, Tables, shard_of, split_by_shard, sum_by, unique,
+    Admission,
+    Policy,
+    RandomUniform,
+    Segment,
+    Table,
+    Tables,
+    split_by_shard,
+    sum_by,
+    unique,
 )  # fmt: skip
 from symopt.embedding.entry import PolynomialDecay
 
 ENGINES = ("native", "reference")
 
 
-def facts(*kinds: str) -> Any:
-    return pytest.mark.parametrize("fact", [f for f in FACTS.values() if f["kind"] in kinds], ids=lambda f: f["name"])
+def facts(*kinds: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize(
+        "fact", [f for f in FACTS.values() if f["kind"] in kinds], ids=lambda f: f["name"]
+    )
 
 
 def adagrad(dim: int = 3, **more: Any) -> Table:
@@ -82,7 +91,9 @@ def test_facts_of_shards_of_unique_ids(fact: dict[str, Any]) -> None:
     split = split_by_shard(unique(fact["ids"]).ids, fact["n"])
     assert split.sizes.tolist() == fact["sizes"]
     wanted = np.split(np.array(fact["expect"]), np.cumsum(fact["sizes"])[:-1])
-    assert [set(split.ids[split.shard(k)].tolist()) for k in range(fact["n"])] == [set(w.tolist()) for w in wanted]
+    assert [set(split.ids[split.shard(k)].tolist()) for k in range(fact["n"])] == [
+        set(w.tolist()) for w in wanted
+    ]
 
 
 @facts("dedup_sum")
@@ -128,8 +139,18 @@ def test_facts_of_tables_of_several_types(name: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_the_same_as_one_by_one(engine: str) -> None:
     rng = np.random.default_rng(1)
-    alone = {"a": adagrad(engine=engine), "b": adagrad(2, engine=engine, duplicates="sequential"), "c": adagrad(1)}
-    tables = Tables({"a": adagrad(engine=engine), "b": adagrad(2, engine=engine, duplicates="sequential"), "c": adagrad(1)})
+    alone = {
+        "a": adagrad(engine=engine),
+        "b": adagrad(2, engine=engine, duplicates="sequential"),
+        "c": adagrad(1),
+    }
+    tables = Tables(
+        {
+            "a": adagrad(engine=engine),
+            "b": adagrad(2, engine=engine, duplicates="sequential"),
+            "c": adagrad(1),
+        }
+    )
     for step in range(6):
         batch = {name: random_batch(rng, 17, alone[name].dim) for name in "cab"[step % 3 :]}
         applied = tables.apply_gradients(batch, step, 100 + step)
@@ -166,7 +187,7 @@ def full(name: str) -> Table:
     return adagrad(max_rows=4, name=name)
 
 
-BAD = {
+BAD: dict[str, tuple[Any, ...]] = {
     "a wrong width": ({"b": ([1], np.ones((1, 2)))}, {}, so.errors.ShapeError, "b: gradients"),
     "ids of a wrong type": ({"b": ([1.5], np.ones((1, 3)))}, {}, so.errors.DTypeError, "b"),
     "an unknown name": ({"bb": ([1], np.ones((1, 3)))}, {}, so.errors.UnknownArgumentError, "bb"),
@@ -214,7 +235,9 @@ def test_names_of_one_table_have_one_learning_rate() -> None:
 
 
 def test_filters_and_policies_hold_in_each_table() -> None:
-    tables = Tables({"a": adagrad(admission=Admission(1)), "b": adagrad(max_rows=2, policy=Policy("least_recent"))})
+    tables = Tables(
+        {"a": adagrad(admission=Admission(1)), "b": adagrad(max_rows=2, policy=Policy("least_recent"))}
+    )
     batch = {"a": ([1, 2], np.ones((2, 3))), "b": ([1, 2], np.ones((2, 3)))}
     first = tables.apply_gradients(batch, req_time=1)
     assert (first["a"].blocked, first["b"].born) == (2, 2)
@@ -229,64 +252,18 @@ def test_tables_are_tables() -> None:
         Tables({"user": adagrad()})["usr"]
 
 
-# ---- shards
+def test_threads_do_not_wait_for_each_other_for_ever() -> None:
+    """The same tables under names that sort the other way round; every gradient counts once."""
+    one, two = (Table(Segment(1, "sgd", learning_rate=-1.0)) for _ in range(2))
+    both = Tables({"a": one, "b": two}), Tables({"a": two, "b": one})
 
+    def work(k: int) -> None:
+        for _ in range(50):
+            both[k % 2].apply_gradients({n: ([k, 99], np.ones((2, 1))) for n in "ab"})
+            both[k % 2].lookup({n: [99] for n in "ab"})
 
-@given(ids=st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40), n=st.integers(1, 5))
-def test_split_and_back(ids: list[int], n: int) -> None:
-    split = split_by_shard(ids, n)
-    assert isinstance(split, Split) and split.sizes.sum() == len(ids)
-    assert shard_of(ids, n).tolist() == [i % n for i in ids]
-    for k in range(n):
-        assert split.ids[split.shard(k)].tolist() == [i for i in ids if i % n == k]
-    assert split.gather(split.ids).tolist() == ids
-    assert split.scatter(np.array(ids, np.int64)).tolist() == split.ids.tolist()
-
-
-@pytest.mark.parametrize("n_shards", [1, 2, 3])
-def test_shards_have_what_one_table_has(n_shards: int) -> None:
-    """Ids are sent to their owners, each once; rows come back, gradients go; as if there were one owner."""
-    dims, rng = {"item": 3, "user": 2}, np.random.default_rng(3)
-    whole = Tables({n: adagrad(d, seed=7) for n, d in dims.items()})
-    owners = [Tables({n: adagrad(d, seed=7) for n, d in dims.items()}) for _ in range(n_shards)]
-    for step in range(4):
-        batch = {n: random_batch(rng, 25, d) for n, d in dims.items()}
-        ids = {n: i.reshape(5, 5) for n, (i, _) in batch.items()}
-        grads = {n: g.reshape(5, 5, -1) for n, (_, g) in batch.items()}
-        parcel = whole.parcel(ids, n_shards)
-        flat, sizes = parcel.sums(grads), parcel.sizes.reshape(n_shards, 2)
-        layout = whole.fused_lookup(parcel.ids, parcel.sizes, n_shards)
-        for k, owner in enumerate(owners):
-            cells = slice(k * 2, k * 2 + 3)
-            id_at, at = layout.id_offsets[cells], layout.emb_offsets[cells]
-            own = (parcel.ids[id_at[0] : id_at[-1]], sizes[k])
-            owner.fused_apply_gradients(*own, flat[at[0] : at[-1]], 1, step, 9)
-        whole.apply_gradients(batch, step, 9)
-        parts = [o.fused_lookup(parcel.ids[parcel_part(layout, k)], sizes[k]).embeddings for k, o in enumerate(owners)]
-        found, wanted = parcel.gather(np.concatenate(parts)), whole.lookup(ids)
-        assert all(np.array_equal(found[n], wanted[n]) for n in dims)
-
-
-def parcel_part(layout: Any, shard: int) -> slice:
-    return slice(layout.id_offsets[shard * 2], layout.id_offsets[shard * 2 + 2])
-
-
-FUSED_BAD = {
-    "too few sizes": (([1], [1]), so.errors.ShapeError, "2 tables and 1 shards need 2 sizes"),
-    "a size below 0": (([1], [2, -1]), so.errors.AttributeValueError, "at least 0"),
-    "too few ids": (([1], [1, 1]), so.errors.ShapeError, "2 ids in one vector"),
-    "no shards": (([1], [1, 0], 0), so.errors.AttributeValueError, "number of shards"),
-}
-
-
-@pytest.mark.parametrize("case", FUSED_BAD)
-def test_bad_layouts(case: str) -> None:
-    arguments, error, said = FUSED_BAD[case]
-    with pytest.raises(error, match=said):
-        Tables({"a": adagrad(), "b": adagrad()}).fused_lookup(*arguments)
-
-
-def test_one_vector_has_one_dtype() -> None:
-    double = Table(Segment(2, "sgd", learning_rate=1.0, dtype="float64"))
-    with pytest.raises(so.errors.DTypeError, match="float64"):
-        Tables({"a": adagrad(), "b": double}).fused_lookup([1, 1], [1, 1])
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4), timeout=120))
+    for table in (one, two):
+        assert table.lookup([0, 1, 2, 3, 99]).ravel().tolist() == [50.0] * 4 + [200.0]
+        assert table.steps == 200

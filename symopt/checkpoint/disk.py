@@ -30,10 +30,30 @@ class Disk:
         """A descriptor of a new file."""
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
+    def open(self, path: str) -> int:
+        """A descriptor of a file that is there, to read and write at any place."""
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+
     def write(self, file: int, data: memoryview) -> None:
         """All of it, however often the system must be asked."""
         while data:
             data = data[os.write(file, data) :]
+
+    def write_at(self, file: int, data: memoryview, offset: int) -> None:
+        """All of it, from an offset on."""
+        while data:
+            written = os.pwrite(file, data, offset)
+            data, offset = data[written:], offset + written
+
+    def truncate(self, file: int, size: int) -> None:
+        """Give a file so many bytes; new ones are zeros, which need no room. What is written next comes behind."""
+        os.ftruncate(file, size)
+        os.lseek(file, size, os.SEEK_SET)
+
+    def allocate(self, file: int, begin: int, end: int) -> None:
+        """Have room for these bytes of a file, where the system can promise that."""
+        if hasattr(os, "posix_fallocate") and end > begin:
+            os.posix_fallocate(file, begin, end - begin)
 
     def hasten(self, file: int, begin: int, size: int) -> None:
         """Let the drive begin with what was written there, so that `sync` has less to wait for. It promises nothing."""
@@ -74,6 +94,11 @@ class Disk:
             return False
         raise OSError(number, os.strerror(number), other)
 
+    def unlink(self, path: str) -> None:
+        """Remove a file, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
     def remove(self, path: str) -> None:
         """A folder with all that is in it, or as much of it as goes."""
         shutil.rmtree(path, ignore_errors=True)
@@ -93,15 +118,15 @@ def _function(name: str, arguments: tuple[Any, ...]) -> Any:
     return found
 
 
-def lock(path: str, flags: int) -> int | None:
-    """A descriptor that holds the lock on what is at `path`, or None if another holds it.
+def lock(path: str, flags: int, shared: bool = False) -> int | None:
+    """A descriptor that holds the lock on what is at `path`, or None if another holds it. Several may hold a `shared` one.
 
     The system ends a lock with its holder, however that dies. Where there are no locks (some network file systems),
     OSError.
     """
     file = os.open(path, flags | os.O_CLOEXEC, 0o666)
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(file)
         return None

@@ -40,17 +40,18 @@ def store(
     meta: Mapping[str, Any] | Callable[[], Mapping[str, Any]] | None = None,
     progress: Tell | bool | None = None,
     shard_bytes: int = SHARD_BYTES,
+    file_of: Callable[[str], int] | None = None,
     disk: Disk = DISK,
 ) -> None:
-    """See `save`. `disk` does the writing. Arrays may be `Streamed`; `meta` may be a function, called when they are
-    written: then it can tell what they are."""
+    """See `save`. `disk` does the writing. `file_of`: the number of the file that a tensor of a name goes to. Arrays
+    may be `Streamed`; `meta` may be a function, called when they are written: then it can tell what they are."""
     encoder = Encoder()
     tree = encoder.encode(obj)
     said = None if callable(meta) else _encode_meta(meta or {})
     leaves = encoder.leaves
     total = sum(size_of(leaf.dtype, leaf.array.shape) for leaf in leaves.values())
     told = Progress(progress, total, f"saving {os.fspath(path)}")
-    shards = _shards(leaves, shard_bytes)
+    shards = _shards(leaves, shard_bytes) if file_of is None else _grouped(leaves, file_of)
     files: dict[str, File] = {}
     tensors: dict[str, Tensor] = {}
     with staged_folder(disk, os.path.realpath(path), overwrite) as folder, ThreadPoolExecutor(1) as helper:
@@ -92,6 +93,14 @@ def _shards(leaves: Mapping[str, Leaf], shard_bytes: int) -> list[list[str]]:
         shards[-1].append(name)
         room -= size
     return shards
+
+
+def _grouped(leaves: Mapping[str, Leaf], file_of: Callable[[str], int]) -> list[list[str]]:
+    """Names of the tensors of each file, as they are told."""
+    found: dict[int, list[str]] = {}
+    for name in leaves:
+        found.setdefault(file_of(name), []).append(name)
+    return [found[k] for k in sorted(found)]
 
 
 def _write_file(disk: Disk, path: str, content: bytes) -> None:

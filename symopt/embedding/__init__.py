@@ -11,6 +11,7 @@ from . import entry
 from .admission import Admission
 from .bags import Bags
 from .compressors import FixedR8, Fp16, Fp32, OneBit
+from .delta import Delta, load_delta
 from .eviction import Policy
 from .expiry import Expiry
 from .fused import Fused, Parcel
@@ -22,7 +23,6 @@ from .shards import Split, shard_of, split_by_shard
 from .sizes import SizeReport
 from .table import Table
 from .tables import Tables
-from .touched import Delta
 
 __all__ = [
     "Admission",
@@ -55,6 +55,7 @@ __all__ = [
     "Zeros",
     "entry",
     "export_rows",
+    "load_delta",
     "load_serving",
     "shard_of",
     "split_by_shard",

@@ -14,6 +14,7 @@ from ..idmap.unique import add_by
 from ..places import HOST, place_of_array
 from .bags import Bags, given_ids
 from .batches import Array, Ids, rows_of, second, waves
+from .checks import DUPLICATES, step
 from .commands import Update
 from .placed import joined_rows, sum_runs, taken
 from .results import Applied
@@ -21,8 +22,8 @@ from .results import Applied
 if TYPE_CHECKING:
     from .table import Table
 
-Given = tuple[Any, Any]  # ids of any shape, or Bags, and gradients of that shape and (dim,)
-DUPLICATES = ("sum", "sequential")
+# What it is for errors; ids of any shape, or Bags; gradients of that shape and (dim,).
+Given = tuple[str, Any, Any]
 
 
 class Part(NamedTuple):
@@ -33,7 +34,7 @@ class Part(NamedTuple):
     bags: Bags | None
 
     @classmethod
-    def of(cls, table: Table, ids: Any, grads: Any, what: str) -> Part:
+    def of(cls, table: Table, what: str, ids: Any, grads: Any) -> Part:
         """What a user gave, checked."""
         flat, shape = given_ids(ids, what)
         rows = rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients", table.place)
@@ -60,13 +61,9 @@ def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array
         return found, parts[0].entries()
     place = place_of_array(parts[0].grads)
     if place is not HOST:
+        starts = np.concatenate([[0], np.cumsum(found.counts)])
         entries = joined_rows([part.entries() for part in parts])
-        return found, sum_runs(
-            place,
-            np.concatenate([[0], np.cumsum(found.counts)]),
-            np.argsort(found.inverse, kind="stable"),
-            entries,
-        )
+        return found, sum_runs(place, starts, np.argsort(found.inverse, kind="stable"), entries)
     sums = np.empty((len(found.ids), parts[0].grads.shape[1]), parts[0].grads.dtype)
     sums.fill(-0.0)  # what is added to it stays as it is
     at = 0
@@ -77,7 +74,7 @@ def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array
 
 
 class Batch:
-    """Gradients for one table. `given`: one pair of ids and gradients or several, whose ids may have each other's.
+    """Gradients for one table. `given`: ids and gradients, once or several times; the same ids may be in all.
 
     Made, it is checked as far as it can be without the table's rows; `reserve`, `admit` and `apply`, in this order and
     with the table's lock held, do the rest. Only `apply` writes rows; `admit` counts occurrences.
@@ -95,11 +92,11 @@ class Batch:
         what: str,
     ) -> None:
         self.table, self.what = table, what
-        self.parts = [Part.of(table, *pair, what) for pair in given]
+        self.parts = [Part.of(table, *each) for each in given]
         self.ids = self.parts[0].ids if len(self.parts) == 1 else np.concatenate([p.ids for p in self.parts])
         self.grads: Array | None = None  # of `ids`, once they are admitted
         self.now, self.rates = second(req_time, what), table._rates(learning_rate, what)
-        self.done = None if global_step is None else _step(global_step, what)
+        self.done = None if global_step is None else step(global_step, what)
         mode = table.duplicates if duplicates is None else duplicates
         if mode not in DUPLICATES:
             raise AttributeValueError(f"{what}: duplicates is one of {', '.join(DUPLICATES)}, got {mode!r}")
@@ -110,7 +107,9 @@ class Batch:
 
     def reserve(self) -> None:
         """Have memory for all rows that may be born, and see that they can be. MemoryError or OSError if not."""
-        self.table._rows.prepare(self.ids, self.table.max_rows)
+        table, rows = self.table, self.table._rows
+        if not rows.has_room(len(self.ids)):
+            rows.prepare(self.ids, table.max_rows)
 
     def admit(self) -> None:
         """Add up the gradients of repeated ids, drop those of ids that are not admitted, and choose the rows that have
@@ -149,22 +148,16 @@ def apply_all(batches: Sequence[Batch]) -> list[Applied]:
     Occurrences that admissions have counted by then stay counted. Locks are taken in one order, whoever asks.
     """
     if len(batches) == 1:  # whole or not at all by itself
-        with batches[0].table._lock:
-            if batches[0].table.place is not HOST:  # where there may be no memory
+        with batches[0].table._batch():
+            if batches[0].table.place is not HOST:  # whose memory is soon full
                 batches[0].reserve()
             batches[0].admit()
             return [batches[0].apply()]
     with ExitStack() as held:
         for batch in sorted(batches, key=lambda b: id(b.table)):
-            held.enter_context(batch.table._lock)
+            held.enter_context(batch.table._batch())
         for batch in batches:
             batch.reserve()
         for batch in batches:
             batch.admit()
         return [batch.apply() for batch in batches]
-
-
-def _step(given: Any, what: str) -> int:
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
-        raise AttributeValueError(f"{what}: global_step is a number from 0, got {given!r}")
-    return int(given)

@@ -40,7 +40,7 @@ def rows_of(
     """Numbers for ids of that shape, as a contiguous (n, dim) array of the table's dtype. DeviceError if they are not
     in `place`."""
     array = _seen(given, what, place)
-    if array.dtype.kind not in "iu" and array.dtype.name not in FLOATS:
+    if array.dtype != dtype and array.dtype.kind not in "iu" and array.dtype.name not in FLOATS:
         raise DTypeError(f"{what} must be real numbers, got {array.dtype.name}")
     if array.shape != (*shape, dim):
         raise ShapeError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -47,6 +48,16 @@ class Have(NamedTuple):
     now: int
 
 
+class Put(NamedTuple):
+    """Columns of rows as they are given, by name, each (n, ...), for ids (n,), each once. `anew`: the rows are born
+    first, so that all else is as in a new row; without, those that are there keep it."""
+
+    ids: Ids
+    columns: Mapping[str, Array]
+    now: int
+    anew: bool
+
+
 class Touch(NamedTuple):
     """The second, for ids (n,) that have a row."""
 
@@ -60,4 +71,23 @@ class Evict(NamedTuple):
     ids: Ids
 
 
-Command = Update | Assign | Have | Renew | Touch | Evict
+class Settle(NamedTuple):
+    """The decay that rows have not seen (`decay="decoupled_global"`), for ids (n,)."""
+
+    ids: Ids
+
+
+class Decayed(NamedTuple):
+    """Decay of all rows that happened elsewhere: what it adds to each segment's account, logarithms."""
+
+    logs: tuple[float, ...]
+
+
+class Admit(NamedTuple):
+    """Ids (n,) without a row that were asked for, and how often each if they are distinct: admission counts them."""
+
+    ids: Ids
+    counts: Ids | None
+
+
+Command = Update | Assign | Have | Renew | Put | Touch | Evict | Settle | Decayed | Admit

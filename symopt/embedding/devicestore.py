@@ -57,6 +57,12 @@ class DeviceStore:
             larger[: self._capacity] = old[: self._capacity]
             self._take({**self.columns, column.name: larger})
 
+    def fetch(self, slots: npt.NDArray[np.int64]) -> None:
+        """Nothing: they are in the device's memory."""
+
+    def changing(self, slots: npt.NDArray[np.int64]) -> None:
+        """Nothing: that is where they are kept."""
+
     def prefetch(self, slots: npt.NDArray[np.int64]) -> None:
         """Nothing: they are in the device's memory."""
 

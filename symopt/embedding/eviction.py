@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +81,9 @@ class Policy:
     def victims(self, n: int, rows: Rows, protect: npt.NDArray[np.bool_] | None = None) -> Positions:
         """The positions, ascending, of the `n` rows that leave; never of those where `protect` (n_rows,) is True."""
         return victims(n, self.scores(rows), _on_host(rows["id"]), protect)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.by, self.slack)
 
     def __repr__(self) -> str:
         by = self.by if isinstance(self.by, str) else getattr(self.by, "__name__", type(self.by).__name__)

@@ -30,7 +30,7 @@ class Fused(NamedTuple):
 
 
 class Cells:
-    """Where each table's ids and numbers are in the two vectors. `sizes`: of the cells, in ids; `dims`: of the tables."""
+    """Where the ids and numbers of tables are in the two vectors. `sizes`: of cells, in ids; `dims`: of the tables."""
 
     def __init__(self, dims: Sequence[int], sizes: npt.ArrayLike, n_shards: int, what: str) -> None:
         self.n_shards, self.n_tables, self.what = checked_count(n_shards, what), len(dims), what

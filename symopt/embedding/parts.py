@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .. import sym
 from ..dtypes import ITEMSIZE
+from ..errors import AttributeValueError
 from ..passes.calls import size_of
 from ..records.layout import Layout
 from ..records.plan import Bound, Field, Target
@@ -26,6 +27,7 @@ Array = npt.NDArray[Any]
 GRADS, OUT = "grads", "out"
 GLOBAL_STEP = "global_step"  # an attribute so called counts the table's steps from 0, all others count from 1
 DECAYED = "decayed"  # a column: the logarithm of what decay has made of the row's weights, all told
+ROUNDING = 1 << 20  # streams of random numbers from here on round weights; those below make them
 Graph = tuple[Symbol, dict[str, Bound], list[Target]]
 
 
@@ -42,6 +44,8 @@ class Part:
         self.is_global = self.decays and segment.decay == "decoupled_global"
         by_row = segment.clock == "row" and self.hyper.count != GLOBAL_STEP
         self.ages = _Ages(segment, number_) if by_row else None
+        self._drawn = f"updates:{number_}"
+        self.needs_updates = segment.rounds_to_float16 or bool(self.ages and self.ages.names)
         self.update = Update(
             segment.op, self.hyper.attrs(), segment.initial, scalars=self.hyper.scalar_inputs()
         )
@@ -80,7 +84,11 @@ class Part:
         if self.segment.decay == "l2" and self.segment.weight_decay:
             grad = grad + weight * self.segment.weight_decay
         bound = self._bound(self.states) | {f"{self.name}/grad": Bound(self._field(GRADS), self.shape)}
-        return entry.updated(grad, out=weight), bound, [None]
+        if not self.segment.rounds_to_float16:
+            return entry.updated(grad, out=weight), bound, [None]
+        new = entry.updated(grad)
+        drawn = sym.uniform_like(new, seed=number(self._drawn), stream=ROUNDING + int(self.name))
+        return sym.monolith_stochastic_fp16(new, drawn, out=weight), bound, [None]
 
     def reading(self) -> Graph:
         """What a lookup shows of a row."""
@@ -132,26 +140,33 @@ class Part:
 
     # ---- numbers
 
-    def rate(self, done: int) -> float:
-        """The learning rate after `done` updates of the table; 1 for a rule without one."""
-        found = self.hyper.numbers(done)
-        default = self.segment.op.attrs["lr"].default if "lr" in self.segment.op.attrs else 1.0
-        return float(found.get(f"@lr:{self.name}", default))
-
-    def numbers(self, done: int, rate: float | None, updates: Array | None) -> dict[str, Any]:
-        """Of an update: `rate` in place of the learning rate, `updates` of each row so far."""
+    def numbers(self, done: int, rate: float | None) -> dict[str, Any]:
+        """Those of an update that all rows share: schedules are asked. `rate`: in place of the learning rate."""
         found: dict[str, Any] = dict(self.hyper.numbers(done))
         if self.hyper.count == GLOBAL_STEP:
             found[f"@{GLOBAL_STEP}:{self.name}"] = float(done)
-        if self.ages is not None and updates is not None:
-            found |= self.ages.numbers(updates)
         if rate is not None and f"@lr:{self.name}" in found:
             found[f"@lr:{self.name}"] = rate
         return found
 
-    def shrinking(self, rate: float) -> float:
-        """What part decay takes of the weights at a step with this learning rate."""
-        return rate * self.segment.weight_decay
+    def by_age(self, updates: Array) -> dict[str, Array]:
+        """Those that each row has for itself, after so many updates of it."""
+        found = {} if self.ages is None else self.ages.numbers(updates)
+        if self.segment.rounds_to_float16:
+            found[f"@{self._drawn}"] = updates.astype(np.float64)
+        return found
+
+    def shrinking(self, numbers: Mapping[str, Any]) -> float:
+        """What part decay takes of the weights in a step with these numbers. AttributeValueError for all of it, where
+        rows that come later are to make up for it."""
+        rate = float(numbers.get(f"@lr:{self.name}", 1.0))  # of a rule without a rate: 1
+        taken = rate * self.segment.weight_decay
+        if self.is_global and not taken < 1:
+            raise AttributeValueError(
+                f"segment {self.name}: learning rate {rate:g} times weight_decay {self.segment.weight_decay:g} must be "
+                "below 1: decay would leave nothing of any weight"
+            )
+        return taken
 
 
 class _Ages:

@@ -42,14 +42,23 @@ def taken(rows: Array, which: npt.NDArray[Any]) -> Array:
     return made
 
 
-def put(column: Array, slots: Array, values: Array) -> None:
-    """column[slots] = values, for slots, each once, and values that are the host's or lie beside the column."""
+def write(column: Array, at: Any, values: Array) -> None:
+    """column[at] = values, for a slice or slots, each once; values are the host's, or lie beside the column."""
     place = place_of_array(column)
     if place is HOST:
-        column[slots] = values
-    elif len(slots):
+        column[at] = values
+    elif len(values):
         with place.current():
-            column[beside(column, slots)] = beside(column, values)
+            there = at if isinstance(at, slice) else beside(column, at)
+            column[there] = beside(column, values)
+
+
+def shown(column: Array, at: Any) -> Array:
+    """column[at], for a slice or slots, on the host: a view where it can be."""
+    if place_of_array(column) is HOST:
+        found: Array = column[at]
+        return found
+    return on_host(column[at] if isinstance(at, slice) else taken(column, at))
 
 
 def joined_rows(parts: Sequence[Array], axis: int = 0) -> Array:

@@ -15,17 +15,19 @@ from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
 from ..training.graph import variable_name
 from .bags import Bags
-from .commands import Array, Assign, Command, Evict, Have, Ids, Renew, Touch, Update
+from .commands import Array, Assign, Command, Decayed, Evict, Have, Ids, Put, Renew, Settle, Touch, Update
 from .devicestore import DeviceStore
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
-from .placed import beside, put
+from .placed import beside, on_host, taken, write
 from .segment import Segment
 from .store import MemoryStore, RowStore, vacate
 
 ALIGNMENT = 16
+_AT_ONCE = 1 << 16  # rows
 MakeStore = Callable[[Layout], RowStore]
+AnyGraph = RowGraph | DeviceRowGraph
 
 
 class Rows:
@@ -54,6 +56,7 @@ class Rows:
         self.place = place
         self.store = make_store(self.layout) if make_store else self._store()
         self.map = IdMap(seed=seed, engine=engine)
+        self.ask: Callable[[Callable[[], Array]], Array] = _directly  # how functions of the user's are asked
         self.steps = 0
         self.logs = [0.0] * len(self.parts)
         codes = [part.segment.compressor for part in self.parts]
@@ -64,12 +67,12 @@ class Rows:
         self._updating = self._graph([p.updating() for p in self.parts], stamps=True)
         self._reading = self._graph([p.reading() for p in self.parts])
         self._born = self._graph([p.birth() for p in self.parts])
-        self._assign_graphs: dict[bool, RowGraph | DeviceRowGraph] = {}  # made when first asked for
+        self._assign_graphs: dict[bool, AnyGraph] = {}  # made when first asked for
         self._settling = [self._graph([p.settling()]) if p.is_global else None for p in self.parts]
         self._is_plain = all(p.segment.compressor.is_straight and not p.is_global for p in self.parts)
-        self._has_ages = any(p.ages and p.ages.names for p in self.parts)
+        self._needs_updates = any(p.needs_updates for p in self.parts)
 
-    def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph | DeviceRowGraph:
+    def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> AnyGraph:
         symbol, bound, outputs = joined(graphs)
         more = {"stamps": stamps, **self._options}
         if self.place is HOST:
@@ -91,6 +94,7 @@ class Rows:
         """What lookups show of the rows in these slots, (n, dim); zeros for a slot of -1."""
         if out is None:
             out = self.prepare_read(len(slots), len(slots))
+        self.need(slots)
         numbers = self._shown()
         for part, log in zip(self.parts, self.logs, strict=True):
             if part.is_global:
@@ -113,12 +117,33 @@ class Rows:
             return out
         native = self.map.engine == "native"
         if native and self._is_plain:  # rows are added where they lie
+            self.need(slots)
             begin = self.layout[self.parts[0].weight].offset
             weights = self.store.records[:, begin : begin + self.dim * self.dtype.itemsize].view(self.dtype)
             bags.pool(weights, slots, self.dim, out, native)
         else:
             bags.pool(self.read(slots), np.arange(len(slots)), self.dim, out, native)
         return out
+
+    def need(self, slots: Array) -> None:
+        """Have the records of those slots that are no -1 in memory."""
+        if not isinstance(self.store, MemoryStore):
+            self.store.fetch(slots[slots >= 0])
+
+    def copied(self, name: str, slots: Array) -> Array:
+        """A column of the records of these slots, on the host; some at a time, where they have to be fetched."""
+        column = self.store.columns[name]
+        found = np.empty((len(slots), *column.shape[1:]), column.dtype)
+        for begin in range(0, len(slots), _AT_ONCE):
+            some = slots[begin : begin + _AT_ONCE]
+            self.store.fetch(some)
+            found[begin : begin + _AT_ONCE] = on_host(taken(column, some))
+        return found
+
+    def _take(self, slots: Array) -> None:
+        """Have records in memory that are about to be written."""
+        self.store.fetch(slots)
+        self.store.changing(slots)
 
     def _shown(self) -> dict[str, Any]:
         """The scales that soft codes have now."""
@@ -136,17 +161,22 @@ class Rows:
 
     def update(self, c: Update) -> None:
         """One step of every rule."""
+        numbers: dict[str, Any] = {}
+        for k, part in enumerate(self.parts):  # functions of the user's are asked before anything changes
+            numbers |= part.numbers(c.done, c.rates[k] if c.rates else None)
+        shrinks = [part.shrinking(numbers) if part.decays else 0.0 for part in self.parts]
         self.prepare_update(len(c.ids))
         slots = self._slots(c.ids, c.now)
         if c.first:
             self._grow_scales(c.done)
-        updates = self.store.columns[UPDATES][slots] if self._has_ages else None
-        numbers = self._shown()
+        numbers |= self._shown()
+        if self._needs_updates:
+            updates = self.store.columns[UPDATES][slots]
+            for part in self.parts:
+                numbers |= part.by_age(updates)
         for k, part in enumerate(self.parts):
-            numbers |= part.numbers(c.done, c.rates[k] if c.rates else None, updates)
             if part.decays:
-                rate = c.rates[k] if c.rates else part.rate(c.done)
-                numbers |= self._decay(k, part, rate, slots, c.first)
+                numbers |= self._decay(k, part, shrinks[k], slots, c.first)
         self._updating.run(self.store.records, slots, {GRADS: c.grads}, numbers, c.now)
         if c.first:
             self.steps = c.done + 1
@@ -158,9 +188,8 @@ class Rows:
             code: Any = self.parts[k].segment.compressor
             self.scales[k] = code.scale_after(self.scales[k], done)
 
-    def _decay(self, k: int, part: Part, rate: float, slots: Array, first: bool) -> dict[str, Any]:
-        """The number of a part's decay in this step."""
-        taken = part.shrinking(rate)
+    def _decay(self, k: int, part: Part, taken: float, slots: Array, first: bool) -> dict[str, Any]:
+        """The number of a part's decay in this step, which takes so much of the weights."""
         if part.is_global:
             if first:
                 self.logs[k] += log_of(taken)
@@ -178,7 +207,7 @@ class Rows:
         self._assigning(c.adds).run(self.store.records, slots, {GRADS: c.values})
         self.store.columns[TIMESTAMP][slots] = c.now
 
-    def _assigning(self, adds: bool) -> RowGraph | DeviceRowGraph:
+    def _assigning(self, adds: bool) -> AnyGraph:
         if adds not in self._assign_graphs:
             self._assign_graphs[adds] = self._graph([p.assigning(adds) for p in self.parts])
         return self._assign_graphs[adds]
@@ -194,6 +223,17 @@ class Rows:
         first = self.first_weights(c.ids)
         self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
 
+    def put(self, c: Put) -> None:
+        """Columns as they are given."""
+        first = self.first_weights(c.ids) if c.anew else ()
+        slots = self._slots(c.ids, c.now)
+        if c.anew:
+            self._bear(slots, c.ids, c.now, first)
+        else:
+            self._settle(slots)
+        for name, values in c.columns.items():
+            write(self.store.columns[name], slots, values)
+
     def have(self, c: Have) -> None:
         """Rows as they are born, for ids that have none."""
         self._slots(c.ids, c.now)
@@ -201,7 +241,9 @@ class Rows:
     def touch(self, c: Touch) -> None:
         """The second only."""
         slots = self.map.get(c.ids)
-        self.store.columns[TIMESTAMP][slots[slots >= 0]] = c.now
+        slots = slots[slots >= 0]
+        self._take(slots)
+        self.store.columns[TIMESTAMP][slots] = c.now
 
     def evict(self, c: Evict) -> None:
         """Give rows up; their slots are used again."""
@@ -211,9 +253,16 @@ class Rows:
         slots = self.map.remove(ids)
         vacate(self.store, slots[slots >= 0])
 
-    def flush(self) -> None:
-        """Let all rows have the decay that they have not seen."""
-        self._settle(self.map.slots())
+    def decay(self, c: Decayed) -> None:
+        """Decay of all rows, which they make up for."""
+        self.logs = [log + more for log, more in zip(self.logs, c.logs, strict=True)]
+
+    def settle(self, c: Settle) -> None:
+        """The decay that rows have not seen."""
+        slots = self.map.get(c.ids)
+        slots = slots[slots >= 0]
+        self._take(slots)
+        self._settle(slots)
 
     def _settle(self, slots: Array) -> None:
         for part, graph, log in zip(self.parts, self._settling, self.logs, strict=True):
@@ -230,11 +279,13 @@ class Rows:
         slots = self.map.get(ids)
         absent = slots < 0
         if not absent.any():
+            self._take(slots)
             return slots
         first = self.first_weights(ids[absent])
         self._born.reserve(int(absent.sum()))
         self.make_room(int(absent.sum()))
         found = self.map.get_or_insert(ids)
+        self._take(found.slots)
         if len(found.new_slots):
             try:
                 self._bear(found.new_slots, found.new_ids, now, first)
@@ -242,6 +293,13 @@ class Rows:
                 self._leave(found.new_ids)
                 raise
         return found.slots
+
+    def has_room(self, n: int) -> bool:
+        """Whether `n` rows more can be born for certain: without more memory, and without functions of the user's."""
+        fits = max(self.map.n_slots, len(self.map) + n) <= len(self.store.columns[ID]) and self.map.has_room(
+            n
+        )
+        return fits and not any(isinstance(p.segment.initializer, Custom) for p in self.parts)
 
     def prepare(self, ids: Ids, most: int | None = None, adds: bool | None = None) -> None:
         """Have all memory that it takes to give a row to each of these ids, of which `most` stay; and, with `adds`, to
@@ -255,8 +313,9 @@ class Rows:
             self._ready_to_assign(len(ids), adds)
 
     def prepare_update(self, n: int) -> None:
-        """Have what an update of `n` rows takes beside the rows themselves."""
+        """Have what an update of `n` rows, some of them new, takes beside the rows themselves."""
         self._updating.reserve(n)
+        self._born.reserve(n)
 
     def prepare_read(self, n: int, n_slots: int) -> Array:
         """Have what it takes to read `n_slots` rows: an array for the `n` (n, dim) that are shown, among others."""
@@ -271,11 +330,14 @@ class Rows:
         self.map.make_room(n)
 
     def first_weights(self, ids: Ids) -> list[Array | None]:
-        """The first weights that functions of the user's make for new ids; None for segments that begin otherwise."""
+        """What functions of the user's give new ids as weights; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
-        made = [i.rows(ids, dim, self.dtype.name) if isinstance(i, Custom) else None for i, dim in kinds]
+        made = [self._asked(i, ids, dim) if isinstance(i, Custom) else None for i, dim in kinds]
         columns = [self.column(part, "weight") for part in self.parts]
         return [None if x is None else beside(column, x) for x, column in zip(made, columns, strict=True)]
+
+    def _asked(self, made: Custom, ids: Ids, dim: int) -> Array:
+        return self.ask(lambda: made.rows(ids, dim, self.dtype.name))
 
     def _bear(self, slots: Array, ids: Ids, now: int, first: Sequence[Array | None]) -> None:
         columns = self.store.columns
@@ -287,9 +349,14 @@ class Rows:
             if part.is_global:
                 self.column(part, DECAYED)[slots] = log
             if weights is not None:
-                put(self.column(part, "weight"), slots, weights)
+                write(self.column(part, "weight"), slots, weights)
+
+
+def _directly(function: Callable[[], Array]) -> Array:
+    return function()
 
 
 _DOERS: dict[type, Callable[[Rows, Any], None]] = {
-    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Touch: Rows.touch, Evict: Rows.evict,
+    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Put: Rows.put, Touch: Rows.touch,
+    Evict: Rows.evict, Settle: Rows.settle, Decayed: Rows.decay,
 }  # fmt: skip

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..attrs import REQUIRED
 from ..errors import AttributeValueError, RuleError
 from ..opdef import OpDef
 from ..training.hyper import Hyper, describe
@@ -35,6 +36,9 @@ class Segment:
         read or updated.
     clock: what the rule's step number counts: the updates of the "row", or those of the "table".
     initial: what states begin with, by name, where not as the rule says.
+    n_blocks: the rule sees the columns as so many rows of equal width: what it keeps per row is per block then.
+    rounds_to_float16: after each update the new weights become one of the two values of float16 around them, at random,
+        such that they stay on average. They are still stored in `dtype`. Drawn from (seed, id, number of the update).
     dtype: of weights and of what is computed: float32 or float64.
 
     AttributeValueError, UnknownAttributeError, UnknownOpError or RuleError for what contradicts itself.
@@ -55,6 +59,7 @@ class Segment:
     initial: Mapping[str, Initial]
     dtype: str
     n_blocks: int
+    rounds_to_float16: bool
     _given: Mapping[str, Any] = field(repr=False)
 
     def __init__(
@@ -71,11 +76,12 @@ class Segment:
         initial: Mapping[str, Initial] | None = None,
         dtype: str = "float32",
         n_blocks: int = 1,
+        rounds_to_float16: bool = False,
         **attrs: Any,
     ) -> None:
         given = {"learning_rate": learning_rate, "initializer": initializer, "compressor": compressor}
         given |= {"weight_decay": weight_decay, "decay": decay, "clock": clock, "initial": initial}
-        given |= {"dtype": dtype, "n_blocks": n_blocks}
+        given |= {"dtype": dtype, "n_blocks": n_blocks, "rounds_to_float16": rounds_to_float16}
         op = find_op(rule)
         fields = {
             "dim": dim,
@@ -90,6 +96,7 @@ class Segment:
             "initial": dict(initial or {}),
             "dtype": dtype,
             "n_blocks": n_blocks,
+            "rounds_to_float16": rounds_to_float16,
             "_given": {k: v for k, v in given.items() if v != _DEFAULTS[k]} | attrs,
         }
         for name, value in fields.items():
@@ -110,12 +117,15 @@ class Segment:
         given = dict(self.attrs)
         if self.learning_rate is not None:
             given["lr"] = self.learning_rate
+        elif "lr" in self.op.attrs and self.op.attrs["lr"].default is not REQUIRED:
+            given.setdefault("lr", self.op.attrs["lr"].default)  # a number that calls may replace
         return Hyper(self.op, given, suffix=f":{number}")
 
 
 _DEFAULTS: dict[str, Any] = {
     "learning_rate": None, "initializer": None, "compressor": None, "weight_decay": 0.0, "decay": "l2", "clock": "row",
     "initial": None, "dtype": "float32", "n_blocks": 1,
+    "rounds_to_float16": False,
 }  # fmt: skip
 
 
@@ -137,8 +147,12 @@ def _check(segment: Segment) -> None:
         raise RuleError(f"{what}: the rule also takes {more[0]!r}, an array that a table does not have")
     if segment.weight_decay < 0 or segment.weight_decay != segment.weight_decay:
         raise AttributeValueError(f"{what}: weight_decay is at least 0, got {segment.weight_decay!r}")
-    if segment.dim % segment.n_blocks:
+    if segment.n_blocks < 1 or segment.dim % segment.n_blocks:
         raise AttributeValueError(f"{what}: {segment.n_blocks} blocks do not divide {segment.dim} columns")
+    if not isinstance(segment.rounds_to_float16, bool):
+        raise AttributeValueError(
+            f"{what}: rounds_to_float16 is True or False, got {segment.rounds_to_float16!r}"
+        )
     if segment.learning_rate is not None and "lr" not in op.attrs:
         raise AttributeValueError(f"{what}: the rule has no learning rate, got {segment.learning_rate!r}")
     if "lr" in segment.attrs and segment.learning_rate is not None:

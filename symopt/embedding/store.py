@@ -15,8 +15,15 @@ GROWTH = 1.5
 
 
 class RowStore(Protocol):
-    """Records by slot. `records`: what graphs run on, (capacity, stride) bytes; or columns, on a device. `columns`: a
-    view of each column. Both are made anew when it grows."""
+    """Records by slot, wherever they are kept: what `Table(store=...)` makes of a layout.
+
+    `records`: (capacity, stride) bytes of memory, where rows are read and written in place; `columns`: a view of each
+    of its columns (`layout.views`). Both are made anew when there is more room. Slots are given densely from 0 on. On a
+    device each column is an array of its own, and `records` are the columns.
+
+    A store whose rows are elsewhere has them in `records` when `fetch` returns, and knows from `changing` which it has to
+    take back: it may give its memory up for those that are neither.
+    """
 
     layout: Layout
     records: Any
@@ -24,6 +31,12 @@ class RowStore(Protocol):
 
     def reserve(self, n: int) -> None:
         """Have room for `n` records. MemoryError or OSError, and nothing is changed, if there is none."""
+
+    def fetch(self, slots: npt.NDArray[np.int64]) -> None:
+        """Have these records, which are used next, in memory."""
+
+    def changing(self, slots: npt.NDArray[np.int64]) -> None:
+        """These records are about to be written, in place."""
 
     def prefetch(self, slots: npt.NDArray[np.int64]) -> None:
         """A hint that these records are wanted soon."""
@@ -52,6 +65,12 @@ class MemoryStore:
         larger[:capacity] = self.records
         self._take(larger)
 
+    def fetch(self, slots: npt.NDArray[np.int64]) -> None:
+        """Nothing: they are in memory."""
+
+    def changing(self, slots: npt.NDArray[np.int64]) -> None:
+        """Nothing: that is where they are kept."""
+
     def prefetch(self, slots: npt.NDArray[np.int64]) -> None:
         """Nothing: they are in memory."""
 
@@ -62,4 +81,5 @@ class MemoryStore:
 
 def vacate(store: RowStore, slots: npt.NDArray[np.int64]) -> None:
     """Mark records as no rows."""
+    store.changing(slots)
     store.columns[UPDATES][slots] = ABSENT

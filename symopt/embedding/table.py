@@ -2,40 +2,50 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+import os
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from ..context import Context
-from ..errors import AttributeValueError, DTypeError, ShapeError, TooLateError, UnknownIdError
+from ..errors import AttributeValueError, UnknownIdError
 from ..idmap import unique
-from ..places import HOST, Place, place_of
+from ..places import place_of
 from .admission import Admission
 from .bags import Bags, given_ids
-from .batch import DUPLICATES, Batch, apply_all
+from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
-from .commands import Assign, Command, Evict, Have, Renew, Touch
-from .eviction import Policy, matching
+from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, check_place, checked, one_of
+from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch
+from .configured import Config, table_options
+from .entry.segments import SegmentConfig
+from .entry.slot_configs import SlotOccurrenceThresholdConfig
+from .eviction import Policy
 from .expiry import Expiry
-from .placed import joined_rows, on_host, taken
+from .keeping import Keeping
+from .leaving import chosen, crowded, expired
+from .ondisk.options import OnDisk
+from .placed import joined_rows, taken
 from .results import Applied, Entries, Stats
-from .rows import Rows
+from .rows import ALIGNMENT, MakeStore, Rows
 from .segment import Segment
 from .touched import TouchedSet
 
-Missing = Literal["zeros", "initialize", "raise"]
-Duplicates = Literal["sum", "sequential"]
-_NONE = np.zeros(0, np.int64)
+Item = TypeVar("Item")
+LINE = 64  # bytes of a line of the cache, to which rows are aligned that are not in memory alone
+_AT_ONCE = 1 << 16  # rows
 
 
-class Table:
+class Table(Keeping):
     """Embeddings by id. A row is the weights of all segments side by side, and each segment has its own rule.
 
-    segments: one `Segment` or several, of one dtype.
+    segments: one `Segment` or several, of one dtype; or what `entry.CombineAsSegment` makes.
     missing: what a lookup shows of an id without a row: "zeros"; "initialize" makes the row; "raise" UnknownIdError.
     duplicates: gradients of one id in a batch are added, in order, and the rule runs once ("sum"), or it runs for one
         after the other ("sequential").
@@ -43,9 +53,12 @@ class Table:
         lives after its last write (`Expiry`; a number is days).
     max_rows, policy: at most so many rows; those that leave are chosen by a `Policy` or its name. Without one,
         TooLateError when the table is full.
+    ctx: where rows lie: so.cpu(), or so.gpu(0), on which gradients, values and lookups are then (docs/gpu.md).
     seed: of first weights, which depend on nothing but it and the id. engine: "auto", "native" or "reference".
     track: remember up to so many ids that change, for `take_delta`.
-    ctx: where rows lie: so.cpu(), or so.gpu(0), whose arrays gradients, values and lookups then are (docs/gpu.md).
+    path: a folder where the rows are kept, which may be more than memory holds (`OnDisk`, or a path). What is there is
+        opened, and what a crash left undone is done; else it is made. `close` the table when it is done with.
+    store: what makes another place for the rows: a function of the layout that gives a `RowStore`.
 
     A batch is checked whole before anything is written; any number of threads may use one table.
 
@@ -61,7 +74,7 @@ class Table:
 
     def __init__(
         self,
-        segments: Segment | Sequence[Segment],
+        segments: Segment | SegmentConfig | Sequence[Segment | SegmentConfig],
         *,
         missing: Missing = "zeros",
         duplicates: Duplicates = "sum",
@@ -74,13 +87,17 @@ class Table:
         track: int | None = None,
         ctx: Context | str | None = None,
         engine: str = "auto",
+        path: str | os.PathLike[str] | OnDisk | None = None,
+        store: MakeStore | None = None,
         name: str = "table",
     ) -> None:
         self.name = name
-        self.place = place_of(Context.as_context(ctx))
-        self.segments = _checked(segments, name)
-        self.missing = _one_of("missing", missing, _MISSING, name)
-        self.duplicates = _one_of("duplicates", duplicates, DUPLICATES, name)
+        self.ctx = Context.as_context(ctx)
+        self.place = place_of(self.ctx)
+        check_place(self.place, engine, path is not None or store is not None, name)
+        self.segments = checked(segments, name)
+        self.missing = one_of("missing", missing, MISSING, name)
+        self.duplicates = one_of("duplicates", duplicates, DUPLICATES, name)
         self.admission = Admission(admission) if isinstance(admission, int) else admission
         self.expiry = Expiry(expiry) if isinstance(expiry, int) else expiry
         self.max_rows = max_rows
@@ -94,12 +111,78 @@ class Table:
         self.touched = None if track is None else TouchedSet(track)
         self.stats = Stats()
         self.latest = 0  # second of the latest write
-        self._lock = threading.RLock()
+        if path is not None and store is not None:
+            raise AttributeValueError(
+                f"{name}: rows are in the folder of path, or in a store: give one of them"
+            )
+        self._journal = _journal(path)
+        self._lock: Any = threading.RLock() if self._journal is None else self._journal.lock
+        make_store = store or (None if self._journal is None else self._journal.make_store)
         self._rows = Rows(
-            self.segments, seed=seed, engine=_engine(engine, self.place, name), place=self.place, what=name
+            self.segments,
+            seed=seed,
+            engine=engine,
+            place=self.place,
+            make_store=make_store,
+            alignment=LINE if make_store else ALIGNMENT,
+            what=name,
         )
+        self._sent = list(self._rows.logs)  # when changes were taken last
         self.seed, self.engine = seed, self._rows.map.engine
+        if self._journal is not None:
+            self._journal.begin(self)
         self.reserve(reserve)
+
+    @classmethod
+    def from_config(
+        cls, config: Config, *, occurrence: SlotOccurrenceThresholdConfig | None = None, **options: Any
+    ) -> Table:
+        """The table that a configuration of `so.embedding.entry` describes.
+
+        config: a HashTableConfigInstance, with its learning rates, or an EmbeddingHashTableConfig, whose optimizers
+        have their own. Segments, first capacity and expiry are taken from it; rows leave when `expire` is called,
+        whatever `feature_evict_every_n_hours` says. `occurrence`: thresholds of admission, with exact counts.
+        `options`: others of a Table's, which go before the configuration's.
+
+        RuleError for a table that only serves, and for DcOptimizer: a table does not know the weights that a gradient
+        was computed at.
+        """
+        return cls(**{**table_options(config, occurrence), **options})
+
+    # ---- on disk
+
+    def checkpoint(self) -> None:
+        """Put all rows that changed into the folder's file, and begin a new log. Nothing for a table in memory.
+
+        OSError, and the last checkpoint still counts, if there is no room."""
+        with self._lock:
+            if self._journal is not None:
+                self._journal.checkpoint()
+
+    def close(self, checkpoint: bool = True) -> None:
+        """Make a checkpoint, unless told not to, and let the folder go; the table can't be used any more. What was done
+        is kept either way: without a checkpoint, the log is done again when it is next opened. Nothing for a table in
+        memory."""
+        if self._journal is not None:
+            self._journal.close(checkpoint)
+
+    def __enter__(self) -> Table:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @contextlib.contextmanager
+    def _batch(self) -> Iterator[None]:
+        """What is done within is one batch: on disk it happens whole or not at all."""
+        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.batch():
+            yield
+
+    @contextlib.contextmanager
+    def _replacing(self) -> Iterator[None]:
+        """What is done within replaces the table: on disk it is a checkpoint, or, if it fails, nothing."""
+        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.replacing():
+            yield
 
     # ---- what it is
 
@@ -178,9 +261,9 @@ class Table:
         """
         what = f"{self.name}.lookup"
         flat, shape = given_ids(ids, what)
-        missing = self.missing if missing is None else _one_of("missing", missing, _MISSING, what)
+        missing = self.missing if missing is None else one_of("missing", missing, MISSING, what)
         if out is not None:
-            out = _as_out(out, (*shape, self.dim), self.dtype, what, self.place).reshape(-1, self.dim)
+            out = as_out(out, (*shape, self.dim), self.dtype, what, self.place).reshape(-1, self.dim)
         with self._lock:
             if out is None:
                 out = self._rows.prepare_read(math.prod(shape), len(flat))
@@ -201,10 +284,10 @@ class Table:
         if n_absent and missing == "raise":
             raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
         if n_absent and missing == "initialize":
-            self._make_room(ids)
-            born = unique(ids[absent]).ids
-            self._do(Have(born, second(req_time, what)))
-            self._forget(born)
+            born, now = unique(ids[absent]).ids, second(req_time, what)
+            with self._batch():
+                self._make_room(ids)
+                self._do(Have(born, now))
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
         self.stats.misses += n_absent
@@ -218,6 +301,7 @@ class Table:
             return self._entries(slots[slots >= 0], slots >= 0)
 
     def _entries(self, slots: Ids, hits: npt.NDArray[np.bool_]) -> Entries:
+        self._rows.need(slots)
         columns = self._rows.store.columns
         weights = [taken(columns[part.weight], slots) for part in self._rows.parts]
         names = [name for part in self._rows.parts for name, _, _ in part.state_columns()]
@@ -226,11 +310,32 @@ class Table:
         return Entries(hits, columns["id"][slots], joined_rows(weights, axis=1), states, *header)
 
     def prefetch(self, ids: npt.ArrayLike) -> None:
-        """A hint that these ids come soon."""
+        """A hint that these ids come soon: rows on disk are read meanwhile."""
         flat, _ = ids_of(ids, f"{self.name}.prefetch")
         with self._lock:
             slots = self._rows.map.get(flat)
             self._rows.store.prefetch(slots[slots >= 0])
+
+    def ahead(
+        self, batches: Iterable[Item], ids: Callable[[Item], npt.ArrayLike] = itemgetter(0)
+    ) -> Iterator[Item]:
+        """The batches, one after the other, where each time the rows of the next are asked for. `ids` says which they are:
+        by default the first entry of a batch.
+
+        >>> import numpy as np
+        >>> table = Table(Segment(2, "sgd", learning_rate=0.1))
+        >>> for some, grads in table.ahead([([1, 2], np.ones((2, 2))), ([2, 3], np.ones((2, 2)))]):
+        ...     done = table.apply_gradients(some, grads)
+        >>> len(table)
+        3
+        """
+        waiting: list[Item] = []
+        for batch in batches:
+            self.prefetch(ids(batch))
+            if waiting:
+                yield waiting.pop()
+            waiting.append(batch)
+        yield from waiting
 
     # ---- writing
 
@@ -252,7 +357,7 @@ class Table:
         of all segments' own, or one for each.
         """
         what = f"{self.name}.apply_gradients"
-        given = [(ids, grads)]
+        given = [(what, ids, grads)]
         return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
@@ -268,7 +373,7 @@ class Table:
         flat, shape = ids_of(ids, what)
         rows = rows_of(values, shape, self.dim, self.dtype, f"{what}: values", self.place)
         now = second(req_time, what)
-        with self._lock:
+        with self._batch():
             admitted = self._admitted(flat, None)
             if admitted is not None:
                 flat, rows = flat[admitted], taken(rows, admitted)
@@ -282,12 +387,11 @@ class Table:
         what = f"{self.name}.reinitialize"
         flat, shape = ids_of(ids, what)
         now = second(req_time, what)
-        with self._lock:
+        with self._batch():
             had = self._rows.map.get(flat) >= 0
             self._make_room(flat)
             born = unique(flat).ids
             self._do(Renew(born, now))
-            self._forget(born)
         return had.reshape(shape)
 
     def touch(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
@@ -295,7 +399,7 @@ class Table:
         what = f"{self.name}.touch"
         flat, shape = ids_of(ids, what)
         now = second(req_time, what)
-        with self._lock:
+        with self._batch():
             had = self._rows.map.get(flat) >= 0
             self._do(Touch(unique(flat[had]).ids, now))
         return had.reshape(shape)
@@ -312,44 +416,21 @@ class Table:
     ) -> Ids:
         """Give up rows: of `ids`; or the `n` that a policy chooses, the table's if none is given; or those for which
         `where` says True of a dict of columns (id, timestamp, updates, weight). The ids that left, (k,)."""
-        what = f"{self.name}.evict"
-        if (ids is not None) + (n is not None) + (where is not None) != 1:
-            raise AttributeValueError(f"{what}: give either ids, or n, or where")
-        with self._lock:
-            if ids is not None:
-                gone = unique(ids_of(ids, what)[0]).ids
-                gone = gone[self._rows.map.get(gone) >= 0]
-            elif where is not None:
-                rows = self._columns()
-                gone = rows["id"][matching(rows, where)]
-            else:
-                chosen = Policy(policy) if isinstance(policy, str) else policy or self.policy or Policy()
-                rows = self._columns(chosen.reads)
-                gone = rows["id"][chosen.victims(min(int(n or 0), len(self)), rows)]
-            return self._give_up(gone)
+        with self._batch():
+            return self._give_up(chosen(self, ids, n, policy, where))
 
     def expire(self, now: float | None = None) -> Ids:
         """Give up the rows whose time is over; `now`: by default the time of the latest write. The ids that left."""
         at = self.latest if now is None else second(now, f"{self.name}.expire")
-        with self._lock:
-            if self.expiry is None or not len(self):
-                return _NONE
-            rows = self._columns(("id", "timestamp"))
-            return self._give_up(rows["id"][self.expiry.expired(rows["id"], rows["timestamp"], at)])
+        with self._batch():
+            return self._give_up(expired(self, at))
 
     def flush(self) -> None:
         """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
-        with self._lock:
-            self._rows.flush()
-
-    def _columns(self, names: Sequence[str] = ("id", "timestamp", "updates", "weight")) -> dict[str, Array]:
-        """What policies look at: copies, on the host, of columns of all rows."""
-        slots, columns = self._rows.map.slots(), self._rows.store.columns
-        found = {name: columns[name][slots] for name in names if name != "weight"}
-        if "weight" in names:
-            weights = [on_host(taken(columns[part.weight], slots)) for part in self._rows.parts]
-            found["weight"] = joined_rows(weights, axis=1)
-        return found
+        ids = self.ids()
+        for begin in range(0, len(ids), _AT_ONCE):  # no row knows of another, so each part is a batch
+            with self._batch():
+                self._do(Settle(ids[begin : begin + _AT_ONCE]))
 
     def _give_up(self, gone: Ids) -> Ids:
         if len(gone):
@@ -358,19 +439,30 @@ class Table:
 
     # ---- within
 
-    def _do(self, command: Command) -> None:
-        """Everything that changes rows goes through here."""
+    def _do(self, command: Command) -> Any:
+        """Everything that changes rows, or counts of ids, goes through here."""
+        return self._apply(command) if self._journal is None else self._journal.do(command)
+
+    def _apply(self, command: Command) -> Any:
+        if isinstance(command, Admit):
+            assert self.admission is not None
+            return self.admission.admit(command.ids, command.counts)
         before = len(self)
         self._rows.do(command)
         if isinstance(command, Evict):
             self.stats.evicted += before - len(self)
             if self.touched is not None:
                 self.touched.evicted(command.ids)
-            return
+            return None
+        if isinstance(command, Settle | Decayed):
+            return None
         self.latest = max(self.latest, command.now)
         self.stats.born += len(self) - before
+        if self.admission is not None and isinstance(command, Have | Renew):  # rows that need not be earned
+            self.admission.forget(command.ids)
         if self.touched is not None and not isinstance(command, Touch):
             self.touched.add(command.ids)
+        return None
 
     def _admitted(self, ids: Ids, counts: Array | None) -> npt.NDArray[np.bool_] | None:
         """Which entries may be written: those of ids that have a row, or are admitted. None: all."""
@@ -380,13 +472,8 @@ class Table:
         asked = ~admitted
         if not asked.any():
             return None
-        admitted[asked] = self.admission.admit(ids[asked], None if counts is None else counts[asked])
+        admitted[asked] = self._do(Admit(ids[asked], None if counts is None else counts[asked]))
         return admitted
-
-    def _forget(self, ids: Ids) -> None:
-        """What was counted of ids that got a row without having to earn it."""
-        if self.admission is not None:
-            self.admission.forget(ids)
 
     def _make_room(self, ids: Ids, adds: bool | None = None) -> Ids:
         """Let rows leave if all new ones of a batch would not fit; which. `adds`: as `Rows.prepare` has it."""
@@ -397,21 +484,7 @@ class Table:
 
     def _leaving(self, ids: Ids) -> Ids:
         """The rows that have to leave before a batch. TooLateError without a policy that chooses."""
-        if self.max_rows is None:
-            return _NONE
-        missing = len(self._rows.map.missing(ids))
-        if len(self) + missing <= self.max_rows:
-            return _NONE
-        if self.policy is None:
-            raise TooLateError(
-                f"{self.name}: {missing} new ids and {len(self)} rows are more than max_rows={self.max_rows}; nothing "
-                "was written. Give a policy that says which rows leave, evict rows, or raise max_rows"
-            )
-        protected = np.isin(self.ids(), ids)
-        n = self.policy.excess(len(self), missing, self.max_rows, int(protected.sum()))
-        rows = self._columns(self.policy.reads)
-        gone: Ids = rows["id"][self.policy.victims(n, rows, protected)]
-        return gone
+        return crowded(self, ids)
 
     def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
         if given is None:
@@ -423,43 +496,9 @@ class Table:
         return found
 
 
-_MISSING = ("zeros", "initialize", "raise")
+def _journal(path: str | os.PathLike[str] | OnDisk | None) -> Any:
+    if path is None:
+        return None
+    from .ondisk.journal import Journal
 
-
-def _checked(segments: Segment | Sequence[Segment], name: str) -> tuple[Segment, ...]:
-    found = (segments,) if isinstance(segments, Segment) else tuple(segments)
-    if not found or not all(isinstance(s, Segment) for s in found):
-        raise AttributeValueError(f"{name}: a table is made of one Segment or more, got {segments!r}")
-    if len({s.dtype for s in found}) > 1:
-        raise DTypeError(
-            f"{name}: the segments of a table have one dtype, got {', '.join(s.dtype for s in found)}"
-        )
-    return found
-
-
-def _one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
-    if value not in known:
-        raise AttributeValueError(f"{name}: {what} is one of {', '.join(known)}, got {value!r}")
-    return value
-
-
-def _engine(engine: str, place: Place, name: str) -> str:
-    if place is not HOST and engine != "auto":
-        raise AttributeValueError(
-            f"{name}: rows on {place.context!r} are updated by CUDA kernels: engine must be 'auto', got {engine!r}"
-        )
-    return engine
-
-
-def _as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str, place: Place) -> Array:
-    if place is not HOST:
-        out = place.as_array(out, f"{what}: out", mutable=True)
-        if out.shape != shape or out.dtype != dtype:
-            raise ShapeError(f"{what}: out must be {dtype} {shape}, got {out.dtype} {out.shape}")
-        return out  # type: ignore[no-any-return]
-    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
-        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
-        raise ShapeError(f"{what}: out must be a NumPy array of {dtype} {shape}, got {got}")
-    if not out.flags.carray:
-        raise ShapeError(f"{what}: out must be contiguous and writable")
-    return out
+    return Journal(path if isinstance(path, OnDisk) else OnDisk(path))

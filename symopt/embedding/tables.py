@@ -13,9 +13,12 @@ from ..places import HOST
 from ..state import Commit, Differences, load_state
 from .bags import Bags
 from .batch import Batch, apply_all
+from .checks import Missing
+from .configured import Config, merged
+from .entry.features import FeatureFactory
 from .fused import Cells, Fused, Parcel, known_names, one_dtype
 from .results import Applied, Stats
-from .table import Missing, Table
+from .table import Table
 
 Rates = Mapping[str, float | Sequence[float]]
 
@@ -51,6 +54,27 @@ class Tables:
             self._names.setdefault(id(table), []).append(name)
         #: Each table once, under the first of its names.
         self.members = {names[0]: self._by_name[names[0]] for names in self._names.values()}
+
+    @classmethod
+    def from_config(cls, configs: FeatureFactory | Mapping[str, Config], **options: Any) -> Tables:
+        """The tables of a FeatureFactory, or of configurations by name; `options`: those of every `Table.from_config`.
+
+        Configurations with equal text make one table, which has all their names, as in Monolith: their ids must differ,
+        for an id that two names share is one row.
+
+        >>> from symopt.embedding import entry
+        >>> factory = entry.FeatureFactory()
+        >>> for k in (3, 5):
+        ...     _ = factory.create_feature_slot(entry.FeatureSlotConfig(slot_id=k)).add_feature_slice(16)
+        >>> Tables.from_config(factory)
+        <Tables with rows of 3=5: 0>
+        """
+        found, own = merged(configs)
+        made: dict[str, Table] = {}
+        for names, config in found.items():
+            table = Table.from_config(config, **{"name": "+".join(names), **own, **options})
+            made |= dict.fromkeys(names, table)
+        return cls(made)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -113,7 +137,7 @@ class Tables:
         rates = self._rates(learning_rate or {}, what)
         batches = []
         for table, names in self._grouped(batch):
-            of, given = f"{what}: {', '.join(names)}", [_pair(batch[n], f"{what}: {n}") for n in names]
+            of, given = f"{what}: {', '.join(names)}", [_checked(batch[n], f"{what}: {n}") for n in names]
             rate = rates.get(id(table))
             batches.append(Batch(table, given, global_step, req_time, duplicates, rate, what=of))
         applied = apply_all(batches)
@@ -192,10 +216,10 @@ class Tables:
 
     def _grouped(self, given: Mapping[str, Any]) -> Iterator[tuple[Table, list[str]]]:
         """Each table that is named, with those of its names that are given."""
-        for first, table in self.members.items():
+        for table in self.members.values():
             names = [name for name in self._names[id(table)] if name in given]
             if names:
-                yield self.members[first], names
+                yield table, names
 
     def _rates(self, given: Rates, what: str) -> dict[int, float | Sequence[float]]:
         """Learning rates by table."""
@@ -222,7 +246,7 @@ class Tables:
         return one_dtype({name: table.dtype for name, table in self._by_name.items()}, what)
 
 
-def _pair(given: Any, what: str) -> tuple[Any, Any]:
+def _checked(given: Any, what: str) -> tuple[str, Any, Any]:
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise AttributeValueError(f"{what}: expected a pair of ids and gradients, got {type(given).__name__}")
-    return given[0], given[1]
+    return what, *given

@@ -18,7 +18,7 @@ from .slots import Ids
 
 
 @dataclass(frozen=True, eq=False)
-class Delta:
+class Changes:
     """What changed: `ids` whose rows were written, `gone` whose rows left; no id is in both.
 
     `complete` is False if more ids changed than could be remembered: both are empty then, only a full export will do.
@@ -41,7 +41,7 @@ class TouchedSet:
     >>> touched.add(np.array([7, 5]))
     >>> touched.evicted(np.array([5]))
     >>> touched.take()
-    Delta(ids=array([7]), gone=array([5]), complete=True)
+    Changes(ids=array([7]), gone=array([5]), complete=True)
     >>> touched.add(np.array([1, 2, 3, 4]))
     >>> touched.take().complete
     False
@@ -61,22 +61,27 @@ class TouchedSet:
         """Rows of these ids left the table."""
         self._note(ids, is_gone=True)
 
-    def take(self) -> Delta:
+    def take(self) -> Changes:
         """What changed since the last time, and begin anew."""
         ids, is_gone = self._entries()
-        delta = Delta(ids[~is_gone], ids[is_gone], not self._overflowed)
+        changes = Changes(ids[~is_gone], ids[is_gone], not self._overflowed)
         self._clear()
-        return delta
+        return changes
 
-    def put_back(self, delta: Delta) -> None:
-        """Remember a delta again that could not be sent. What happened to its ids since then counts more."""
+    def put_back(self, changes: Changes) -> None:
+        """Remember again what could not be sent. What happened to its ids since then counts more."""
         later = self.take()
-        if not (delta.complete and later.complete):
-            self._overflow()
+        if not (changes.complete and later.complete):
+            self.overflow()
             return
-        for part in (delta, later):
+        for part in (changes, later):
             self.add(part.ids)
             self.evicted(part.gone)
+
+    def overflow(self) -> None:
+        """Forget all: the next `take` says that it is not complete."""
+        self._clear()
+        self._overflowed = True
 
     def __len__(self) -> int:
         """How many ids are remembered."""
@@ -112,7 +117,7 @@ class TouchedSet:
             self.add(ids)
             self.evicted(ids[gone])
             if overflowed:
-                self._overflow()
+                self.overflow()
 
         return commit
 
@@ -122,7 +127,7 @@ class TouchedSet:
         self._reach(len(self._slots) + len(ids))  # before ids have slots: there may be no memory
         slots = self._slots.get_or_insert(ids).slots
         if len(self._slots) > self.capacity:
-            self._overflow()
+            self.overflow()
         else:
             self._is_gone[slots] = is_gone
 
@@ -137,10 +142,6 @@ class TouchedSet:
     def _entries(self) -> tuple[Ids, npt.NDArray[np.bool_]]:
         """Ids in order of first touch, and which of them are gone."""
         return self._slots.ids(), self._is_gone[: len(self._slots)]
-
-    def _overflow(self) -> None:
-        self._clear()
-        self._overflowed = True
 
     def _clear(self) -> None:
         self._slots.clear()

@@ -81,7 +81,8 @@ class IdMap:
     def missing(self, ids: Any) -> Int64s:
         """The ids that `get_or_insert` would insert, in its order."""
         given = as_ids(ids)
-        return unique(given[self.get(given) < 0], engine=self.engine).ids
+        absent = self.get(given) < 0
+        return unique(given[absent], engine=self.engine).ids if absent.any() else given[:0]
 
     def remove(self, ids: Any) -> Int64s:
         """The slots (n,) that become free; -1 where an id is missing, or was removed before in this batch."""
@@ -92,6 +93,10 @@ class IdMap:
         room = _not_negative(n)
         self._pairs.reserve(room)
         self._reserved = max(room, self._reserved)
+
+    def has_room(self, n: int) -> bool:
+        """Whether `n` more ids need no other table."""
+        return self._pairs.has_room(n)
 
     def make_room(self, n: int) -> None:
         """Have memory for `n` more ids than now, which is not kept longer than they stay."""

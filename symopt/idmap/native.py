@@ -143,9 +143,7 @@ class NativePairs:
         """Fill this object, which must be new, with pairs and a stack; how many come before an id that was there."""
         self._table = _empty(max(_blocks_for(len(ids)), self._fewest), self._table.seed)
         self._free = free.astype(np.uint32)
-        _code()["place"](
-            *self._table.given, address(ids), address(slots), len(ids), address(self._head)
-        )
+        _code()["place"](*self._table.given, address(ids), address(slots), len(ids), address(self._head))
         self._head[[COUNT, N_SLOTS, N_FREE]] = len(ids), len(ids) + len(free), len(free)
         return int(self._head[DONE])
 
@@ -155,9 +153,12 @@ class NativePairs:
             self._rebuild(fewest)
         self._fewest = fewest
 
+    def has_room(self, n: int) -> bool:
+        return self.count + n <= self._table.n_blocks * _MOST
+
     def make_room(self, n: int) -> None:
         """Grow as an insertion of `n` ids might, so that it need not."""
-        if self.count + n > self._table.n_blocks * _MOST:
+        if not self.has_room(n):
             self._rebuild(max(_blocks_for(self.count + n), self._table.n_blocks * 7 // 5 + 1))
 
     def copy(self) -> NativePairs:

@@ -121,6 +121,10 @@ class SortedPairs:
     def reserve(self, n: int) -> None:
         """Nothing: sorted arrays are made anew whenever they grow."""
 
+    def has_room(self, n: int) -> bool:
+        """No: each insertion makes new arrays."""
+        return False
+
     def make_room(self, n: int) -> None:
         """Nothing: each insertion makes new arrays."""
 

@@ -69,8 +69,8 @@ def sum_by(inverse: Any, n_unique: int, values: Any, *, engine: str = "auto") ->
 def add_by(
     inverse: Int64s, values: np.ndarray[Any, Any], sums: np.ndarray[Any, Any], seen: np.ndarray[Any, Any]
 ) -> None:
-    """Add rows (n, width) to the sums (n_unique, width) that they belong to, by machine code. `seen` (n_unique,), uint8:
-    which sums have a row already; the others are set. Nothing is checked."""
+    """Add rows (n, width) to sums (n_unique, width), by machine code. `seen`, (n_unique,) uint8: which sums have a row
+    already; the others are set. Nothing is checked."""
     n, width = values.shape
     if values.strides[1:] != (values.itemsize,) or values.strides[0] % values.itemsize:
         values = np.ascontiguousarray(values)

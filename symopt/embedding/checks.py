@@ -1,0 +1,70 @@
+"""What is given to the methods of a table, checked: words, numbers, segments, arrays for results."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import AttributeValueError, DTypeError, ShapeError
+from ..places import HOST, Place
+from .batches import Array
+from .configured import segments_of
+from .segment import Segment
+
+Missing = Literal["zeros", "initialize", "raise"]
+Duplicates = Literal["sum", "sequential"]
+MISSING, DUPLICATES = ("zeros", "initialize", "raise"), ("sum", "sequential")
+
+
+def checked(given: Any, name: str) -> tuple[Segment, ...]:
+    """The segments of a table, as a tuple. AttributeValueError or DTypeError."""
+    found = segments_of(given, name)
+    if len({s.dtype for s in found}) > 1:
+        raise DTypeError(
+            f"{name}: the segments of a table have one dtype, got {', '.join(s.dtype for s in found)}"
+        )
+    return found
+
+
+def one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
+    """A word that is among those known."""
+    if value not in known:
+        raise AttributeValueError(f"{name}: {what} is one of {', '.join(known)}, got {value!r}")
+    return value
+
+
+def step(given: Any, what: str) -> int:
+    """A number of steps, from 0."""
+    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
+        raise AttributeValueError(f"{what}: global_step is a number from 0, got {given!r}")
+    return int(given)
+
+
+def check_place(place: Place, engine: str, has_folder: bool, name: str) -> None:
+    """AttributeValueError for what only tables on the host can have."""
+    if place is HOST:
+        return
+    if engine != "auto":
+        raise AttributeValueError(
+            f"{name}: rows on {place.context!r} are updated by CUDA kernels: engine must be 'auto', got {engine!r}"
+        )
+    if has_folder:
+        raise AttributeValueError(
+            f"{name}: rows on {place.context!r} lie in its memory: path and store are for tables on so.cpu()"
+        )
+
+
+def as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str, place: Place = HOST) -> Array:
+    """An array that results can be written to."""
+    if place is not HOST:
+        out = place.as_array(out, f"{what}: out", mutable=True)
+        if out.shape != shape or out.dtype != dtype:
+            raise ShapeError(f"{what}: out must be {dtype} {shape}, got {out.dtype} {out.shape}")
+        return out  # type: ignore[no-any-return]
+    if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
+        got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
+        raise ShapeError(f"{what}: out must be a NumPy array of {dtype} {shape}, got {got}")
+    if not out.flags.carray:
+        raise ShapeError(f"{what}: out must be contiguous and writable")
+    return out

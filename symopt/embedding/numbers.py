@@ -1,0 +1,48 @@
+"""The numbers that a segment keeps beside its rows: of its decay, its code, and its rule."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..given import Given
+from .rows import Rows
+
+
+class Numbers(NamedTuple):
+    """`log`: of what decay has made of weights; `scale`: of a soft code; `products`: of the rule over all steps."""
+
+    log: float
+    scale: float
+    products: dict[str, float]
+
+    @classmethod
+    def of(cls, rows: Rows, k: int) -> Numbers:
+        """Those of segment `k`."""
+        return cls(rows.logs[k], rows.scales[k], dict(rows.parts[k].hyper.products))
+
+    def into(self, rows: Rows, k: int) -> None:
+        """Let segment `k` go on with these."""
+        rows.logs[k], rows.scales[k] = self.log, self.scale
+        rows.parts[k].hyper.products.update(self.products)
+
+
+def numbers_state(rows: Rows, k: int) -> dict[str, Any]:
+    """Those of segment `k`, as they are saved."""
+    return Numbers.of(rows, k)._asdict()
+
+
+def read_numbers(given: Given, rows: Rows, k: int) -> Numbers:
+    """The numbers of a state for segment `k`; what is missing is as it is here, and noted."""
+    own = Numbers.of(rows, k)
+    given.names(own._asdict())
+    log = given.get("log", own.log)
+    if not isinstance(log, int | float | np.floating) or not log <= 0:  # -inf: nothing is left of weights
+        given.found.different.append(
+            f"{given.at('log')}: expected the logarithm of a part, the state has {log!r}"
+        )
+        log = own.log
+    running = given.part("products")
+    products = {name: running.number(name, own.products[name]) for name in running.names(own.products)}
+    return Numbers(float(log), given.number("scale", own.scale, above=0.0), products)
