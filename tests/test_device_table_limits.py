@@ -70,7 +70,7 @@ def test_what_lies_elsewhere_is_refused(gpu: Place, tmp_path: Path) -> None:
         table.lookup([1], missing="raise")
     with pytest.raises(TooLateError):
         table.apply_gradients([1, 2, 3], gpu.zeros((3, 3), np.float32))
-    with pytest.raises(AttributeValueError, match="path and store are for tables on so.cpu"):
+    with pytest.raises(AttributeValueError, match="path and store are for tables on"):
         Table(Segment(3, "adagrad", learning_rate=0.1), ctx=gpu.context, path=tmp_path / "rows")
     with pytest.raises(AttributeValueError, match="engine must be 'auto'"):
         Table(Segment(3, "adagrad", learning_rate=0.1), ctx=gpu.context, engine="native")
