@@ -19,7 +19,7 @@ test-faults: .venv/.dev
 	@echo "FAULT_SEED=$(FAULT_SEED)"
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --all-faults --fault-seed=$(FAULT_SEED) tests/test_checkpoint_power.py \
 	  tests/test_checkpoint_damage.py tests/test_checkpoint_failures.py tests/test_table_power.py tests/test_push_log.py \
-	  tests/test_row_file_crash.py
+	  tests/test_push_log_disks.py tests/test_row_file_crash.py
 
 # What the tests of the page need: a browser, and the packages that drive it. Without them `make test` skips those tests.
 browser: tests/browser/node_modules/.installed
@@ -45,6 +45,7 @@ gpu:
 
 bench-gpu:
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu_tables.py
 
 # What `make test` skips without torch.
 torch: .venv/.torch

@@ -18,6 +18,7 @@ import mixed
 import rows
 import sparse
 import startup
+import tables
 import torch_optim
 from harness import foreign_work, machine
 
@@ -44,6 +45,7 @@ JOBS = {
     "group_adagrad": rows.group_adagrad,
     "lazy_group_adagrad": rows.lazy_group_adagrad,
     "classes": classes.classes,
+    **tables.JOBS,
     "guard_adam": guard.guard_adam,
     "guard_many": guard.guard_many,
     "guard_lazy": guard.guard_lazy,

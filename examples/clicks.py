@@ -36,8 +36,12 @@ class Examples:
     """What a factorisation machine reads: `ids` (n, most) int64, `mask` (n, most) where there is one, `clicks` (n,)."""
 
     def __init__(self, data: movielens.Movies) -> None:
-        users = {u: self._ids(f"user={u}", data.user_features.get(u, [])) for u in np.unique(data.users).tolist()}
-        items = {i: self._ids(f"item={i}", data.item_features.get(i, [])) for i in np.unique(data.items).tolist()}
+        users = {
+            u: self._ids(f"user={u}", data.user_features.get(u, [])) for u in np.unique(data.users).tolist()
+        }
+        items = {
+            i: self._ids(f"item={i}", data.item_features.get(i, [])) for i in np.unique(data.items).tolist()
+        }
         rows = [users[u] + items[i] for u, i in zip(data.users.tolist(), data.items.tolist())]
         most = max(map(len, rows))
         self.ids = np.array([row + [0] * (most - len(row)) for row in rows], np.int64)
@@ -69,10 +73,14 @@ class Machine:
 
     def learn(self, ids: Array, mask: Array, clicks: Array) -> None:
         """One step."""
-        ids = np.where(mask, ids, ids[:, :1])  # where nothing is: any id that has a row; its gradient is left out
+        ids = np.where(
+            mask, ids, ids[:, :1]
+        )  # where nothing is: any id that has a row; its gradient is left out
         chance, rows, total = self.forward(ids, mask, self.missing)
         error = (chance - clicks)[:, None, None]
-        grads = np.concatenate([np.broadcast_to(error, rows[..., :1].shape), error * (total[:, None] - rows[..., 1:])], 2)
+        grads = np.concatenate(
+            [np.broadcast_to(error, rows[..., :1].shape), error * (total[:, None] - rows[..., 1:])], 2
+        )
         self.table.apply_gradients(ids[mask], grads[mask])
         self.bias -= np.float32(0.002) * error.sum()
 
@@ -101,7 +109,9 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", help="a folder or file with MovieLens-100k, GroupLens's or RecBole's")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most")
-    parser.add_argument("--threshold", type=int, default=0, help="how often a feature is seen before it gets a row")
+    parser.add_argument(
+        "--threshold", type=int, default=0, help="how often a feature is seen before it gets a row"
+    )
     parser.add_argument("--l1", type=float, default=3.0, help="FTRL's pull of weights to zero")
     parser.add_argument("--plot", metavar="FILE", help="draw AUC by epoch: .png, .svg or .pdf")
     return parser.parse_args(given)
@@ -113,7 +123,10 @@ def main(given: list[str] | None = None) -> dict[str, float]:
     examples, (learn, test) = Examples(data), data.split()
     validation, learn = learn[:VALIDATION], learn[VALIDATION:]
     clicks = examples.clicks
-    print(f"{data.source}\n{len(clicks):,} examples of up to {examples.ids.shape[1]} features, {clicks.mean():.1%} clicked\n")
+    print(
+        f"{data.source}\n{len(clicks):,} examples of up to {examples.ids.shape[1]} features, "
+        f"{clicks.mean():.1%} clicked\n"
+    )
 
     machine, rng = Machine(options.threshold, options.l1), np.random.default_rng(0)
     curves = Curves(best_of="validation_auc", wanted="most")
@@ -146,7 +159,11 @@ def main(given: list[str] | None = None) -> dict[str, float]:
     if options.plot:
         for epoch in curves.epochs:
             epoch.pop("test_log_loss")
-        title = "Factorisation machine: made-up ratings" if data.is_made_up else "Factorisation machine: MovieLens-100k, rated 4 or 5"
+        title = (
+            "Factorisation machine: made-up ratings"
+            if data.is_made_up
+            else "Factorisation machine: MovieLens-100k, rated 4 or 5"
+        )
         curves.draw(options.plot, title, {"by items, test": found["items"]})
     return found
 

@@ -50,7 +50,9 @@ class Curves:
         axes = (figure := Figure(figsize=(7, 4.2), layout="constrained")).subplots()
         at = range(1, len(self.epochs) + 1)
         for name in self.epochs[0]:
-            axes.plot(at, [epoch[name] for epoch in self.epochs], marker="o", ms=3, label=name.replace("_", " "))
+            axes.plot(
+                at, [epoch[name] for epoch in self.epochs], marker="o", ms=3, label=name.replace("_", " ")
+            )
         for k, (name, level) in enumerate(references.items()):
             axes.axhline(level, color=f"C{7 + k}", ls="--", lw=1, label=name)
         axes.axvline(self.best + 1, color="0.7", lw=1, label=f"best {self.best_of}".replace("_", " "))

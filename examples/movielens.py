@@ -67,7 +67,9 @@ def _read(path: Path) -> Movies:
         users, items, ratings = np.array([row[:3] for row in rows], np.float64).T
     except ValueError as error:
         raise SystemExit(f"{file}: lines must be user, item, rating, ... between tabs: {error}") from None
-    found = Movies(users.astype(np.int64), items.astype(np.int64), ratings.astype(np.float32), f"{TERMS} ({file})")
+    found = Movies(
+        users.astype(np.int64), items.astype(np.int64), ratings.astype(np.float32), f"{TERMS} ({file})"
+    )
     if file.name == "u.data":
         found.user_features, found.item_features = _grouplens_features(file.parent)
     elif file.suffix == ".inter":
@@ -76,7 +78,11 @@ def _read(path: Path) -> Movies:
 
 
 def _lines(path: Path, between: str) -> list[list[str]]:
-    return [row.split(between) for row in path.read_text(encoding="latin-1").splitlines()] if path.is_file() else []
+    return (
+        [row.split(between) for row in path.read_text(encoding="latin-1").splitlines()]
+        if path.is_file()
+        else []
+    )
 
 
 def _grouplens_features(folder: Path) -> tuple[Features, Features]:

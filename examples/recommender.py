@@ -87,7 +87,9 @@ def arguments(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", help="a folder or file with MovieLens-100k, GroupLens's or RecBole's")
     parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most")
-    parser.add_argument("--threshold", type=int, default=0, help="how often an id is seen before it gets a row")
+    parser.add_argument(
+        "--threshold", type=int, default=0, help="how often an id is seen before it gets a row"
+    )
     parser.add_argument("--plot", metavar="FILE", help="draw the errors by epoch: .png, .svg or .pdf")
     return parser.parse_args(given)
 
@@ -98,7 +100,9 @@ def main(given: list[str] | None = None) -> dict[str, float]:
     learn, test = data.split()
     validation, learn = learn[:VALIDATION], learn[VALIDATION:]
     of = lambda part: (data.users[part], data.items[part])  # noqa: E731
-    print(f"{data.source}\n{len(learn):,} ratings to learn from, {len(validation):,} to stop by, {len(test):,} to test\n")
+    print(
+        f"{data.source}\n{len(learn):,} ratings to learn from, {len(validation):,} to stop by, {len(test):,} to test\n"
+    )
     mean = float(data.ratings[learn].mean())
     found = {
         "the mean": rmse(np.full(len(test), mean), data.ratings[test]),
@@ -111,7 +115,9 @@ def main(given: list[str] | None = None) -> dict[str, float]:
         for part in curves.batches(rng.permutation(learn), BATCH):
             model.learn(*of(part), data.ratings[part])
         parts = {"validation_rmse": validation, "test_rmse": test}
-        curves.note(**{name: rmse(model.predict(*of(part)), data.ratings[part]) for name, part in parts.items()})
+        curves.note(
+            **{name: rmse(model.predict(*of(part)), data.ratings[part]) for name, part in parts.items()}
+        )
         if curves.is_over(PATIENCE):
             break
     found["factorisation"] = curves.epochs[curves.best]["test_rmse"]
@@ -126,7 +132,11 @@ def main(given: list[str] | None = None) -> dict[str, float]:
             f"{blocked:,} gradients of rare ids dropped"
         )
     if options.plot:
-        title = "Matrix factorisation: made-up ratings" if data.is_made_up else "Matrix factorisation: MovieLens-100k"
+        title = (
+            "Matrix factorisation: made-up ratings"
+            if data.is_made_up
+            else "Matrix factorisation: MovieLens-100k"
+        )
         curves.draw(options.plot, title, {"biases, test": found["biases"]})
     return found
 

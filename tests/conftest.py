@@ -33,9 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--all-kernels", action="store_true", help="compile and emulate every CUDA kernel, not a sample"
     )
-    parser.addoption(
-        "--all-faults", action="store_true", help="every fault of files, not a tenth of them"
-    )
+    parser.addoption("--all-faults", action="store_true", help="every fault of files, not a tenth of them")
     parser.addoption("--fault-seed", type=int, default=0, help="which tenth, and which random faults")
     parser.addoption(
         "--on-emulator", action="store_true", help="run CUDA text, emulated, where LLVM's code would run"

@@ -51,7 +51,9 @@ def run_recommender(name: str, monkeypatch: pytest.MonkeyPatch, *given: str) -> 
 def only_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """No copy of MovieLens is installed."""
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "recbole" else find(name, *a))
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "recbole" else find(name, *a)
+    )
 
 
 @pytest.mark.slow
@@ -94,8 +96,12 @@ def test_movielens_is_read_in_both_formats(monkeypatch: pytest.MonkeyPatch, tmp_
     theirs.mkdir()
     (ours / "u.data").write_text("196\t242\t3\t881250949\n186\t302\t4\t891717742\n")
     (ours / "u.user").write_text("186|39|F|executive|00000\n196|49|M|writer|55105\n")
-    (ours / "u.item").write_text("242|Kolya (1996)|24-Jan-1997||url|" + "|".join(["0"] * 5 + ["1"] + ["0"] * 13) + "\n")
-    (theirs / "ml-100k.inter").write_text("user_id:token\titem_id:token\trating:float\n196\t242\t3\n186\t302\t4\n")
+    (ours / "u.item").write_text(
+        "242|Kolya (1996)|24-Jan-1997||url|" + "|".join(["0"] * 5 + ["1"] + ["0"] * 13) + "\n"
+    )
+    (theirs / "ml-100k.inter").write_text(
+        "user_id:token\titem_id:token\trating:float\n196\t242\t3\n186\t302\t4\n"
+    )
     (theirs / "ml-100k.user").write_text("user_id\tage\tgender\toccupation\tzip\n196\t49\tM\twriter\t55105\n")
     (theirs / "ml-100k.item").write_text("item_id\ttitle\tyear\tclass\n242\tKolya\t1996\tComedy Drama\n")
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
@@ -109,15 +115,18 @@ def test_movielens_is_read_in_both_formats(monkeypatch: pytest.MonkeyPatch, tmp_
     assert load(str(ours)).item_features[242] == ["year=1997", "genre=5"]
     (tmp_path / "other.csv").write_text("1,2,3\n")
     for wrong in (tmp_path, tmp_path / "none", tmp_path / "other.csv"):
-        with pytest.raises(SystemExit, match="--data|lines must be"):
+        with pytest.raises(SystemExit, match=r"--data|lines must be"):
             load(str(wrong))
 
 
 @pytest.mark.slow
-def test_word_vectors(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("library_ops")  # it has an op of its own
+def test_word_vectors(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("gensim")
-    monkeypatch.setattr(sys, "argv", ["word_vectors.py", "--epochs", "3"])
-    assert runpy.run_path(str(ROOT / "examples" / "word_vectors.py"))["main"]() >= 0.45
+    main = runpy.run_path(str(ROOT / "examples" / "word_vectors.py"))["main"]
+    assert main(["--epochs", "2"]) >= 0.45
+    said = capsys.readouterr().out
+    assert "5,118 words  loss" in said and "center   5,118 rows" in said
 
 
 @pytest.mark.slow

@@ -87,6 +87,38 @@ def test_bits_of_vectors() -> None:
     assert found.tolist() == [0, 64]
 
 
+def test_vectors_of_floats() -> None:
+    """A variable that is a vector, and arithmetic on it."""
+    f = Function("vectors", x="float[]", y="float[]", out="float[]")
+    x, y, out = f.parameters
+    total = f.variable(f.load("<4 x float>", x), "<4 x float>")
+    total.value = total.value * f.load("<4 x float>", y) - f.splat(x[0], 4)
+    f.store(total.value / f.load("<4 x float>", y), out)
+    a, b = np.array([1, 2, -3, 0.1], np.float32), np.array([3, -7, 0.3, 1e-3], np.float32)
+    found = np.zeros(4, np.float32)
+    run(f, a, b, found)
+    assert found.tobytes() == ((a * b - a[0]) / b).tobytes()
+
+
+def test_functions_that_share_work_out() -> None:
+    """What is taken from a counter, an array whose address is a number, and a call."""
+    square = Function("square", numbers="i64[]", at="i64")
+    numbers, at = square.parameters
+    numbers[at] = numbers[at] * numbers[at]
+    f = Function("work", job="i64[]")
+    job = f.parameters[0]
+    with f.forever():
+        k = f.take(job)
+        with f.when(k >= job[1]):
+            f.leave()
+        f.call(square, f.pointer(job[2], "i64"), k)
+    values = np.arange(10)
+    given = np.array([2, 7, values.ctypes.data])
+    compile_written(square, f)["work"](given.ctypes.data)
+    assert values.tolist() == [0, 1, 4, 9, 16, 25, 36, 7, 8, 9]
+    assert given[0] == 8, "the last one was taken, and there was nothing left"
+
+
 def collatz(f: Function, start: Value, steps: Value) -> None:
     """Loops in loops, a condition with another branch, and an end in the middle of a loop."""
     x, count = f.variable(start), f.variable(0)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import shutil
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -57,7 +55,16 @@ def test_messages_come_back(command: Any) -> None:
 
 def test_every_command_can_be_logged() -> None:
     """A command that is added has fields that messages know."""
-    known = {"Ids", "Array", "int", "bool", "Ids | None", "tuple[float, ...] | None", "Mapping[str, Array]"}
+    known = {
+        "Ids",
+        "Array",
+        "int",
+        "bool",
+        "Ids | None",
+        "tuple[float, ...]",
+        "tuple[float, ...] | None",
+        "Mapping[str, Array]",
+    }
     for kind in get_args(commands.Command):
         assert {
             str(t.__forward_arg__ if hasattr(t, "__forward_arg__") else t)
@@ -203,153 +210,3 @@ def test_how_much_is_logged(tmp_path: Path) -> None:
             before = t._journal.logged
             t.apply_gradients(np.arange(n), np.ones((n, 8)))
             assert HEADER_BYTES < t._journal.logged - before - n * (8 + 4 * 8) < 300
-
-
-# ---- disks that fail
-
-
-class Broken(QuickDisk):
-    """Fails at operations of one kind while `error` is there."""
-
-    def __init__(self, kind: str) -> None:
-        self.kind, self.error, self.after = kind, None, 0  # type: tuple[str, Any, int]
-
-    def _may(self, kind: str) -> None:
-        if kind == self.kind and self.error is not None:
-            self.after -= 1
-            if self.after < 0:
-                raise self.error
-
-    def write(self, file: int, data: memoryview) -> None:
-        if self.kind == "write" and self.error is not None and self.after <= 0:
-            super().write(file, data[: len(data) // 2])
-        self._may("write")
-        super().write(file, data)
-
-    def write_at(self, file: int, data: memoryview, offset: int) -> None:
-        self._may("write_at")
-        super().write_at(file, data, offset)
-
-    def sync(self, file: int) -> None:
-        self._may("sync")
-
-    def truncate(self, file: int, size: int) -> None:
-        if size > os.fstat(file).st_size:
-            self._may("grow")
-        super().truncate(file, size)
-
-    def allocate(self, file: int, begin: int, end: int) -> None:
-        self._may("allocate")
-
-
-@pytest.fixture
-def broken(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Broken:
-    disk = Broken(request.param)
-    monkeypatch.setattr(journal, "DISK", disk)
-    return disk
-
-
-def full() -> OSError:
-    return OSError(errno.ENOSPC, "No space left on device")
-
-
-@pytest.mark.parametrize("broken", ["write"], indirect=True)
-@pytest.mark.parametrize("make", [full, KeyboardInterrupt], ids=["full", "interrupted"])
-def test_a_batch_that_cannot_be_logged_did_not_happen(
-    make: Callable[[], BaseException], broken: Broken, tmp_path: Path
-) -> None:
-    t = table(tmp_path / "t")
-    for k in range(8):
-        batch(t, k)
-        if k == 3:
-            t.checkpoint()
-        broken.error, broken.after = make(), k % 3
-        if k % 7 != 6:  # that one may find no row to evict
-            with pytest.raises((OSError, KeyboardInterrupt)) as caught:
-                batch(t, k + 1)
-            assert caught.value is broken.error
-            if isinstance(caught.value, OSError):
-                assert "nothing of the batch was applied" in caught.value.__notes__[0]
-        broken.error = None
-        assert digest(t) == model()[k + 1]
-    t.close(checkpoint=False)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        with table(tmp_path / "t") as t:
-            assert digest(t) == model()[8]
-
-
-@pytest.mark.parametrize("broken", ["write", "write_at", "sync", "allocate"], indirect=True)
-def test_a_checkpoint_that_fails_loses_nothing(broken: Broken, tmp_path: Path) -> None:
-    path = tmp_path / "t"
-    for after in range(12):
-        t = table(path)
-        k = model().which(t, range(40))
-        batch(t, k)
-        broken.error, broken.after = full(), after
-        raised = False
-        try:
-            t.checkpoint()
-        except OSError:
-            raised = True
-        broken.error = None
-        assert raised or after >= 1 or broken.kind == "write_at"
-        if not t._journal._why_not():
-            assert digest(t) == model()[k + 1]
-            batch(t, k + 1)
-            k += 1
-        t.close(checkpoint=False)
-        t = table(path)
-        assert digest(t) == model()[k + 1]
-        t.close()
-        assert len(os.listdir(path)) == 5
-
-
-@pytest.mark.parametrize("broken", ["grow"], indirect=True)
-def test_a_file_that_cannot_grow(broken: Broken, tmp_path: Path) -> None:
-    t = table(tmp_path / "t")
-    broken.error = full()
-    with pytest.raises(OSError, match="No space"):
-        batch(t, 0)
-        batch(t, 1)
-    broken.error = None
-    assert model().which(t, range(2)) >= 0
-    t.close()
-
-
-@pytest.mark.parametrize("broken", ["sync"], indirect=True)
-def test_a_drive_that_fails_to_write_ends_writing(broken: Broken, tmp_path: Path) -> None:
-    """After such a failure the system does not know what is on the drive."""
-    t = table(OnDisk(tmp_path / "t", durability="power"))
-    batch(t, 0)
-    broken.error = OSError(errno.EIO, "Input/output error")
-    with pytest.raises(OSError, match="Input/output"):
-        batch(t, 1)
-    broken.error = None
-    for use in (lambda: batch(t, 1), lambda: t.lookup([1])):
-        with pytest.raises(so.errors.TooLateError, match="the drive failed"):
-            use()
-    t.close()
-    with table(tmp_path / "t") as t:
-        assert digest(t) == model()[1]
-
-
-def test_a_function_of_the_users_that_fails(tmp_path: Path) -> None:
-    """In the midst of a batch: what the batch did before is undone."""
-    t: Table = table(tmp_path / "t")
-    for k in range(4):
-        batch(t, k)
-    do = t._rows.do
-
-    def failing(command: Any) -> None:
-        do(command)
-        t._rows.do = do  # type: ignore[method-assign]
-        raise ZeroDivisionError
-
-    t._rows.do = failing  # type: ignore[method-assign]
-    with pytest.raises(ZeroDivisionError):
-        batch(t, 4)
-    assert digest(t) == model()[4]
-    batch(t, 4)
-    assert digest(t) == model()[5]
-    t.close()

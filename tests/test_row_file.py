@@ -1,4 +1,4 @@
-"""Records in a mapped file: sizes beyond memory, changes that stay in memory until a checkpoint, hints, who may open it."""
+"""Records in a mapped file: beyond memory, changed there only until a checkpoint; hints; who may open it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ def row_file(path: Path, layout: Layout = LAYOUT) -> RowFile:
     path.touch()
     made = RowFile(layout)
     made.attach(str(path))
+    made.is_sparse = True
     made.map()
     return made
 

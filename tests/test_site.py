@@ -19,6 +19,7 @@ import pytest
 import symopt as so
 from symopt import (
     checkpoint,
+    embedding,
     emulatedarrays,
     errors,
     lang,
@@ -214,6 +215,7 @@ def public_names() -> Iterator[str]:
     modules |= {m: [n for n in m.__all__ if n != "schedules"] for m in keras}
     for module, names in modules.items():
         yield from (f"{module.__name__}.{name}" for name in names)
+    yield from (f"symopt.embedding.Table.{name}" for name in own_methods(embedding.Table))
     for owner, label in ((Symbol, "symopt.Symbol"), (Executor, "symopt.executor.Executor")):
         yield from (f"{label}.{name}" for name in own_methods(owner))
     yield from (f"symopt.checkpoint.Series.{name}" for name in own_methods(checkpoint.Series))
@@ -252,6 +254,8 @@ def test_every_public_name_is_on_a_page_of_the_api(site: Path) -> None:
     names = set(public_names())
     assert len(names) > 150
     assert sorted(names - there) == []
+    last = {found.rpartition(".")[2] for found in there if found.startswith(("symopt.embedding", "symopt.idmap"))}
+    assert sorted({*embedding.__all__} - last - {"entry"}) == []  # most are named by the module they are in
     classes = returned_classes()
     assert {"Text", "Cost"} <= classes
     assert sorted(classes - {found.rpartition(".")[2] for found in there}) == [], (

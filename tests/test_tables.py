@@ -1,6 +1,7 @@
 """Several tables at once: the same as one by one, whole or not at all; Monolith's layout in one vector; shards."""
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -267,3 +268,22 @@ def test_threads_do_not_wait_for_each_other_for_ever() -> None:
     for table in (one, two):
         assert table.lookup([0, 1, 2, 3, 99]).ravel().tolist() == [50.0] * 4 + [200.0]
         assert table.steps == 200
+
+
+def test_state_of_several_tables(tmp_path: Path) -> None:
+    """One table under two names is saved once; a state of other tables changes nothing."""
+
+    def made() -> Tables:
+        one = adagrad()
+        return Tables({"a": one, "b": one, "c": adagrad(2)})
+
+    tables, again = made(), made()
+    tables.apply_gradients({"a": ([1, 2], np.ones((2, 3))), "c": ([3], np.ones((1, 2)))}, req_time=4)
+    assert list(tables.state_dict()) == ["a", "c"]
+    so.save(tmp_path / "tables.npz", {"tables": tables})
+    so.load(tmp_path / "tables.npz", {"tables": again})
+    assert all(everything(again[n]) == everything(tables[n]) for n in "abc")
+    other = Tables({"a": adagrad(), "c": adagrad(5)})
+    with pytest.raises(so.errors.StateError, match="c/"):
+        other.load_state_dict(tables.state_dict())
+    assert len(other) == 0

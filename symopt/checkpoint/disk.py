@@ -119,7 +119,7 @@ def _function(name: str, arguments: tuple[Any, ...]) -> Any:
 
 
 def lock(path: str, flags: int, shared: bool = False) -> int | None:
-    """A descriptor that holds the lock on what is at `path`, or None if another holds it. Several may hold a `shared` one.
+    """A descriptor that holds the lock on what is at `path`, or None if another holds it. Several hold a `shared` one.
 
     The system ends a lock with its holder, however that dies. Where there are no locks (some network file systems),
     OSError.

@@ -16,11 +16,13 @@ from .eviction import Policy
 from .expiry import Expiry
 from .fused import Fused, Parcel
 from .initializers import BatchSoftmax, Constants, Ones, RandomNormal, RandomUniform, TruncatedNormal, Zeros
+from .ondisk import OnDisk
 from .results import Applied, Entries, Stats
 from .segment import Segment
 from .serving import ServingTable, export_rows, load_serving
 from .shards import Split, shard_of, split_by_shard
 from .sizes import SizeReport
+from .store import RowStore
 from .table import Table
 from .tables import Tables
 
@@ -37,12 +39,14 @@ __all__ = [
     "Fp16",
     "Fp32",
     "Fused",
+    "OnDisk",
     "OneBit",
     "Ones",
     "Parcel",
     "Policy",
     "RandomNormal",
     "RandomUniform",
+    "RowStore",
     "Segment",
     "ServingTable",
     "SizeReport",

@@ -211,7 +211,10 @@ def joined(graphs: Sequence[Graph]) -> Graph:
 
 def missed(column: Array, log: float) -> Array:
     """What part decay takes of weights that have not seen it since their column was written: 1 - exp(log - column)."""
-    found: Array = -np.expm1(log - column)
+    with np.errstate(invalid="ignore"):
+        found: Array = np.where(
+            column == log, 0.0, -np.expm1(log - column)
+        )  # equal: also where all was taken
     return found
 
 

@@ -127,7 +127,7 @@ class Rows:
 
     def need(self, slots: Array) -> None:
         """Have the records of those slots that are no -1 in memory."""
-        if not isinstance(self.store, MemoryStore):
+        if type(self.store) is not MemoryStore:
             self.store.fetch(slots[slots >= 0])
 
     def copied(self, name: str, slots: Array) -> Array:

@@ -21,8 +21,8 @@ class RowStore(Protocol):
     of its columns (`layout.views`). Both are made anew when there is more room. Slots are given densely from 0 on. On a
     device each column is an array of its own, and `records` are the columns.
 
-    A store whose rows are elsewhere has them in `records` when `fetch` returns, and knows from `changing` which it has to
-    take back: it may give its memory up for those that are neither.
+    A store whose rows are elsewhere has them in `records` when `fetch` returns, and knows from `changing` which it has
+    to take back: it may give its memory up for those that are neither.
     """
 
     layout: Layout
@@ -81,5 +81,6 @@ class MemoryStore:
 
 def vacate(store: RowStore, slots: npt.NDArray[np.int64]) -> None:
     """Mark records as no rows."""
+    store.fetch(slots)
     store.changing(slots)
     store.columns[UPDATES][slots] = ABSENT

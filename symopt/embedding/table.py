@@ -317,9 +317,9 @@ class Table(Keeping):
             self._rows.store.prefetch(slots[slots >= 0])
 
     def ahead(
-        self, batches: Iterable[Item], ids: Callable[[Item], npt.ArrayLike] = itemgetter(0)
+        self, batches: Iterable[Item], ids: Callable[[Any], npt.ArrayLike] = itemgetter(0)
     ) -> Iterator[Item]:
-        """The batches, one after the other, where each time the rows of the next are asked for. `ids` says which they are:
+        """The batches, one after the other; each time, the rows of the next are asked for. `ids` says which they are:
         by default the first entry of a batch.
 
         >>> import numpy as np

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -21,12 +19,21 @@ class _Kept(threading.local):
 _kept = _Kept()
 
 
-@contextmanager
-def scratch(use: str, n_bytes: int) -> Iterator[Bytes]:
+class scratch:  # noqa: N801  read as a verb: with scratch(...) as memory
     """`n_bytes` or more, which hold anything; what this thread had last for this use, if that is enough."""
-    memory = _kept.by_use.pop(use, None)  # gone meanwhile: a signal's handler may want some too
-    if memory is None or len(memory) < n_bytes:
-        memory = np.empty(n_bytes, np.uint8)
-    yield memory
-    if len(memory) <= _MOST:
-        _kept.by_use[use] = memory
+
+    __slots__ = ("memory", "n_bytes", "use")
+
+    def __init__(self, use: str, n_bytes: int) -> None:
+        self.use, self.n_bytes = use, n_bytes
+
+    def __enter__(self) -> Bytes:
+        memory = _kept.by_use.pop(self.use, None)  # gone meanwhile: a signal's handler may want some too
+        if memory is None or len(memory) < self.n_bytes:
+            memory = np.empty(self.n_bytes, np.uint8)
+        self.memory = memory
+        return memory
+
+    def __exit__(self, *raised: object) -> None:
+        if len(self.memory) <= _MOST:
+            _kept.by_use[self.use] = self.memory

@@ -76,10 +76,14 @@ class Numbers:
 def _distinct(given: Given) -> tuple[Given, Array]:
     """The numbers with each combination once, and which combination each row has: powers and the like are made one by
     one, and rows have few distinct ages."""
-    names = [name for name, x in given.items() if isinstance(x, np.ndarray)]
-    which = np.zeros(1, np.int64)
-    for name in names:
-        _, codes = np.unique(given[name], return_inverse=True)
-        _, which = np.unique(which * (codes.max(initial=0) + 1) + codes, return_inverse=True)
-    _, firsts = np.unique(which, return_index=True)
-    return {name: x[firsts] if isinstance(x, np.ndarray) else x for name, x in given.items()}, which
+    which = None
+    for x in given.values():
+        if isinstance(x, np.ndarray):
+            _, codes = np.unique(x, return_inverse=True)
+            if which is not None:
+                _, codes = np.unique(which * (codes.max(initial=0) + 1) + codes, return_inverse=True)
+            which = codes
+    assert which is not None, "all numbers are the same for all rows"
+    example = np.zeros(which.max(initial=-1) + 1, np.int64)
+    example[which] = np.arange(len(which))
+    return {name: x[example] if isinstance(x, np.ndarray) else x for name, x in given.items()}, which

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ...errors import DamagedError
 from ...lr_scheduler import LRScheduler
 
 Answer = float | np.ndarray[Any, Any]
@@ -32,7 +33,11 @@ class Answers:
     def ask(self, function: Callable[[], Any]) -> Any:
         """The answer of a function, or the next of the script."""
         if self._script is not None:
-            return next(self._script)
+            for answer in self._script:
+                return answer
+            raise DamagedError(
+                "a record of the push log has fewer answers of functions than its batch asks for"
+            )
         found = function()
         if self.is_noting:
             self.said.append(found)

@@ -135,7 +135,7 @@ class Folder:
                 rows.reserve(int(slots[-1]) + 1)
                 rows.records[slots] = records
 
-    def advance(self, rows: RowFile, state: State, n_slots: int) -> PushLog:
+    def advance(self, rows: RowFile, state: State) -> PushLog:
         """Make a checkpoint: of the state, and of the records that changed. The log of what comes next.
 
         OSError, and the last checkpoint counts as before, if there is no room.
@@ -144,7 +144,6 @@ class Folder:
         after = self.epoch + 1
         log = None
         try:
-            self.disk.allocate(rows.file, 0, n_slots * rows.layout.stride)
             write_redo(self.disk, self.at("redo", after), rows.changed(), rows.records)
             log = PushLog.create(self.disk, self.at("log", after), after)
             self.disk.sync_folder(self.path)

@@ -1,4 +1,4 @@
-"""Frames: runs of bytes in a file, each with its length, its number and checksums, so that whatever is damaged is found.
+"""Frames: runs of bytes in a file, each with its length, number and checksums, so that damage is found.
 
 A frame is a header of 40 bytes and a content whose length is a multiple of 8:
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import warnings
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ from ..commands import Admit, Command
 from ..results import Stats
 from .answers import Answers
 from .folder import Folder, create, described, is_table
+from .guard import TableLock
 from .messages import read_message, write_message
 from .options import OnDisk
 from .outside import made_with, outside, take_outside
@@ -39,7 +39,7 @@ class Journal:
         self.options = options
         self.disk: Disk = DISK
         self.path = os.path.realpath(options.path)
-        self.lock = _Lock(self)
+        self.lock = TableLock(self.path, self._why_not)
         self.logged = 0  # bytes, since the table was opened
         self._trouble = ""
         self._answers = Answers()
@@ -96,7 +96,7 @@ class Journal:
             self._go_on(reader, state)
 
     def _go_on(self, reader: LogReader, state: Any) -> None:
-        """Write behind what the log has. If the table is made differently from now on, that begins with a checkpoint."""
+        """Write behind what the log has. A table that is made differently from now on begins with a checkpoint."""
         folder = self._folder
         assert folder is not None
         file = self.disk.open(reader.path)
@@ -210,7 +210,7 @@ class Journal:
         folder, old = self._folder, self._log
         assert folder is not None and old is not None
         try:
-            self._log = folder.advance(self._rows, self._state(), self._table._rows.map.n_slots)
+            self._log = folder.advance(self._rows, self._state())
         finally:
             self._trouble = self._trouble or folder.trouble
         self._unsynced = 0
@@ -294,26 +294,3 @@ class Journal:
 
 
 _CLOSED = "the table was closed"
-
-
-class _Lock:
-    """A lock that refuses whoever comes when the table can't be used."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal, self._lock = journal, threading.RLock()
-
-    def __enter__(self) -> None:
-        self._check()  # in a fork, the lock may be held by a thread that is not there
-        self._lock.acquire()
-        try:
-            self._check()
-        except BaseException:
-            self._lock.release()
-            raise
-
-    def _check(self) -> None:
-        if reason := self._journal._why_not():
-            raise TooLateError(f"{self._journal.path}: {reason}; open it anew")
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()

@@ -95,6 +95,7 @@ def _dtype(name: str) -> np.dtype[Any]:
     if name == "bfloat16":
         import ml_dtypes
 
-        return np.dtype(ml_dtypes.bfloat16)
-    found: np.dtype[Any] = np.dtype(name).newbyteorder("<")
+        brain: np.dtype[Any] = np.dtype(ml_dtypes.bfloat16)
+        return brain
+    found: np.dtype[Any] = np.dtype(f"<{np.dtype(name).str[1:]}")
     return found

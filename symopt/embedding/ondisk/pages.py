@@ -1,4 +1,4 @@
-"""Telling the system which pages of a mapped file come next, so that the drive reads many at once and not one by one."""
+"""Telling the system which pages of a mapped file are wanted, so that the drive reads many at once."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _function(name: str) -> Any:
 
 @cache
 def _advise() -> Callable[[int, Int64s, Int64s, int], None]:
-    """A function of a base address, first bytes, lengths, and an advice; with llvmlite it releases the GIL once for all."""
+    """A function of a base address, first bytes, lengths, and an advice; by llvmlite, it releases the GIL once."""
     madvise = _function("madvise")
 
     def one_by_one(base: int, begins: Int64s, sizes: Int64s, advice: int) -> None:

@@ -16,8 +16,8 @@ FORMAT, VERSION = "symopt push log", 1
 
 
 class PushLog:
-    """A log that is written to. `end`: bytes of it that are whole; `count`: frames; `durable`: of them, synced; `batches`:
-    frames that are batches."""
+    """A log that is written to. `end`: bytes of it that are whole; `count`: frames; of them, `durable` are synced, and
+    `batches` are batches."""
 
     def __init__(
         self, disk: Disk, path: str, file: int, end: int = 0, count: int = 0, batches: int = 0
@@ -29,7 +29,11 @@ class PushLog:
     def create(cls, disk: Disk, path: str, epoch: int) -> PushLog:
         """A new log, durable but for its name."""
         made = cls(disk, path, disk.create(path))
-        made.begin(epoch)
+        try:
+            made.begin(epoch)
+        except BaseException:
+            made.close()
+            raise
         return made
 
     def begin(self, epoch: int) -> None:
@@ -122,8 +126,8 @@ class LogReader:
                 "written: the file was damaged later. Restore it from a copy"
             )
         self.lost = (
-            f"{where}; this and what is behind it, {self.size - self.end} bytes, is cut off. That is the batch that was "
-            "being written when the process ended"
+            f"{where}; this and what is behind it, {self.size - self.end} bytes, is cut off. That is the batch that "
+            "was being written when the process ended"
         ) + (
             "" if is_same_boot else ", or, if the machine stopped, also earlier ones that had not been synced"
         )

@@ -1,7 +1,7 @@
 """Records in a file that is mapped into memory, and changed there only: what is in the file is the last checkpoint.
 
-Pages that are written to are copied by the system (MAP_PRIVATE), and the copies stay in memory until a checkpoint has put
-the rows that changed into the file. So no crash leaves the file half changed, no full disk is met by a store to memory,
+Pages that are written to are copied by the system (MAP_PRIVATE), and the copies stay in memory until a checkpoint has
+put the rows that changed into the file. So no crash leaves the file half changed, no store to memory meets a full disk,
 and pages that nobody changed are the system's to drop.
 """
 
@@ -26,6 +26,7 @@ from .pages import PAGE, are_in_memory, pages_of, will_need
 Slots = npt.NDArray[np.int64]
 _FLAGS = mmap.MAP_PRIVATE | getattr(mmap, "MAP_NORESERVE", 0x4000 if os.uname().sysname == "Linux" else 0)
 _LEAST = 1 << 20  # bytes that a file grows to at first
+_MOST = 1 << 26  # bytes that the disk promises at once beyond what is needed
 _FEW = 32  # records that are not worth asking for
 _WAITING = 2  # hints that may wait for the one that is being followed
 
@@ -45,6 +46,9 @@ class RowFile:
         )
         self._helper: ThreadPoolExecutor | None = None
         self._hints: list[Future[None]] = []
+        self.is_sparse = False  # its room is no promise of the disk's
+        self._mapped: mmap.mmap | None = None
+        self._allocated = 0  # bytes of the file that the disk has promised
         self._take(np.zeros((0, layout.stride), np.uint8))
 
     def _take(self, records: npt.NDArray[np.uint8]) -> None:
@@ -66,6 +70,7 @@ class RowFile:
                 f"{self.path}: expected {n} rows of {self.layout.stride} bytes, the file has {size} bytes"
             )
         self._map(size)
+        self._allocated = n * self.layout.stride
 
     def close(self) -> None:
         """Let the file go; there are no records any more."""
@@ -73,6 +78,7 @@ class RowFile:
             self._helper.shutdown(cancel_futures=True)
             self._helper = None
         self._take(np.zeros((0, self.layout.stride), np.uint8))
+        self._mapped = None
         self._forget()
         if self.file >= 0:
             self._disk.close(self.file)
@@ -92,20 +98,30 @@ class RowFile:
     def reserve(self, n: int) -> None:
         """Have room for `n` records. OSError or MemoryError, and nothing is changed, if there is none."""
         capacity = len(self.records)
-        if n <= capacity:
-            return
-        if self.is_readonly:
+        if self.is_readonly and n > capacity:
             raise TooLateError(
                 f"{self.path}: it must become longer, and the table is open to read only: open it to write once"
             )
+        self._allocate(n * self.layout.stride)
+        if n <= capacity:
+            return
         size = max(n, int(capacity * GROWTH)) * self.layout.stride
-        size = -(-max(size, _LEAST) // PAGE) * PAGE
+        size = -(-max(size, self._allocated, _LEAST) // PAGE) * PAGE
         self._disk.truncate(self.file, size)
         old, slots = self.records, self.changed()
         self._map(size)
         for begin in range(0, len(slots), _AT_ONCE):
             some = slots[begin : begin + _AT_ONCE]
             self.records[some] = old[some]
+
+    def _allocate(self, size: int) -> None:
+        """Have the disk promise so many bytes: in memory's file systems, even reading others may find no room."""
+        if size <= self._allocated or self.is_readonly or self.is_sparse:
+            return
+        step = min(max(size // 8, _LEAST), _MOST)
+        end = -(-size // step) * step
+        self._disk.allocate(self.file, self._allocated, end)
+        self._allocated = end
 
     # ---- changes
 
@@ -133,7 +149,7 @@ class RowFile:
     def drop_changes(self) -> None:
         """Give the copied pages up: records are what the file has."""
         self._forget()
-        if len(self.records):
+        if self._mapped is not None:
             if hasattr(self._mapped, "madvise"):
                 self._mapped.madvise(mmap.MADV_DONTNEED)
             else:
