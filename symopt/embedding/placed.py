@@ -92,11 +92,12 @@ def sum_runs(place: Place, starts: Ids, order: Ids, rows: Array) -> Array:
     if not sums.size:
         return sums
     device = device_of(place)
-    told = from_host(place, np.concatenate([starts, order]))
     shift = min((width - 1).bit_length(), THREADS.bit_length() - 1)
     blocks = -(-n // (THREADS >> shift))
     with device.current():
         (code,) = device.load([Source(*runs_text())])
+        told = device.zeros(len(starts) + len(order), np.int64)
+        device.upload(told, np.concatenate([starts, order]))
         at = [device.address(x) for x in (told, told, rows, sums)]
         at[1] += starts.nbytes
         arguments: list[Argument] = [*map(np.uint64, at), np.int64(n), np.int64(width), np.int32(shift)]

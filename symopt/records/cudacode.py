@@ -29,8 +29,9 @@ from ..passes.ir import DENSE, Buffer, Kernel, Value
 from .plan import Field, RowPlan
 
 # A job is an array of int64: for each section and buffer the address, how many elements it is from row to row, and
-# whether rows are slots; then whether every row of all of them begins at a multiple of 16 bytes. After the sections
-# the slots (n,), and where the kernel is told: for each row the row of its numbers, and the number of its first element.
+# whether rows are slots; then whether every row of all of them begins at a multiple of 16 bytes. After the sections the
+# slots (n,), and, if the kernel is told where, for each row the row of its numbers, and the number of its first
+# element.
 PER_BUFFER = 3
 HEAD = """extern "C" __global__ void __launch_bounds__(THREADS, 1)
 run(const i64* const job, const i64 n, const i64 per, const i64 slots_at, const i64 which_at, const i64 firsts_at,
