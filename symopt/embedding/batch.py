@@ -12,9 +12,10 @@ from ..errors import AttributeValueError
 from ..idmap import Unique, unique
 from ..idmap.unique import add_by
 from .bags import Bags, given_ids
-from .batches import Array, Ids, rows_of, second, waves
+from .batches import Array, Ids, rows_of, second
 from .checks import DUPLICATES, step
 from .commands import Update
+from .doing import Doing, carry_out
 from .results import Applied
 
 if TYPE_CHECKING:
@@ -69,8 +70,8 @@ def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array
 class Batch:
     """Gradients for one table. `given`: ids and gradients, once or several times; the same ids may be in all.
 
-    Made, it is checked as far as it can be without the table's rows; `reserve`, `admit` and `apply`, in this order and
-    with the table's lock held, do the rest. Only `apply` writes rows; `admit` counts occurrences.
+    Made, it is checked as far as it can be without the table's rows; `admit` and then `doings`, with the table's
+    lock held, are the rest. `admit` counts occurrences; only what `doings` gives writes rows, when it is carried out.
     """
 
     def __init__(
@@ -97,15 +98,7 @@ class Batch:
         self.counts: Ids | None = None  # of each id in the batch, once they are summed
         self.blocked = 0
         self.leaving: Ids | None = None
-
-    def reserve(self) -> None:
-        """Have memory for all rows that may be born, and see that they can be. MemoryError or OSError if not."""
-        table, rows = self.table, self.table._rows
-        if rows.has_room(len(self.ids)):
-            return
-        missing = rows.map.missing(self.ids)
-        rows.first_weights(missing)
-        rows.make_room(len(missing) if table.max_rows is None else min(len(missing), table.max_rows))
+        self.applied: Applied
 
     def admit(self) -> None:
         """Add up the gradients of repeated ids, drop those of ids that are not admitted, and choose the rows that have
@@ -123,18 +116,22 @@ class Batch:
             self.ids, self.grads = self.ids[admitted], self.grads[admitted]
         self.leaving = self.table._leaving(self.ids)
 
-    def apply(self) -> Applied:
-        """Let rows leave, and run every rule."""
+    def doings(self) -> list[Doing]:
+        """What lets rows leave, runs every rule, and counts that."""
         assert self.leaving is not None and self.grads is not None
-        table, before = self.table, self.table.stats.born
-        evicted = table._give_up(self.leaving)
+        table = self.table
         done = table.steps if self.done is None else self.done
-        steps = [(self.ids, self.grads)] if self.is_summed else waves(self.ids, self.grads)
-        for k, (ids, grads) in enumerate(steps):
-            table._do(Update(ids, grads, done, self.rates, self.now, first=k == 0))
-        table.stats.updated += len(self.ids)
-        table.stats.blocked += self.blocked
-        return Applied(len(self.ids), table.stats.born - before, self.blocked, evicted)
+        update = Update(self.ids, self.grads, done, self.rates, self.now, repeats=not self.is_summed)
+        return [*table._doings(self.leaving, update), self._counted()]
+
+    def _counted(self) -> Doing:
+        assert self.leaving is not None
+        stats, before = self.table.stats, self.table.stats.born
+        yield
+        yield
+        stats.updated += len(self.ids)
+        stats.blocked += self.blocked
+        self.applied = Applied(len(self.ids), stats.born - before, self.blocked, self.leaving)
 
 
 def apply_all(batches: Sequence[Batch]) -> list[Applied]:
@@ -142,15 +139,11 @@ def apply_all(batches: Sequence[Batch]) -> list[Applied]:
 
     Occurrences that admissions have counted by then stay counted. Locks are taken in one order, whoever asks.
     """
-    if len(batches) == 1:  # whole or not at all by itself
-        with batches[0].table._batch():
-            batches[0].admit()
-            return [batches[0].apply()]
     with ExitStack() as held:
         for batch in sorted(batches, key=lambda b: id(b.table)):
             held.enter_context(batch.table._batch())
         for batch in batches:
-            batch.reserve()
-        for batch in batches:
             batch.admit()
-        return [batch.apply() for batch in batches]
+        doings = [doing for batch in batches for doing in batch.doings()]
+        carry_out(doings, holds=any(b.table._journal is None for b in batches))
+        return [batch.applied for batch in batches]
