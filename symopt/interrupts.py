@@ -27,13 +27,14 @@ class uninterrupted:  # noqa: N801  read as a verb: with uninterrupted():
     __slots__ = ("_before", "_came")
 
     def __enter__(self) -> None:
+        handler_of = _signal.getsignal
         self._before: list[tuple[int, Handler]] = []
         self._came: list[int] = []
         if threading.current_thread() is not threading.main_thread():
             return
         for number in _SIGNALS:
-            handler = _signal.getsignal(number)
-            if callable(handler):
+            handler = handler_of(number)
+            if handler and callable(handler):  # SIG_DFL is 0
                 self._before.append((number, handler))
         held = 0
         try:

@@ -98,7 +98,6 @@ class Batch:
         self.counts: Ids | None = None  # of each id in the batch, once they are summed
         self.blocked = 0
         self.leaving: Ids | None = None
-        self.applied: Applied
 
     def admit(self) -> None:
         """Add up the gradients of repeated ids, drop those of ids that are not admitted, and choose the rows that have
@@ -113,25 +112,16 @@ class Batch:
         if admitted is not None:
             dropped = ~admitted
             self.blocked = int(dropped.sum() if self.counts is None else self.counts[dropped].sum())
+            self.table.stats.blocked += self.blocked
             self.ids, self.grads = self.ids[admitted], self.grads[admitted]
         self.leaving = self.table._leaving(self.ids)
 
     def doings(self) -> list[Doing]:
-        """What lets rows leave, runs every rule, and counts that."""
+        """What lets rows leave and runs every rule."""
         assert self.leaving is not None and self.grads is not None
-        table = self.table
-        done = table.steps if self.done is None else self.done
+        done = self.table.steps if self.done is None else self.done
         update = Update(self.ids, self.grads, done, self.rates, self.now, repeats=not self.is_summed)
-        return [*table._doings(self.leaving, update), self._counted()]
-
-    def _counted(self) -> Doing:
-        assert self.leaving is not None
-        stats, before = self.table.stats, self.table.stats.born
-        yield
-        yield
-        stats.updated += len(self.ids)
-        stats.blocked += self.blocked
-        self.applied = Applied(len(self.ids), stats.born - before, self.blocked, self.leaving)
+        return self.table._doings(self.leaving, update)
 
 
 def apply_all(batches: Sequence[Batch]) -> list[Applied]:
@@ -139,11 +129,23 @@ def apply_all(batches: Sequence[Batch]) -> list[Applied]:
 
     Occurrences that admissions have counted by then stay counted. Locks are taken in one order, whoever asks.
     """
+    if len(batches) == 1:
+        with batches[0].table._batch():
+            return _applied(batches)
     with ExitStack() as held:
         for batch in sorted(batches, key=lambda b: id(b.table)):
             held.enter_context(batch.table._batch())
-        for batch in batches:
-            batch.admit()
-        doings = [doing for batch in batches for doing in batch.doings()]
-        carry_out(doings, holds=any(b.table._journal is None for b in batches))
-        return [batch.applied for batch in batches]
+        return _applied(batches)
+
+
+def _applied(batches: Sequence[Batch]) -> list[Applied]:
+    for batch in batches:
+        batch.admit()
+    doings = [doing for batch in batches for doing in batch.doings()]
+    before = [batch.table.stats.born for batch in batches]
+    carry_out(doings, holds=any(batch.table._journal is None for batch in batches))
+    found = []
+    for batch, n in zip(batches, before, strict=True):
+        assert batch.leaving is not None
+        found.append(Applied(len(batch.ids), batch.table.stats.born - n, batch.blocked, batch.leaving))
+    return found

@@ -21,11 +21,11 @@ def assign(rows: Rows, c: Assign, n_leaving: int) -> Doing:
     found = rows.find(ids, n_leaving)
     yield
     with rows.having(found, ids, c.now) as slots:
-        yield
         rows.settle(slots)
         for nth, (its, values) in enumerate(steps):
             _write(rows, slots if nth == 0 else rows.map.get(its), values, c.adds)
         rows.store.columns[TIMESTAMP][slots] = c.now
+        yield
 
 
 def renew(rows: Rows, c: Renew, n_leaving: int) -> Doing:
@@ -34,8 +34,8 @@ def renew(rows: Rows, c: Renew, n_leaving: int) -> Doing:
     found = rows.find(c.ids, n_leaving, asks=False)
     yield
     with rows.having(found, c.ids, c.now) as slots:
-        yield
         rows.bear(slots, c.ids, c.now, first)
+        yield
 
 
 def put(rows: Rows, c: Put, n_leaving: int) -> Doing:
@@ -44,13 +44,13 @@ def put(rows: Rows, c: Put, n_leaving: int) -> Doing:
     found = rows.find(c.ids, n_leaving, asks=not c.anew)
     yield
     with rows.having(found, c.ids, c.now) as slots:
-        yield
         if c.anew:
             rows.bear(slots, c.ids, c.now, first)
         else:
             rows.settle(slots)
         for name, values in c.columns.items():
             rows.store.columns[name][slots] = values
+        yield
 
 
 def have(rows: Rows, c: Have, n_leaving: int) -> Doing:
@@ -104,8 +104,8 @@ def settle(rows: Rows, c: Settle, _: int) -> Doing:
     yield
     rows.take(slots)
     with rows.kept(slots):
-        yield
         rows.settle(slots)
+        yield
 
 
 def _write(rows: Rows, slots: Slots, values: Array, adds: bool) -> None:

@@ -9,8 +9,8 @@ from typing import TypeAlias
 from ..interrupts import uninterrupted
 
 # A command on its way, in three parts. In the first it asks functions of the user's and finds memory for new rows, and
-# changes nothing. In the second rows are born and leave, and all that may fail is done; if it is closed after that, it
-# takes that back. In the third it does what can't fail.
+# changes nothing. In the second it does all that may fail, such as births; if it is closed after that, it takes that
+# back. In the third it does what can't fail.
 Doing: TypeAlias = Generator[None, None, None]
 
 

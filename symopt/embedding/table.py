@@ -20,7 +20,7 @@ from .bags import Bags, given_ids
 from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second
 from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
-from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch
+from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch, Update
 from .configured import Config, table_options
 from .doing import Doing, carry_out, done
 from .entry.segments import SegmentConfig
@@ -161,10 +161,13 @@ class Table(Keeping):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextlib.contextmanager
-    def _batch(self) -> Iterator[None]:
+    def _batch(self) -> contextlib.AbstractContextManager[Any]:
         """What is done within is one batch: on disk it happens whole or not at all."""
-        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.batch():
+        return self._lock if self._journal is None else self._logged()
+
+    @contextlib.contextmanager
+    def _logged(self) -> Iterator[None]:
+        with self._lock, self._journal.batch():
             yield
 
     @contextlib.contextmanager
@@ -465,6 +468,8 @@ class Table(Keeping):
         elif not isinstance(command, Settle | Decayed):
             self.latest = max(self.latest, command.now)
             self.stats.born += n_born
+            if isinstance(command, Update):
+                self.stats.updated += len(command.ids)
         if self.touched is None or isinstance(command, Settle | Decayed | Touch):
             return
         try:
