@@ -11,11 +11,13 @@ import numpy as np
 from ..errors import AttributeValueError
 from ..idmap import Unique, unique
 from ..idmap.unique import add_by
+from ..places import HOST, place_of_array
 from .bags import Bags, given_ids
 from .batches import Array, Ids, rows_of, second
 from .checks import DUPLICATES, step
 from .commands import Update
 from .doing import Doing, carry_out
+from .placed import joined_rows, sum_runs, taken
 from .results import Applied
 
 if TYPE_CHECKING:
@@ -36,7 +38,7 @@ class Part(NamedTuple):
     def of(cls, table: Table, what: str, ids: Any, grads: Any) -> Part:
         """What a user gave, checked."""
         flat, shape = given_ids(ids, what)
-        rows = rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients")
+        rows = rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients", table.place)
         return cls(flat, rows, ids if isinstance(ids, Bags) else None)
 
     def entries(self) -> Array:
@@ -58,6 +60,11 @@ def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array
     found = unique(ids, engine="native" if native else "reference")
     if len(found.ids) == len(ids) and len(parts) == 1:
         return found, parts[0].entries()
+    place = place_of_array(parts[0].grads)
+    if place is not HOST:
+        starts = np.concatenate([[0], np.cumsum(found.counts)])
+        entries = joined_rows([part.entries() for part in parts])
+        return found, sum_runs(place, starts, np.argsort(found.inverse, kind="stable"), entries)
     sums = np.empty((len(found.ids), parts[0].grads.shape[1]), parts[0].grads.dtype)
     sums.fill(-0.0)  # what is added to it stays as it is
     at = 0
@@ -107,13 +114,13 @@ class Batch:
             self.ids, self.counts = found.ids, found.counts
         else:
             every = [part.entries() for part in self.parts]
-            self.grads = every[0] if len(every) == 1 else np.concatenate(every)
+            self.grads = joined_rows(every)
         admitted = self.table._admitted(self.ids, self.counts)
         if admitted is not None:
             dropped = ~admitted
             self.blocked = int(dropped.sum() if self.counts is None else self.counts[dropped].sum())
             self.table.stats.blocked += self.blocked
-            self.ids, self.grads = self.ids[admitted], self.grads[admitted]
+            self.ids, self.grads = self.ids[admitted], taken(self.grads, admitted)
         self.leaving = self.table._leaving(self.ids)
 
     def doings(self) -> list[Doing]:

@@ -4,32 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..places import HOST
 from ..records.layout import TIMESTAMP
 from .batches import waves
-from .commands import Array, Assign, Decayed, Evict, Have, Put, Renew, Settle, Touch
+from .commands import Assign, Decayed, Evict, Have, Put, Renew, Settle, Touch
 from .doing import Doing
+from .parts import GRADS
+from .placed import write
 from .store import vacate
 
 if TYPE_CHECKING:
-    from .rows import Rows, Slots
+    from .rows import Rows
 
 
 def assign(rows: Rows, c: Assign, n_leaving: int) -> Doing:
     """Weights as they are given; states are kept."""
     steps = list(waves(c.ids, c.values)) if c.adds else [(c.ids, c.values)]
     ids = steps[0][0]  # all of them
+    graph = rows.assigning(c.adds)
+    graph.reserve(len(ids))
+    rows.ready_to_settle(len(ids))
     found = rows.find(ids, n_leaving)
     yield
     with rows.having(found, ids, c.now) as slots:
         rows.settle(slots)
         for nth, (its, values) in enumerate(steps):
-            _write(rows, slots if nth == 0 else rows.map.get(its), values, c.adds)
+            graph.run(rows.store.records, slots if nth == 0 else rows.map.get(its), {GRADS: values})
         rows.store.columns[TIMESTAMP][slots] = c.now
         yield
 
 
 def renew(rows: Rows, c: Renew, n_leaving: int) -> Doing:
     """Rows as they are born."""
+    rows.born.reserve(len(c.ids))
     first = rows.first_weights(c.ids)
     found = rows.find(c.ids, n_leaving, asks=False)
     yield
@@ -49,7 +56,7 @@ def put(rows: Rows, c: Put, n_leaving: int) -> Doing:
         else:
             rows.settle(slots)
         for name, values in c.columns.items():
-            rows.store.columns[name][slots] = values
+            write(rows.store.columns[name], slots, values)
         yield
 
 
@@ -75,7 +82,7 @@ def evict(rows: Rows, c: Evict, is_last: bool) -> Doing:
     """Give rows up; their slots are used again."""
     yield
     before = None
-    if not is_last:
+    if not is_last and rows.place is HOST:  # a device has no memory to spare, and all that may fail was done before
         slots = rows.map.get(c.ids)
         rows.store.fetch(slots)
         before = rows.store.records[slots]
@@ -106,10 +113,3 @@ def settle(rows: Rows, c: Settle, _: int) -> Doing:
     with rows.kept(slots):
         rows.settle(slots)
         yield
-
-
-def _write(rows: Rows, slots: Slots, values: Array, adds: bool) -> None:
-    for part in rows.parts:
-        given = values[:, part.start : part.start + part.segment.dim]
-        column = rows.column(part, "weight")
-        column[slots] = column[slots] + given if adds else given

@@ -10,15 +10,20 @@ import numpy as np
 import numpy.typing as npt
 
 from ..idmap import IdMap
+from ..places import HOST, Place
+from ..records.device import DeviceRowGraph
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
+from ..training.graph import variable_name
 from .bags import Bags
 from .changing import assign, decay, evict, have, put, renew, settle, touch
 from .commands import Array, Assign, Command, Decayed, Evict, Have, Ids, Put, Renew, Settle, Touch, Update
+from .devicestore import DeviceStore
 from .doing import Doing
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, OUT, Graph, Part, joined, layout_of, missed
+from .placed import beside, on_host, taken, write
 from .segment import Segment
 from .store import MemoryStore, RowStore, vacate
 from .updating import update
@@ -26,6 +31,7 @@ from .updating import update
 ALIGNMENT = 16
 _AT_ONCE = 1 << 16  # rows
 MakeStore = Callable[[Layout], RowStore]
+AnyGraph = RowGraph | DeviceRowGraph
 Slots = npt.NDArray[np.int64]
 
 
@@ -51,7 +57,8 @@ class Rows:
         *,
         seed: int = 0,
         engine: str = "auto",
-        make_store: MakeStore = MemoryStore,
+        place: Place = HOST,
+        make_store: MakeStore | None = None,
         alignment: int = ALIGNMENT,
         what: str = "a table",
     ) -> None:
@@ -60,7 +67,8 @@ class Rows:
         self.dim: int = starts[-1]
         self.dtype = np.dtype(segments[0].dtype)
         self.layout = layout_of(self.parts, alignment)
-        self.store = make_store(self.layout)
+        self.place = place
+        self.store = make_store(self.layout) if make_store else self._store()
         self.map = IdMap(seed=seed, engine=engine)
         self.engine = self.map.engine
         self.ask: Callable[[Callable[[], Array]], Array] = _directly  # how functions of the user's are asked
@@ -69,17 +77,28 @@ class Rows:
         codes = [part.segment.compressor for part in self.parts]
         self.scales = [code.init_scale if isinstance(code, OneBit) else 1.0 for code in codes]
         self._soft = [k for k, code in enumerate(codes) if isinstance(code, OneBit)]
-        self._options: dict[str, Any] = {"seed": seed, "engine": engine, "what": what}
+        self._engine = engine
+        self._options: dict[str, Any] = {"seed": seed, "what": what}
         self.updating = self._graph([p.updating() for p in self.parts], stamps=True)
         self._reading = self._graph([p.reading() for p in self.parts])
-        self._born = self._graph([p.birth() for p in self.parts])
+        self.born = self._graph([p.birth() for p in self.parts])
+        self._assign_graphs: dict[bool, AnyGraph] = {}  # made when first asked for
         self._settling = [self._graph([p.settling()]) if p.is_global else None for p in self.parts]
         self._is_plain = all(p.segment.compressor.is_straight and not p.is_global for p in self.parts)
         self.needs_updates = any(p.needs_updates for p in self.parts)
 
-    def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph:
+    def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> AnyGraph:
         symbol, bound, outputs = joined(graphs)
-        return RowGraph(symbol, self.layout, bound, outputs, stamps=stamps, **self._options)
+        more = {"stamps": stamps, **self._options}
+        if self.place is HOST:
+            return RowGraph(symbol, self.layout, bound, outputs, engine=self._engine, **more)
+        return DeviceRowGraph(symbol, self.layout, bound, outputs, place=self.place, **more)
+
+    def _store(self) -> RowStore:
+        if self.place is HOST:
+            return MemoryStore(self.layout)
+        kept = frozenset(variable_name(part.name, DECAYED) for part in self.parts)
+        return DeviceStore(self.layout, self.place, kept)
 
     def __len__(self) -> int:
         return len(self.map)
@@ -89,7 +108,7 @@ class Rows:
     def read(self, slots: Array, out: Array | None = None) -> Array:
         """What lookups show of the rows in these slots, (n, dim); zeros for a slot of -1."""
         if out is None:
-            out = np.empty((len(slots), self.dim), self.dtype)
+            out = self.prepare_read(len(slots), len(slots))
         self.need(slots)
         numbers = self.shown_scales(self.scales)
         for part, log in zip(self.parts, self.logs, strict=True):
@@ -107,7 +126,10 @@ class Rows:
         if each is not None:
             return self.read(each, out)
         if out is None:
-            out = np.empty((len(bags), self.dim), self.dtype)
+            out = self.prepare_read(len(bags), len(slots))
+        if self.place is not HOST:
+            bags.pool_there(self.place, self.read(slots), out)
+            return out
         native = self.map.engine == "native"
         if native and self._is_plain:  # rows are added where they lie
             self.need(slots)
@@ -124,13 +146,13 @@ class Rows:
             self.store.fetch(slots[slots >= 0])
 
     def copied(self, name: str, slots: Array) -> Array:
-        """A column of the records of these slots; some at a time, where they have to be fetched."""
+        """A column of the records of these slots, on the host; some at a time, where they have to be fetched."""
         column = self.store.columns[name]
         found = np.empty((len(slots), *column.shape[1:]), column.dtype)
         for begin in range(0, len(slots), _AT_ONCE):
             some = slots[begin : begin + _AT_ONCE]
             self.store.fetch(some)
-            found[begin : begin + _AT_ONCE] = column[some]
+            found[begin : begin + _AT_ONCE] = on_host(taken(column, some))
         return found
 
     def take(self, slots: Array) -> None:
@@ -168,6 +190,18 @@ class Rows:
             return evict(self, command, is_last)
         return _DOERS[type(command)](self, command, n_leaving)
 
+    def assigning(self, adds: bool) -> AnyGraph:
+        """The graph that writes weights, or adds to them."""
+        if adds not in self._assign_graphs:
+            self._assign_graphs[adds] = self._graph([p.assigning(adds) for p in self.parts])
+        return self._assign_graphs[adds]
+
+    def ready_to_settle(self, n: int) -> None:
+        """Have what it takes to settle `n` rows."""
+        for graph in self._settling:
+            if graph is not None:
+                graph.reserve(n)
+
     def settle(self, slots: Array) -> None:
         """Let rows have the decay that they have not seen."""
         for part, graph, log in zip(self.parts, self._settling, self.logs, strict=True):
@@ -179,7 +213,10 @@ class Rows:
 
     @contextmanager
     def kept(self, slots: Slots) -> Iterator[None]:
-        """If what is done within fails, these records are what they were."""
+        """If what is done within fails, these records are what they were: on the host, where it may fail."""
+        if self.place is not HOST:
+            yield
+            return
         before = self.store.records[slots]
         try:
             yield
@@ -197,6 +234,7 @@ class Rows:
             return Found(slots, ids[:0], ())
         new = ids[absent]
         first = self.first_weights(new) if asks else [None] * len(self.parts)
+        self.born.reserve(len(new))
         self.make_room(max(len(new) - n_leaving, 0))
         return Found(slots, new, first)
 
@@ -221,6 +259,11 @@ class Rows:
             vacate(self.store, self.map.remove(found.new))
             raise
 
+    def prepare_read(self, n: int, n_slots: int) -> Array:
+        """Have what it takes to read `n_slots` rows: an array for the `n` (n, dim) that are shown, among others."""
+        self._reading.reserve(n_slots)
+        return self.place.empty((n, self.dim), self.dtype)
+
     def make_room(self, n: int) -> None:
         """Have memory for `n` rows more. MemoryError or OSError, and nothing is changed, if there is none."""
         self.store.reserve(max(self.map.n_slots, len(self.map) + n))
@@ -229,7 +272,9 @@ class Rows:
     def first_weights(self, ids: Ids) -> list[Array | None]:
         """What functions of the user's give new ids as weights; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
-        return [self._asked(i, ids, dim) if isinstance(i, Custom) else None for i, dim in kinds]
+        made = [self._asked(i, ids, dim) if isinstance(i, Custom) else None for i, dim in kinds]
+        columns = [self.column(part, "weight") for part in self.parts]
+        return [None if x is None else beside(column, x) for x, column in zip(made, columns, strict=True)]
 
     def _asked(self, made: Custom, ids: Ids, dim: int) -> Array:
         return self.ask(lambda: made.rows(ids, dim, self.dtype.name))
@@ -240,12 +285,12 @@ class Rows:
         columns[ID][slots] = ids
         columns[TIMESTAMP][slots] = now
         columns[UPDATES][slots] = 0
-        self._born.run(self.store.records, slots)
+        self.born.run(self.store.records, slots)
         for part, log, weights in zip(self.parts, self.logs, first, strict=True):
             if part.is_global:
                 self.column(part, DECAYED)[slots] = log
             if weights is not None:
-                self.column(part, "weight")[slots] = weights
+                write(self.column(part, "weight"), slots, weights)
 
 
 def _directly(function: Callable[[], Array]) -> Array:

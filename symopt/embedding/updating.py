@@ -36,6 +36,7 @@ def update(rows: Rows, c: Update, n_leaving: int) -> Doing:
     numbers |= rows.shown_scales(scales)
     steps = list(waves(c.ids, c.grads)) if c.repeats else [(c.ids, c.grads)]
     ids = steps[0][0]  # all of them
+    rows.updating.reserve(len(ids))
     found = rows.find(ids, n_leaving)
     yield
     with rows.having(found, ids, c.now, keeps=rows.engine == "reference") as slots:
