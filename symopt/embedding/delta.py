@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -79,8 +80,9 @@ class Delta:
         """DeltaIncompleteError if it is not complete."""
         if not self.complete:
             raise DeltaIncompleteError(
-                "more ids changed than the table remembers (`track`), so this delta is not all that changed: send the "
-                "whole table, by take_delta(whole=True), save or export, before the next delta; or track more"
+                "more ids changed than the table remembers (`track`), or it does not know what was sent before, so this "
+                "delta is not all that changed: send the whole table, by take_delta(whole=True), save or export, "
+                "before the next delta; or track more"
             )
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -166,7 +168,7 @@ def take(table: Table, states: bool, whole: bool) -> Delta:
         if table.touched is not None:
             table.touched.put_back(changes)
         raise
-    table._sent = list(table._rows.logs)
+    table._sent, table._taken = list(table._rows.logs), weakref.ref(delta)
     return delta
 
 
@@ -193,11 +195,14 @@ def untake(table: Table, delta: Delta) -> None:
     """See Table.untake."""
     if table.touched is None:
         return
+    is_latest = table._taken is not None and table._taken() is delta
     table._sent = (np.array(table._sent) - delta.decay).tolist()
-    if delta.is_whole:  # what it was to replace is not known any more
-        table.touched.overflow()
-    else:
-        table.touched.put_back(Changes(delta.ids, delta.gone, delta.complete))
+    if delta.is_whole or (delta.decay.any() and not is_latest):
+        table.touched.overflow()  # what it was to replace is not known, or later rows were sent with its decay in them
+        return
+    ids = np.concatenate([delta.ids, delta.gone])  # if it was not the latest, others may have left, or come back
+    has_row = table._rows.map.get(ids) >= 0
+    table.touched.put_back(Changes(ids[has_row], ids[~has_row], delta.complete))
 
 
 def apply(table: Table, delta: Delta) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -19,8 +20,9 @@ from .bags import Bags, given_ids
 from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
 from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
-from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch
+from .commands import Admit, Assign, Command, Decayed, Evict, Have, Put, Renew, Settle, Touch
 from .configured import Config, table_options
+from .delta import Delta
 from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
 from .eviction import Policy
@@ -115,6 +117,7 @@ class Table(Keeping):
             self.segments, seed=seed, engine=engine, make_store=make_store, alignment=alignment, what=name
         )
         self._sent = list(self._rows.logs)  # when changes were taken last
+        self._taken: weakref.ref[Delta] | None = None  # what was taken last
         self.seed, self.engine = seed, self._rows.map.engine
         if self._journal is not None:
             self._journal.begin(self)
@@ -443,7 +446,7 @@ class Table(Keeping):
             return None
         self.latest = max(self.latest, command.now)
         self.stats.born += len(self) - before
-        if self.admission is not None and isinstance(command, Have | Renew):  # rows that need not be earned
+        if self.admission is not None and isinstance(command, Have | Renew | Put):  # rows that need not be earned
             self.admission.forget(command.ids)
         if self.touched is not None and not isinstance(command, Touch):
             self.touched.add(command.ids)
