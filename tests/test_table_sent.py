@@ -1,5 +1,6 @@
 """What receivers of deltas have been sent: known across files, crashes and deltas that come back, or said not to be."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 import symopt as so
 from symopt import errors
-from symopt.embedding import Segment, Table
+from symopt.embedding import OneBit, Segment, Table, load_delta
 from symopt.embedding.ondisk import OnDisk
 
 ALL = [1, 2, 3]
@@ -16,9 +17,7 @@ ALL = [1, 2, 3]
 
 def decaying(**options: Any) -> Table:
     """All rows decay with every step."""
-    kind = Segment(
-        2, "sgd", learning_rate=0.1, weight_decay=0.5, decay="decoupled_global", initializer=1.0
-    )
+    kind = Segment(2, "sgd", learning_rate=0.1, weight_decay=0.5, decay="decoupled_global", initializer=1.0)
     return Table(kind, **options)
 
 
@@ -151,6 +150,26 @@ def test_a_policy_chooses_of_more_rows_than_may_be_here(options: Any, tmp_path: 
     for k in range(6):
         source.apply_gradients([k], np.ones((1, 2)), req_time=k)
     source.save(tmp_path / "saved")
-    table = simple(name="t", max_rows=4, policy="least_recent", track=9)
+    table = simple(name="t", max_rows=4, policy="least_recent")
     table.restore(tmp_path / "saved", **options)
     assert set(table) == {2, 3, 4, 5}
+
+
+def test_a_table_that_gets_states_goes_on_as_the_other(tmp_path: Path) -> None:
+    """With its steps and running products too; and lookups are those of its soft code in any case."""
+    kinds = [
+        Segment(1, "nadam", learning_rate=0.1, clock="table"),
+        Segment(1, "adam", learning_rate=0.1, clock="table", compressor=OneBit(step_size=1)),
+    ]
+    table, follower, reader = (Table(kinds, track=9) for _ in range(3))
+    for k in range(8):
+        train(table, [1, k])
+    delta = table.take_delta(states=True)
+    delta.save(tmp_path / "delta")
+    follower.apply_delta(load_delta(tmp_path / "delta"))
+    reader.apply_delta(replace(delta, states={}, updates=None, steps=None, products=()))
+    assert np.array_equal(reader.lookup([1, 5]), table.lookup([1, 5]))
+    for each in (table, follower):
+        train(each, [1, 9])
+    assert np.array_equal(follower.lookup(table.ids()), table.lookup(table.ids()))
+    assert follower.steps == table.steps

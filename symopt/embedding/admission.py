@@ -146,7 +146,9 @@ class Admission:
         """As `so.load` needs it: the filter must be the same, thresholds may differ."""
         given = Given(state, found, path)
         both = given.names({"filter": 0, "blocked": 0, "counts": 0})
-        is_same = "filter" in both and found.compare(given.at("filter"), "filter", self.filter, given.get("filter"))
+        is_same = "filter" in both and found.compare(
+            given.at("filter"), "filter", self.filter, given.get("filter")
+        )
         blocked = given.count("blocked", self.blocked)
         has_counts = "counts" in both and (is_same or "filter" not in both)
         commit_counts = (

@@ -12,7 +12,21 @@ from ..idmap import IdMap
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
 from .bags import Bags
-from .commands import Array, Assign, Command, Decayed, Evict, Have, Ids, Put, Renew, Settle, Touch, Update
+from .commands import (
+    Array,
+    Assign,
+    Command,
+    Decayed,
+    Evict,
+    GoOn,
+    Have,
+    Ids,
+    Put,
+    Renew,
+    Settle,
+    Touch,
+    Update,
+)
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
@@ -223,6 +237,14 @@ class Rows:
         """Decay of all rows, which they make up for."""
         self.logs = [log + more for log, more in zip(self.logs, c.logs, strict=True)]
 
+    def go_on(self, c: GoOn) -> None:
+        """Numbers of another table."""
+        self.scales = list(c.scales)
+        if c.steps is not None:
+            self.steps = c.steps
+            for part, products in zip(self.parts, c.products, strict=True):
+                part.hyper.products.update(products)
+
     def settle(self, c: Settle) -> None:
         """The decay that rows have not seen."""
         slots = self.map.get(c.ids)
@@ -296,5 +318,5 @@ def _directly(function: Callable[[], Array]) -> Array:
 
 _DOERS: dict[type, Callable[[Rows, Any], None]] = {
     Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Put: Rows.put, Touch: Rows.touch,
-    Evict: Rows.evict, Settle: Rows.settle, Decayed: Rows.decay,
+    Evict: Rows.evict, Settle: Rows.settle, Decayed: Rows.decay, GoOn: Rows.go_on,
 }  # fmt: skip

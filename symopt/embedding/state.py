@@ -107,7 +107,9 @@ def plan(table: Table, state: Mapping[str, Any], found: Differences, path: str) 
 def _plan_sent(given: Given) -> list[float]:
     sent = vector(given, "sent", np.float64)
     if not bool((sent <= 0).all()):
-        given.found.different.append(f"{given.at('sent')}: expected logarithms of parts, the state has {sent}")
+        given.found.different.append(
+            f"{given.at('sent')}: expected logarithms of parts, the state has {sent}"
+        )
     return list(sent.tolist())
 
 

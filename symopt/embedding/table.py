@@ -20,7 +20,7 @@ from .bags import Bags, given_ids
 from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
 from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
-from .commands import Admit, Assign, Command, Decayed, Evict, Have, Put, Renew, Settle, Touch
+from .commands import Admit, Assign, Command, Decayed, Evict, GoOn, Have, Put, Renew, Settle, Touch
 from .configured import Config, table_options
 from .delta import Delta
 from .entry.segments import SegmentConfig
@@ -442,7 +442,7 @@ class Table(Keeping):
             if self.touched is not None:
                 self.touched.evicted(command.ids)
             return None
-        if isinstance(command, Settle | Decayed):
+        if isinstance(command, Settle | Decayed | GoOn):
             return None
         self.latest = max(self.latest, command.now)
         self.stats.born += len(self) - before
