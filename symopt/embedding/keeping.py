@@ -42,6 +42,8 @@ class Keeping:
     def plan_load(self: Any, state: Mapping[str, Any], found: Differences, path: str = "") -> Commit:
         """Compare a state with this table, and give the function that takes it over: what `so.load` asks for."""
         with self._lock:
+            if self._journal is not None:
+                self._journal.may_write()
             return plan(self, state, found, path)
 
     def load_state_dict(self: Any, state: Mapping[str, Any], *, strict: bool = True) -> Differences:

@@ -68,12 +68,12 @@ def crowded(table: Table, ids: Ids) -> Ids:
     return _ids(rows, table.policy.victims(n, rows, protected))
 
 
-def check_room(table: Table, ids: Ids, n_gone: int = 0) -> None:
-    """TooLateError if rows of all these ids can't be there at once, when `n_gone` others have left. Else room for the
-    records is had, so that nothing can fail for want of it."""
+def check_room(table: Table, ids: Ids, n_gone: int = 0, *, may_leave: bool = False) -> None:
+    """TooLateError if rows of all these ids can't be there at once, when `n_gone` others have left; `may_leave`: they
+    need not, if a policy chooses. Else room for the records is had, so that nothing can fail for want of it."""
     missing = len(table._rows.map.missing(ids))
     n = len(table) - n_gone + missing if table.policy is None else len(ids)
-    if table.max_rows is not None and n > table.max_rows:
+    if table.max_rows is not None and n > table.max_rows and (table.policy is None or not may_leave):
         raise TooLateError(
             f"{table.name}: these would be {n} rows, and max_rows is {table.max_rows}; nothing was written"
         )

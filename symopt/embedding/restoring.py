@@ -39,9 +39,10 @@ def restore(table: Table, states: Mapping[str, Any], wanted: Wanted, strict: boo
     with table._replacing():
         own = table.ids()
         gone = own[:0] if wanted.merge else own[~np.isin(own, ids)]
-        check_room(table, ids, len(gone))
+        check_room(table, ids, len(gone), may_leave=True)
         table._carry_out(gone)
-        table._carry_out(table._leaving(ids))
+        if table.max_rows is None or len(ids) <= table.max_rows:
+            table._carry_out(table._leaving(ids))
         if wanted.adopts:
             _adopt(table, sources, wanted)
         for source in sources:
@@ -52,6 +53,7 @@ def restore(table: Table, states: Mapping[str, Any], wanted: Wanted, strict: boo
             adopt_counts()
         elif table.admission is not None:
             table.admission.forget(ids)
+        table._carry_out(table._leaving(NONE))  # more rows than a policy lets be here
     _note_left(table, sources, wanted, found)
     return found
 
@@ -61,6 +63,7 @@ def _adopt(table: Table, sources: list[Source], wanted: Wanted) -> None:
     table.latest = max(source.latest for source in sources)
     for k in wanted.states:
         sources[0].numbers[k].into(table._rows, k)
+    table._sent = list(table._rows.logs)  # all rows that are here now are sent next, as they are then
 
 
 def _puts(table: Table, source: Source, block: Block, rows: Ids, wanted: Wanted) -> Iterator[Put]:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -23,8 +24,9 @@ from .bags import Bags, given_ids
 from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second
 from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, check_place, checked, one_of
-from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch, Update
+from .commands import Admit, Assign, Command, Decayed, Evict, GoOn, Have, Put, Renew, Settle, Touch, Update
 from .configured import Config, table_options
+from .delta import Delta
 from .doing import Doing, carry_out, done
 from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
@@ -130,6 +132,7 @@ class Table(Keeping):
             what=name,
         )
         self._sent = list(self._rows.logs)  # when changes were taken last
+        self._taken: weakref.ref[Delta] | None = None  # what was taken last
         self.seed, self.engine = seed, self._rows.map.engine
         if self._journal is not None:
             self._journal.begin(self)
@@ -467,7 +470,9 @@ class Table(Keeping):
         next(doing)
         n_born = len(self) - before
         try:
-            if self.admission is not None and isinstance(command, Have | Renew):  # rows that need not be earned
+            if self.admission is not None and isinstance(
+                command, Have | Renew | Put
+            ):  # rows that need not be earned
                 self.admission.forget(command.ids)
             yield
         except BaseException:
@@ -480,12 +485,12 @@ class Table(Keeping):
         """Count what was done."""
         if isinstance(command, Evict):
             self.stats.evicted -= n_born
-        elif not isinstance(command, Settle | Decayed):
+        elif not isinstance(command, Settle | Decayed | GoOn):
             self.latest = max(self.latest, command.now)
             self.stats.born += n_born
             if isinstance(command, Update):
                 self.stats.updated += len(command.ids)
-        if self.touched is None or isinstance(command, Settle | Decayed | Touch):
+        if self.touched is None or isinstance(command, Settle | Decayed | GoOn | Touch):
             return
         try:
             (self.touched.evicted if isinstance(command, Evict) else self.touched.add)(command.ids)
@@ -506,7 +511,9 @@ class Table(Keeping):
     def _counted(self, command: Admit) -> npt.NDArray[np.bool_]:
         """Which ids are admitted, now that they are counted."""
         with uninterrupted():
-            found: npt.NDArray[np.bool_] = (self._apply if self._journal is None else self._journal.do)(command)
+            found: npt.NDArray[np.bool_] = (self._apply if self._journal is None else self._journal.do)(
+                command
+            )
         return found
 
     def _leaving(self, ids: Ids) -> Ids:

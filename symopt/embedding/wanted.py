@@ -13,7 +13,7 @@ from ..errors import AttributeValueError, ShapeError
 from ..given import Given
 from ..records.layout import ID
 from ..state import Differences
-from .batches import Ids, ids_of
+from .batches import LATEST, Ids, ids_of
 from .blocks import Block, read_blocks, shapes_of
 from .described import compare
 from .numbers import Numbers, read_numbers
@@ -121,7 +121,7 @@ def _source(table: Table, given: Given, wanted: Wanted) -> Source:
     if given.found.different:
         blocks = []
     chosen = [np.flatnonzero(wanted.rows(np.ascontiguousarray(b[ID]), what)) for b in blocks]
-    steps, latest = given.count("steps", rows.steps), given.count("latest", table.latest)
+    steps, latest = given.count("steps", rows.steps), given.count("latest", table.latest, LATEST)
     return Source(given, blocks, chosen, read, steps, latest)
 
 
