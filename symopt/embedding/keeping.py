@@ -12,6 +12,7 @@ import numpy as np
 
 from ..checkpoint.progress import Tell
 from ..errors import AttributeValueError
+from ..interrupts import uninterrupted
 from ..places import HOST
 from ..state import Commit, Differences, load_state
 from . import delta as deltas
@@ -162,7 +163,7 @@ class Keeping:
         Without states in the delta, rows here keep theirs, and new ones begin with those of new rows. All or nothing:
         DeltaIncompleteError, StateError for another configuration, TooLateError where max_rows forbids it.
         """
-        with self._batch():
+        with self._batch(), uninterrupted() if self._journal is None else contextlib.nullcontext():
             deltas.apply(self, delta)
 
     # ---- serving
