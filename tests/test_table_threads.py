@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import pickle
+import signal
 import threading
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from symopt.embedding import Segment, Table
 
@@ -98,3 +103,46 @@ def test_sums_and_assignments_of_200_threads() -> None:
 
     together(*([add] * 100 + [optimise] * 100))
     assert (table.lookup(ids)[:, 0] == 200 * ids).all()
+
+
+def test_copies_are_made_while_an_admission_counts() -> None:
+    table = Table(Segment(2, "sgd", learning_rate=1), admission=3)
+    ids, done = np.arange(300), threading.Event()
+
+    def train() -> None:
+        for k in range(400):
+            table.apply_gradients(ids + 7 * k, np.ones((300, 2)))
+        done.set()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    while not done.is_set():
+        made = copy.deepcopy(table)
+        assert made.admission is not table.admission
+        assert len(pickle.loads(pickle.dumps(table))) >= len(made)
+    thread.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_waits_for_batches_of_other_threads() -> None:
+    table = Table(Segment(8, "sgd", learning_rate=1))
+    ids, stop = np.arange(20000), threading.Event()
+
+    def train() -> None:
+        while not stop.is_set():
+            table.apply_gradients(ids, np.ones((len(ids), 8)))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if not child:
+                signal.alarm(10)  # ends a child that waits for ever
+                rows = table.lookup(ids)
+                os._exit(0 if (rows == rows[0]).all() else 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        thread.join()

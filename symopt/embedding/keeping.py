@@ -226,12 +226,12 @@ class Keeping:
 
     def __reduce__(self: Any) -> tuple[Any, ...]:
         with self._lock:
-            return _made, (type(self), self._options(), copy.deepcopy(self.state_dict()), self.stats)
+            options = {**self._options(), "admission": copy.deepcopy(self.admission)}  # which others may change at once
+            return _made, (type(self), options, copy.deepcopy(self.state_dict()), copy.copy(self.stats))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         make, (cls, options, state, stats) = self.__reduce__()
-        options = {**options, "admission": copy.deepcopy(options["admission"], memo)}
-        made = memo[id(self)] = make(cls, options, state, copy.copy(stats))
+        made = memo[id(self)] = make(cls, options, state, stats)
         return made  # type: ignore[no-any-return]
 
 

@@ -30,6 +30,7 @@ from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
 from .eviction import Policy
 from .expiry import Expiry
+from .forks import watch
 from .keeping import Keeping
 from .leaving import NONE, chosen, crowded, expired
 from .ondisk.options import OnDisk
@@ -137,6 +138,8 @@ class Table(Keeping):
         self.seed, self.engine = seed, self._rows.map.engine
         if self._journal is not None:
             self._journal.begin(self)
+        else:
+            watch(self)
         self.reserve(reserve)
 
     @classmethod
