@@ -82,7 +82,9 @@ def evict(rows: Rows, c: Evict, is_last: bool) -> Doing:
     """Give rows up; their slots are used again."""
     yield
     before = None
-    if not is_last and rows.place is HOST:  # a device has no memory to spare, and all that may fail was done before
+    if (
+        not is_last and rows.place is HOST
+    ):  # a device has no memory to spare, and all that may fail was done before
         slots = rows.map.get(c.ids)
         rows.store.fetch(slots)
         before = rows.store.records[slots]

@@ -55,7 +55,9 @@ def rates(given: Any, n: int, what: str) -> tuple[float, ...] | None:
         every, shape = [given], (1, 1)
     are_numbers = all(isinstance(x, _NUMBERS) and not isinstance(x, bool) and x == x for x in every)
     if len(shape) > 1 or not are_numbers:
-        raise AttributeValueError(f"{what}: learning_rate is a number, or one for each segment, got {given!r}")
+        raise AttributeValueError(
+            f"{what}: learning_rate is a number, or one for each segment, got {given!r}"
+        )
     if shape and len(every) != n:
         raise AttributeValueError(f"{what}: {n} segments need {n} learning rates, got {len(every)}")
     return tuple(map(float, every * (1 if shape else n)))

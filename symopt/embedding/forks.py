@@ -1,4 +1,4 @@
-"""Tables in processes that fork: a fork waits for batches that other threads are at, so that no copy has half of one."""
+"""Tables in processes that fork: a fork waits for other threads' batches, so that no copy has half of one."""
 
 from __future__ import annotations
 

@@ -226,7 +226,10 @@ class Keeping:
 
     def __reduce__(self: Any) -> tuple[Any, ...]:
         with self._lock:
-            options = {**self._options(), "admission": copy.deepcopy(self.admission)}  # which others may change at once
+            options = {
+                **self._options(),
+                "admission": copy.deepcopy(self.admission),
+            }  # which others may change at once
             return _made, (type(self), options, copy.deepcopy(self.state_dict()), copy.copy(self.stats))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:

@@ -159,7 +159,9 @@ def _check(segment: Segment) -> None:
     if more:
         raise RuleError(f"{what}: the rule also takes {more[0]!r}, an array that a table does not have")
     if not 0 <= segment.weight_decay < math.inf:
-        raise AttributeValueError(f"{what}: weight_decay is at least 0 and finite, got {segment.weight_decay!r}")
+        raise AttributeValueError(
+            f"{what}: weight_decay is at least 0 and finite, got {segment.weight_decay!r}"
+        )
     if segment.n_blocks < 1 or segment.dim % segment.n_blocks:
         raise AttributeValueError(f"{what}: {segment.n_blocks} blocks do not divide {segment.dim} columns")
     if not isinstance(segment.rounds_to_float16, bool):
