@@ -1,4 +1,4 @@
-"""What Monolith's own unit tests say of codecs, vector kernels, schedules and clipping; and that every fact is tested."""
+"""What Monolith's own tests say of codecs, vector kernels, schedules and clipping; and that every fact is tested."""
 
 from __future__ import annotations
 
