@@ -102,8 +102,12 @@ def decay(rows: Rows, c: Decayed, _: int) -> Doing:
     """Decay of all rows, which they make up for."""
     logs = [log + more for log, more in zip(rows.logs, c.logs, strict=True)]
     yield
-    yield
-    rows.logs = logs
+    before, rows.logs = rows.logs, logs  # which rows that are put behind this see
+    try:
+        yield
+    except BaseException:
+        rows.logs = before
+        raise
 
 
 def go_on(rows: Rows, c: GoOn, _: int) -> Doing:

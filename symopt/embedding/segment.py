@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from ..attrs import REQUIRED
 from ..errors import AttributeValueError, RuleError
@@ -83,6 +86,7 @@ class Segment:
         given |= {"weight_decay": weight_decay, "decay": decay, "clock": clock, "initial": initial}
         given |= {"dtype": dtype, "n_blocks": n_blocks, "rounds_to_float16": rounds_to_float16}
         op = find_op(rule)
+        _check_kinds(f"a segment with {op.name}", weight_decay, n_blocks, initial)
         fields = {
             "dim": dim,
             "op": op,
@@ -129,6 +133,15 @@ _DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def _check_kinds(what: str, weight_decay: Any, n_blocks: Any, initial: Any) -> None:
+    if isinstance(weight_decay, bool) or not isinstance(weight_decay, int | float | np.integer | np.floating):
+        raise AttributeValueError(f"{what}: weight_decay is a number, got {weight_decay!r}")
+    if isinstance(n_blocks, bool) or not isinstance(n_blocks, int):
+        raise AttributeValueError(f"{what}: n_blocks is a whole number, got {n_blocks!r}")
+    if initial is not None and not isinstance(initial, Mapping):
+        raise AttributeValueError(f"{what}: initial is a dict by names of states, got {initial!r}")
+
+
 def _check(segment: Segment) -> None:
     op, what = segment.op, f"a segment with {segment.op.name}"
     if isinstance(segment.dim, bool) or not isinstance(segment.dim, int) or segment.dim < 1:
@@ -145,8 +158,10 @@ def _check(segment: Segment) -> None:
     more = [i.name for i in op.inputs[2:] if i.name not in op.states and i.kind != "scalar"]
     if more:
         raise RuleError(f"{what}: the rule also takes {more[0]!r}, an array that a table does not have")
-    if segment.weight_decay < 0 or segment.weight_decay != segment.weight_decay:
-        raise AttributeValueError(f"{what}: weight_decay is at least 0, got {segment.weight_decay!r}")
+    if not 0 <= segment.weight_decay < math.inf:
+        raise AttributeValueError(
+            f"{what}: weight_decay is at least 0 and finite, got {segment.weight_decay!r}"
+        )
     if segment.n_blocks < 1 or segment.dim % segment.n_blocks:
         raise AttributeValueError(f"{what}: {segment.n_blocks} blocks do not divide {segment.dim} columns")
     if not isinstance(segment.rounds_to_float16, bool):

@@ -23,7 +23,7 @@ from .admission import Admission
 from .bags import Bags, given_ids
 from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second
-from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, check_place, checked, one_of
+from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, check_place, checked, kept_as, one_of
 from .commands import Admit, Assign, Command, Decayed, Evict, GoOn, Have, Put, Renew, Settle, Touch, Update
 from .configured import Config, table_options
 from .delta import Delta
@@ -32,9 +32,11 @@ from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
 from .eviction import Policy
 from .expiry import Expiry
+from .forks import watch
 from .keeping import Keeping
 from .leaving import NONE, chosen, crowded, expired
 from .ondisk.options import OnDisk
+from .options import whole
 from .placed import joined_rows, taken
 from .results import Applied, Entries, Stats
 from .rows import ALIGNMENT, MakeStore, Rows
@@ -95,19 +97,22 @@ class Table(Keeping):
         store: MakeStore | None = None,
         name: str = "table",
     ) -> None:
+        if not isinstance(name, str):
+            raise AttributeValueError(f"the name of a table is a str, got {name!r}")
         self.name = name
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+            raise AttributeValueError(f"{name}: seed is a whole number, got {seed!r}")
+        seed = int(seed)
         self.ctx = Context.as_context(ctx)
         self.place = place_of(self.ctx)
         check_place(self.place, engine, path is not None or store is not None, name)
         self.segments = checked(segments, name)
         self.missing = one_of("missing", missing, MISSING, name)
         self.duplicates = one_of("duplicates", duplicates, DUPLICATES, name)
-        self.admission = Admission(admission) if isinstance(admission, int) else admission
-        self.expiry = Expiry(expiry) if isinstance(expiry, int) else expiry
-        self.max_rows = max_rows
-        self.policy = Policy(policy) if isinstance(policy, str) else policy
-        if max_rows is not None and max_rows < 1:
-            raise AttributeValueError(f"{name}: max_rows must be at least 1, got {max_rows!r}")
+        self.admission: Admission | None = kept_as(Admission, int, admission, name)
+        self.expiry: Expiry | None = kept_as(Expiry, int, expiry, name)
+        self.policy: Policy | None = kept_as(Policy, str, policy, name)
+        self.max_rows = None if max_rows is None else whole(f"{name}: max_rows", max_rows, 1)
         if self.policy is not None and max_rows is None:
             raise AttributeValueError(
                 f"{name}: a policy says which rows leave a full table: give max_rows too"
@@ -136,6 +141,8 @@ class Table(Keeping):
         self.seed, self.engine = seed, self._rows.map.engine
         if self._journal is not None:
             self._journal.begin(self)
+        else:
+            watch(self)
         self.reserve(reserve)
 
     @classmethod
@@ -188,8 +195,9 @@ class Table(Keeping):
 
     @contextlib.contextmanager
     def _replacing(self) -> Iterator[None]:
-        """What is done within replaces the table: on disk it is a checkpoint, or, if it fails, nothing."""
-        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.replacing():
+        """What is done within replaces the table: on disk it is a checkpoint, or, if it fails, nothing; in memory no
+        interrupt splits it."""
+        with self._lock, uninterrupted() if self._journal is None else self._journal.replacing():
             yield
 
     # ---- what it is
@@ -218,7 +226,7 @@ class Table(Keeping):
         return len(self._rows)
 
     def __contains__(self, id_: object) -> bool:
-        return bool(self.contains(np.array([id_]))[0])
+        return isinstance(id_, int | np.integer) and bool(self.contains(np.array([id_]))[0])
 
     def __iter__(self) -> Iterator[int]:
         """The ids, oldest slot first."""
@@ -247,6 +255,7 @@ class Table(Keeping):
 
     def reserve(self, n: int) -> None:
         """Have room for `n` rows, so that nothing need grow before."""
+        n = whole(f"{self.name}: reserve", n, 0, 1 << 48)
         with self._lock:
             self._rows.store.reserve(n)
             self._rows.map.reserve(n)
@@ -519,15 +528,6 @@ class Table(Keeping):
     def _leaving(self, ids: Ids) -> Ids:
         """The rows that have to leave before a batch. TooLateError without a policy that chooses."""
         return crowded(self, ids)
-
-    def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
-        if given is None:
-            return None
-        n = len(self.segments)
-        found = (float(given),) * n if np.ndim(given) == 0 else tuple(map(float, given))  # type: ignore[arg-type]
-        if len(found) != n:
-            raise AttributeValueError(f"{what}: {n} segments need {n} learning rates, got {len(found)}")
-        return found
 
 
 def _journal(path: str | os.PathLike[str] | OnDisk | None) -> Any:
