@@ -13,8 +13,8 @@ from ..given import Given
 from ..idmap import IdMap
 from ..records.layout import ID
 from ..state import Commit, Differences
-from .blocks import SLOT, Block, block_of, cut, read_blocks, shapes_of, span, streamed_block
 from .batches import LATEST
+from .blocks import SLOT, Block, block_of, cut, read_blocks, shapes_of, span, streamed_block
 from .described import compare, described
 from .leaving import NONE, expired
 from .loading import vector
