@@ -17,6 +17,7 @@ from .joined import plan_counts
 from .leaving import NONE, check_room
 from .parts import DECAYED
 from .settled import decayed
+from .state import each_of
 from .wanted import Source, Wanted, look
 
 if TYPE_CHECKING:
@@ -102,11 +103,11 @@ def _note_left(table: Table, sources: list[Source], wanted: Wanted, found: Diffe
         if k not in wanted.states:
             found.missing += [f"{name}: as in a new row" for name, _, _ in part.state_columns()]
     for source in sources:
-        for k, segment in enumerate(source.given.get("segments", [])):
+        for k, segment in enumerate(each_of(source.given, "segments")):
             path = source.given.path
             if k not in wanted.segments:
                 found.unexpected.append(
                     f"{path}: the weights of segment {k} were left" if path else f"{k}/weight"
                 )
             if k not in wanted.states:
-                found.unexpected += [f"{path}/{name}" if path else name for name in segment["states"]]
+                found.unexpected += [f"{path}/{name}" if path else name for name in segment.part("states")]
