@@ -22,9 +22,17 @@ LATEST = (1 << 32) - 1  # seconds: year 2106
 
 def ids_of(given: Any, what: str) -> tuple[Ids, tuple[int, ...]]:
     """Ids of any shape as (n,), and that shape."""
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        raise ShapeError(f"{what}: lists of ids of unequal length; Bags.from_lists takes them") from None
     if array.size == 0 and not isinstance(given, np.ndarray):
         array = array.astype(np.int64)
+    if array.dtype.kind in "USO" and array.size:
+        raise DTypeError(
+            f"{what}: ids must be integers of 64 bits, got {array.reshape(-1)[:1].tolist()[0]!r}; words and other "
+            "names are hashed to 64 bits first"
+        )
     try:
         return as_ids(array.reshape(-1)), array.shape
     except DTypeError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from .segment import Segment
 
 Missing = Literal["zeros", "initialize", "raise"]
 Duplicates = Literal["sum", "sequential"]
+Made = TypeVar("Made")
 MISSING, DUPLICATES = ("zeros", "initialize", "raise"), ("sum", "sequential")
 
 
@@ -31,6 +33,31 @@ def one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
     if value not in known:
         raise AttributeValueError(f"{name}: {what} is one of {', '.join(known)}, got {value!r}")
     return value
+
+
+def made_of(kind: Callable[[Any], Made], value: Any, short: type, what: str, name: str) -> Made | None:
+    """A `kind`, as it is or made of the one number or word that is most often needed."""
+    if value is None or isinstance(value, kind):  # type: ignore[arg-type]
+        return value
+    if isinstance(value, np.integer):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, short):
+        said = "a whole number" if short is int else "a name"
+        raise AttributeValueError(f"{name}: {what} is {said} or {kind.__name__}(...), got {value!r}")  # type: ignore[attr-defined]
+    return kind(value)
+
+
+def rates_of(given: Any, n: int, what: str) -> tuple[float, ...]:
+    """A learning rate for each of `n` segments, from one for all or several."""
+    rates = np.asarray(given)
+    if rates.dtype.kind not in "fiu" or rates.ndim > 1:
+        raise AttributeValueError(
+            f"{what}: learning_rate is a number, or one for each segment, got {given!r}"
+        )
+    found = (float(rates),) * n if rates.ndim == 0 else tuple(map(float, rates))
+    if len(found) != n:
+        raise AttributeValueError(f"{what}: {n} segments need {n} learning rates, got {len(found)}")
+    return found
 
 
 def step(given: Any, what: str) -> int:

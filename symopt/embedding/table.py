@@ -18,7 +18,7 @@ from .admission import Admission
 from .bags import Bags, given_ids
 from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
-from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
+from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, made_of, one_of, rates_of
 from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch
 from .configured import Config, table_options
 from .entry.segments import SegmentConfig
@@ -28,6 +28,7 @@ from .expiry import Expiry
 from .keeping import Keeping
 from .leaving import chosen, crowded, expired
 from .ondisk.options import OnDisk
+from .options import whole
 from .results import Applied, Entries, Stats
 from .rows import ALIGNMENT, MakeStore, Rows
 from .segment import Segment
@@ -46,15 +47,18 @@ class Table(Keeping):
     missing: what a lookup shows of an id without a row: "zeros"; "initialize" makes the row; "raise" UnknownIdError.
     duplicates: gradients of one id in a batch are added, in order, and the rule runs once ("sum"), or it runs for one
         after the other ("sequential").
-    admission: which ids get a row when gradients come (`Admission`; a number is its threshold). expiry: how long a row
-        lives after its last write (`Expiry`; a number is days).
+    admission: which ids get a row when gradients come, or are assigned to (`Admission`; a number is its threshold).
+    expiry: how long a row lives after its last write (`Expiry`; a number is days); `expire` lets the others go.
     max_rows, policy: at most so many rows; those that leave are chosen by a `Policy` or its name. Without one,
         TooLateError when the table is full.
-    seed: of first weights, which depend on nothing but it and the id. engine: "auto", "native" or "reference".
+    reserve: have room for so many rows from the start.
+    seed: of first weights, which depend on nothing but it and the id.
+    engine: "auto", "native" or "reference".
     track: remember up to so many ids that change, for `take_delta`.
     path: a folder where the rows are kept, which may be more than memory holds (`OnDisk`, or a path). What is there is
         opened, and what a crash left undone is done; else it is made. `close` the table when it is done with.
     store: what makes another place for the rows: a function of the layout that gives a `RowStore`.
+    name: what errors call the table.
 
     A batch is checked whole before anything is written; any number of threads may use one table.
 
@@ -90,12 +94,11 @@ class Table(Keeping):
         self.segments = checked(segments, name)
         self.missing = one_of("missing", missing, MISSING, name)
         self.duplicates = one_of("duplicates", duplicates, DUPLICATES, name)
-        self.admission = Admission(admission) if isinstance(admission, int) else admission
-        self.expiry = Expiry(expiry) if isinstance(expiry, int) else expiry
-        self.max_rows = max_rows
-        self.policy = Policy(policy) if isinstance(policy, str) else policy
-        if max_rows is not None and max_rows < 1:
-            raise AttributeValueError(f"{name}: max_rows must be at least 1, got {max_rows!r}")
+        self.admission = made_of(Admission, admission, int, "admission", name)
+        self.expiry = made_of(Expiry, expiry, int, "expiry", name)
+        self.max_rows = None if max_rows is None else whole(f"{name}: max_rows", max_rows, 1)
+        self.policy = made_of(Policy, policy, str, "policy", name)
+        seed = whole(f"{name}: seed", seed, -(2**63), 2**64 - 1)
         if self.policy is not None and max_rows is None:
             raise AttributeValueError(
                 f"{name}: a policy says which rows leave a full table: give max_rows too"
@@ -200,12 +203,14 @@ class Table(Keeping):
         return bool(self.contains(np.array([id_]))[0])
 
     def __iter__(self) -> Iterator[int]:
-        """The ids, oldest slot first."""
+        """The ids, in the order of their places."""
         return iter(self.ids().tolist())
 
     def __repr__(self) -> str:
         parts = ", ".join(map(repr, self.segments))
-        return f"<Table {self.name!r}: {len(self)} rows of {self.dim} columns, {parts}>"
+        given = {"admission": self.admission, "expiry": self.expiry, "max_rows": self.max_rows}
+        more = "".join(f", {k}={v!r}" for k, v in (given | {"policy": self.policy}).items() if v is not None)
+        return f"<Table {self.name!r}: {len(self)} rows of {self.dim} columns, {parts}{more}>"
 
     def ids(self) -> Ids:
         """All ids that have a row, (n,)."""
@@ -346,11 +351,14 @@ class Table(Keeping):
         return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
-        """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays."""
+        """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays.
+
+        An id without a row gets one, if it is admitted."""
         self._put("assign", ids, values, req_time, adds=False)
 
     def assign_add(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
-        """Add to the weights of ids; of a repeated id, one after the other."""
+        """Add to the weights of ids; of a repeated id, one after the other. A row that is made has its first weights
+        before; it is made if its id is admitted."""
         self._put("assign_add", ids, values, req_time, adds=True)
 
     def _put(self, method: str, ids: Any, values: Any, req_time: float | None, adds: bool) -> None:
@@ -471,11 +479,7 @@ class Table(Keeping):
     def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
         if given is None:
             return None
-        n = len(self.segments)
-        found = (float(given),) * n if np.ndim(given) == 0 else tuple(map(float, given))  # type: ignore[arg-type]
-        if len(found) != n:
-            raise AttributeValueError(f"{what}: {n} segments need {n} learning rates, got {len(found)}")
-        return found
+        return rates_of(given, len(self.segments), what)
 
 
 def _journal(path: str | os.PathLike[str] | OnDisk | None) -> Any:

@@ -212,6 +212,9 @@ class FeatureFactory:
     def __init__(self) -> None:
         self.slots: dict[str, FeatureSlot] = {}
 
+    def __repr__(self) -> str:
+        return f"<FeatureFactory with columns of {', '.join(f'{n}: {s.dim}' for n, s in self.slots.items())}>"
+
     def create_feature_slot(self, config: FeatureSlotConfig) -> FeatureSlot:
         """A slot with its defaults. AttributeValueError (a ValueError) for a name that is taken, or another
         threshold or expiry for the ids of a slot that is here by another name.
