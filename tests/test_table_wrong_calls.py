@@ -27,7 +27,7 @@ Wrong = tuple[str, Callable[[], object], type[SymoptError], str]
 WRONG: list[Wrong] = [
     ("words as ids", lambda: table().lookup(["a"]), DTypeError, "got 'a'; words"),
     ("an id of 65 bits", lambda: table().lookup([2**64]), DTypeError, f"got {2**64};"),
-    ("no ids", lambda: table().lookup(None), DTypeError, "got None;"),
+    ("no ids", lambda: table().lookup(None), DTypeError, "got None;"),  # type: ignore[arg-type]
     ("lists of ids", lambda: table().lookup([[1], [2, 3]]), ShapeError, "Bags.from_lists"),
     ("lists in bags", lambda: Bags([[1], [2, 3]], [0, 2]), ShapeError, "Bags.from_lists"),
     ("max_rows=1e6", lambda: table(max_rows=1e6), AttributeValueError, "users: max_rows = 1000000.0"),
@@ -60,7 +60,7 @@ def test_wrong_calls_are_explained(wrong: Wrong) -> None:
 
 
 def test_a_column_that_policies_do_not_have_is_named() -> None:
-    with pytest.raises(KeyError, match="'age'.* id, timestamp, updates, weight"):
+    with pytest.raises(KeyError, match=r"'age'.* id, timestamp, updates, weight"):
         table().evict(where=lambda rows: rows["age"] > 1)
 
 
