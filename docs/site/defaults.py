@@ -1,4 +1,4 @@
-"""Defaults of dataclasses that a function of ours makes, `momentum = share(0.9, "momentum")`, are shown as what they are."""
+"""Defaults of dataclasses that a function of ours makes, `momentum = share(0.9)`, are shown as what they are."""
 
 import dataclasses
 from importlib import import_module
@@ -18,8 +18,9 @@ class Defaults(griffe.Extension):
         made = getattr(import_module(cls.module.path), cls.name, None)
         if made is None or not dataclasses.is_dataclass(made):
             return
-        found = {field.name: field.default for field in dataclasses.fields(made)}
+        found = {field.name: field for field in dataclasses.fields(made)}
         for attribute in called:
-            default = found.get(attribute.name, dataclasses.MISSING)
-            if default is not dataclasses.MISSING:
-                attribute.value = repr(default)  # type: ignore[union-attr]
+            field = found.get(attribute.name)
+            if field is not None and field.default_factory is dataclasses.MISSING:
+                needed = field.default is dataclasses.MISSING
+                attribute.value = None if needed else repr(field.default)  # type: ignore[union-attr]

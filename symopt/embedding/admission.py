@@ -51,9 +51,10 @@ class Admission:
 
     >>> import numpy as np
     >>> admission = Admission(threshold=2)
-    >>> admission.admit(np.array([7, 7, 5, 7])).tolist()  # one after the other: two were before the third 7
+    >>> admission.admit(np.array([7, 7, 5, 7])).tolist()  # two were before the third 7
     [False, False, False, True]
-    >>> admission.admit(np.array([5, 9]), counts=np.array([2, 3])).tolist()  # gradients were summed: old counts decide
+    >>> counts = np.array([2, 3])  # gradients were summed: judged by what was before
+    >>> admission.admit(np.array([5, 9]), counts).tolist()
     [False, False]
     >>> admission.admit(np.array([5, 9]), counts=np.array([1, 1])).tolist()
     [True, True]

@@ -43,7 +43,7 @@ def made_of(kind: Callable[[Any], Made], value: Any, short: type, what: str, nam
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, short):
         said = "a whole number" if short is int else "a name"
-        raise AttributeValueError(f"{name}: {what} is {said} or {kind.__name__}(...), got {value!r}")  # type: ignore[attr-defined]
+        raise AttributeValueError(f"{name}: {what} is {said} or {kind.__name__}(...), got {value!r}")
     return kind(value)
 
 

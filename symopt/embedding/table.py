@@ -314,7 +314,8 @@ class Table(Keeping):
 
         >>> import numpy as np
         >>> table = Table(Segment(2, "sgd", learning_rate=0.1))
-        >>> for some, grads in table.ahead([([1, 2], np.ones((2, 2))), ([2, 3], np.ones((2, 2)))]):
+        >>> batches = [([1, 2], np.ones((2, 2))), ([2, 3], np.ones((2, 2)))]
+        >>> for some, grads in table.ahead(batches):
         ...     done = table.apply_gradients(some, grads)
         >>> len(table)
         3
