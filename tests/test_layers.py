@@ -9,7 +9,7 @@ from symopt.opdef import OPS
 
 ROOT = Path(__file__).parents[1]
 LAYERS = """
-errors escaping files decays lr_scheduler | dtypes config context | expr | prims grids | canonical | routines |
+errors escaping files decays lr_scheduler splitmix | dtypes config context | expr | prims grids | canonical | routines |
 hostmath build | attrs pairs |
 tensor | lang | matrices | signatures | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |

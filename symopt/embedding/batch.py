@@ -11,10 +11,12 @@ import numpy as np
 from ..errors import AttributeValueError
 from ..idmap import Unique, unique
 from ..idmap.unique import add_by
+from ..places import HOST, place_of_array
 from .bags import Bags, given_ids
 from .batches import Array, Ids, rows_of, second, waves
 from .checks import DUPLICATES, step
 from .commands import Update
+from .placed import joined_rows, sum_runs, taken
 from .results import Applied
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ class Part(NamedTuple):
     def of(cls, table: Table, what: str, ids: Any, grads: Any) -> Part:
         """What a user gave, checked."""
         flat, shape = given_ids(ids, what)
-        rows = rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients")
+        rows = rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients", table.place)
         return cls(flat, rows, ids if isinstance(ids, Bags) else None)
 
     def entries(self) -> Array:
@@ -57,6 +59,11 @@ def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array
     found = unique(ids, engine="native" if native else "reference")
     if len(found.ids) == len(ids) and len(parts) == 1:
         return found, parts[0].entries()
+    place = place_of_array(parts[0].grads)
+    if place is not HOST:
+        starts = np.concatenate([[0], np.cumsum(found.counts)])
+        entries = joined_rows([part.entries() for part in parts])
+        return found, sum_runs(place, starts, np.argsort(found.inverse, kind="stable"), entries)
     sums = np.empty((len(found.ids), parts[0].grads.shape[1]), parts[0].grads.dtype)
     sums.fill(-0.0)  # what is added to it stays as it is
     at = 0
@@ -101,11 +108,8 @@ class Batch:
     def reserve(self) -> None:
         """Have memory for all rows that may be born, and see that they can be. MemoryError or OSError if not."""
         table, rows = self.table, self.table._rows
-        if rows.has_room(len(self.ids)):
-            return
-        missing = rows.map.missing(self.ids)
-        rows.first_weights(missing)
-        rows.make_room(len(missing) if table.max_rows is None else min(len(missing), table.max_rows))
+        if not rows.has_room(len(self.ids)):
+            rows.prepare(self.ids, table.max_rows)
 
     def admit(self) -> None:
         """Add up the gradients of repeated ids, drop those of ids that are not admitted, and choose the rows that have
@@ -115,12 +119,13 @@ class Batch:
             self.ids, self.counts = found.ids, found.counts
         else:
             every = [part.entries() for part in self.parts]
-            self.grads = every[0] if len(every) == 1 else np.concatenate(every)
+            self.grads = joined_rows(every)
         admitted = self.table._admitted(self.ids, self.counts)
         if admitted is not None:
             dropped = ~admitted
             self.blocked = int(dropped.sum() if self.counts is None else self.counts[dropped].sum())
-            self.ids, self.grads = self.ids[admitted], self.grads[admitted]
+            self.ids, self.grads = self.ids[admitted], taken(self.grads, admitted)
+        self.table._rows.prepare_update(len(self.ids))
         self.leaving = self.table._leaving(self.ids)
 
     def apply(self) -> Applied:
@@ -144,6 +149,8 @@ def apply_all(batches: Sequence[Batch]) -> list[Applied]:
     """
     if len(batches) == 1:  # whole or not at all by itself
         with batches[0].table._batch():
+            if batches[0].table.place is not HOST:  # whose memory is soon full
+                batches[0].reserve()
             batches[0].admit()
             return [batches[0].apply()]
     with ExitStack() as held:

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import misplaced
 from ..dtypes import FLOATS
 from ..errors import AttributeValueError, DTypeError, ShapeError
 from ..idmap import Unique, unique
 from ..idmap.given import as_ids
+from ..places import HOST, Place, place_of_array
+from .placed import on_host, taken
 
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
@@ -21,9 +24,9 @@ LATEST = (1 << 32) - 1  # seconds: year 2106
 
 
 def ids_of(given: Any, what: str) -> tuple[Ids, tuple[int, ...]]:
-    """Ids of any shape as (n,), and that shape."""
+    """Ids of any shape as (n,), and that shape; those of a device are copied to the host."""
     try:
-        array = np.asarray(given)
+        array = np.asarray(given if type(given) is np.ndarray else on_host(given))
     except ValueError:
         raise ShapeError(f"{what}: lists of ids of unequal length; Bags.from_lists takes them") from None
     if array.size == 0 and not isinstance(given, np.ndarray):
@@ -39,16 +42,28 @@ def ids_of(given: Any, what: str) -> tuple[Ids, tuple[int, ...]]:
         raise DTypeError(f"{what}: {error}") from None
 
 
-def rows_of(given: Any, shape: tuple[int, ...], dim: int, dtype: np.dtype[Any], what: str) -> Array:
-    """Numbers for ids of that shape, as a contiguous (n, dim) array of the table's dtype."""
-    array = np.asarray(given)
+def rows_of(
+    given: Any, shape: tuple[int, ...], dim: int, dtype: np.dtype[Any], what: str, place: Place = HOST
+) -> Array:
+    """Numbers for ids of that shape, as a contiguous (n, dim) array of the table's dtype. DeviceError if they are not
+    in `place`."""
+    array = _seen(given, what, place)
     if array.dtype != dtype and array.dtype.kind not in "iu" and array.dtype.name not in FLOATS:
         raise DTypeError(f"{what} must be real numbers, got {array.dtype.name}")
     if array.shape != (*shape, dim):
         raise ShapeError(
             f"{what}: expected shape {(*shape, dim)}, one row of {dim} for each id, got {array.shape}"
         )
-    return np.ascontiguousarray(array.reshape(-1, dim), dtype)
+    with place.current():
+        return place.xp.ascontiguousarray(array.reshape(-1, dim), dtype)  # type: ignore[no-any-return]
+
+
+def _seen(given: Any, what: str, place: Place) -> Array:
+    if place is not HOST:
+        return place.view(given, what)
+    if type(given) is not np.ndarray and place_of_array(given) is not HOST:
+        raise misplaced(what, given, HOST.context)
+    return np.asarray(given)
 
 
 def second(given: float | None, what: str) -> int:
@@ -66,7 +81,7 @@ def last_of(ids: Ids, rows: Array) -> tuple[Ids, Array]:
         return ids, rows
     last = np.empty(len(found.ids), np.int64)
     last[found.inverse] = np.arange(len(ids))  # of several assignments to one place, the last stays
-    return found.ids, rows[last]
+    return found.ids, taken(rows, last)
 
 
 def waves(ids: Ids, rows: Array) -> Iterator[tuple[Ids, Array]]:
@@ -81,7 +96,7 @@ def waves(ids: Ids, rows: Array) -> Iterator[tuple[Ids, Array]]:
     bounds = np.searchsorted(nth[order], np.arange(int(nth.max()) + 2))
     for begin, end in pairwise(bounds):
         some = order[begin:end]
-        yield ids[some], rows[some]
+        yield ids[some], taken(rows, some)
 
 
 def _nth(found: Unique) -> Ids:

@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from ..errors import AttributeValueError, DTypeError, ShapeError
+from ..places import HOST, Place
 from .batches import Array
 from .configured import segments_of
 from .segment import Segment
@@ -67,8 +68,27 @@ def step(given: Any, what: str) -> int:
     return int(given)
 
 
-def as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str) -> Array:
+def check_place(place: Place, engine: str, has_folder: bool, name: str) -> None:
+    """AttributeValueError for what only tables on the host can have."""
+    if place is HOST:
+        return
+    if engine != "auto":
+        raise AttributeValueError(
+            f"{name}: rows on {place.context!r} are updated by CUDA kernels: engine must be 'auto', got {engine!r}"
+        )
+    if has_folder:
+        raise AttributeValueError(
+            f"{name}: rows on {place.context!r} lie in its memory: path and store are for tables on so.cpu()"
+        )
+
+
+def as_out(out: Any, shape: tuple[int, ...], dtype: np.dtype[Any], what: str, place: Place = HOST) -> Array:
     """An array that results can be written to."""
+    if place is not HOST:
+        out = place.as_array(out, f"{what}: out", mutable=True)
+        if out.shape != shape or out.dtype != dtype:
+            raise ShapeError(f"{what}: out must be {dtype} {shape}, got {out.dtype} {out.shape}")
+        return out  # type: ignore[no-any-return]
     if not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype:
         got = f"{out.dtype} {out.shape}" if isinstance(out, np.ndarray) else type(out).__name__
         raise ShapeError(f"{what}: out must be a NumPy array of {dtype} {shape}, got {got}")

@@ -185,7 +185,7 @@ def _delta(table: Table, changes: Changes, states: bool, whole: bool) -> Delta:
         changes.complete,
         whole,
         columns[UPDATES][slots] if states else None,
-        {name: columns[name][slots] for name in _states(rows)} if states else {},
+        {name: rows.copied(name, slots) for name in _states(rows)} if states else {},
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..checkpoint.progress import Tell
 from ..errors import AttributeValueError
+from ..places import HOST
 from ..state import Commit, Differences, load_state
 from . import delta as deltas
 from . import files as files_of
@@ -217,10 +218,12 @@ class Keeping:
             "policy",
             "seed",
             "engine",
+            "ctx",
             "name",
         )
         track = None if self.touched is None else self.touched.capacity
-        return {"segments": self.segments, "track": track} | {name: getattr(self, name) for name in names}
+        options = {"segments": self.segments, "track": track} | {name: getattr(self, name) for name in names}
+        return options if self.place is HOST else {**options, "engine": "auto"}
 
     def __reduce__(self: Any) -> tuple[Any, ...]:
         with self._lock:

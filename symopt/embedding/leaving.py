@@ -81,7 +81,7 @@ def check_room(table: Table, ids: Ids, n_gone: int = 0) -> None:
 
 
 def columns(table: Table) -> Columns:
-    """What policies look at."""
+    """What policies look at, on the host."""
     rows, slots = table._rows, table._rows.map.slots()
     makers = {n: partial(rows.copied, n, slots) for n in ("id", "timestamp", "updates")}
     weights = [part.weight for part in rows.parts]

@@ -9,19 +9,25 @@ import numpy as np
 import numpy.typing as npt
 
 from ..idmap import IdMap
+from ..places import HOST, Place
+from ..records.device import DeviceRowGraph
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
+from ..training.graph import variable_name
 from .bags import Bags
 from .commands import Array, Assign, Command, Decayed, Evict, Have, Ids, Put, Renew, Settle, Touch, Update
+from .devicestore import DeviceStore
 from .initializers import Custom
 from .onebit import OneBit
 from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
+from .placed import beside, on_host, taken, write
 from .segment import Segment
 from .store import MemoryStore, RowStore, vacate
 
 ALIGNMENT = 16
 _AT_ONCE = 1 << 16  # rows
 MakeStore = Callable[[Layout], RowStore]
+AnyGraph = RowGraph | DeviceRowGraph
 
 
 class Rows:
@@ -37,7 +43,8 @@ class Rows:
         *,
         seed: int = 0,
         engine: str = "auto",
-        make_store: MakeStore = MemoryStore,
+        place: Place = HOST,
+        make_store: MakeStore | None = None,
         alignment: int = ALIGNMENT,
         what: str = "a table",
     ) -> None:
@@ -46,7 +53,8 @@ class Rows:
         self.dim: int = starts[-1]
         self.dtype = np.dtype(segments[0].dtype)
         self.layout = layout_of(self.parts, alignment)
-        self.store = make_store(self.layout)
+        self.place = place
+        self.store = make_store(self.layout) if make_store else self._store()
         self.map = IdMap(seed=seed, engine=engine)
         self.ask: Callable[[Callable[[], Array]], Array] = _directly  # how functions of the user's are asked
         self.steps = 0
@@ -54,17 +62,28 @@ class Rows:
         codes = [part.segment.compressor for part in self.parts]
         self.scales = [code.init_scale if isinstance(code, OneBit) else 1.0 for code in codes]
         self._soft = [k for k, code in enumerate(codes) if isinstance(code, OneBit)]
-        self._options: dict[str, Any] = {"seed": seed, "engine": engine, "what": what}
+        self._engine = engine
+        self._options: dict[str, Any] = {"seed": seed, "what": what}
         self._updating = self._graph([p.updating() for p in self.parts], stamps=True)
         self._reading = self._graph([p.reading() for p in self.parts])
         self._born = self._graph([p.birth() for p in self.parts])
+        self._assign_graphs: dict[bool, AnyGraph] = {}  # made when first asked for
         self._settling = [self._graph([p.settling()]) if p.is_global else None for p in self.parts]
         self._is_plain = all(p.segment.compressor.is_straight and not p.is_global for p in self.parts)
         self._needs_updates = any(p.needs_updates for p in self.parts)
 
-    def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph:
+    def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> AnyGraph:
         symbol, bound, outputs = joined(graphs)
-        return RowGraph(symbol, self.layout, bound, outputs, stamps=stamps, **self._options)
+        more = {"stamps": stamps, **self._options}
+        if self.place is HOST:
+            return RowGraph(symbol, self.layout, bound, outputs, engine=self._engine, **more)
+        return DeviceRowGraph(symbol, self.layout, bound, outputs, place=self.place, **more)
+
+    def _store(self) -> RowStore:
+        if self.place is HOST:
+            return MemoryStore(self.layout)
+        kept = frozenset(variable_name(part.name, DECAYED) for part in self.parts)
+        return DeviceStore(self.layout, self.place, kept)
 
     def __len__(self) -> int:
         return len(self.map)
@@ -74,7 +93,7 @@ class Rows:
     def read(self, slots: Array, out: Array | None = None) -> Array:
         """What lookups show of the rows in these slots, (n, dim); zeros for a slot of -1."""
         if out is None:
-            out = np.empty((len(slots), self.dim), self.dtype)
+            out = self.prepare_read(len(slots), len(slots))
         self.need(slots)
         numbers = self._shown()
         for part, log in zip(self.parts, self.logs, strict=True):
@@ -92,7 +111,10 @@ class Rows:
         if each is not None:
             return self.read(each, out)
         if out is None:
-            out = np.empty((len(bags), self.dim), self.dtype)
+            out = self.prepare_read(len(bags), len(slots))
+        if self.place is not HOST:
+            bags.pool_there(self.place, self.read(slots), out)
+            return out
         native = self.map.engine == "native"
         if native and self._is_plain:  # rows are added where they lie
             self.need(slots)
@@ -109,13 +131,13 @@ class Rows:
             self.store.fetch(slots[slots >= 0])
 
     def copied(self, name: str, slots: Array) -> Array:
-        """A column of the records of these slots; some at a time, where they have to be fetched."""
+        """A column of the records of these slots, on the host; some at a time, where they have to be fetched."""
         column = self.store.columns[name]
         found = np.empty((len(slots), *column.shape[1:]), column.dtype)
         for begin in range(0, len(slots), _AT_ONCE):
             some = slots[begin : begin + _AT_ONCE]
             self.store.fetch(some)
-            found[begin : begin + _AT_ONCE] = column[some]
+            found[begin : begin + _AT_ONCE] = on_host(taken(column, some))
         return found
 
     def _take(self, slots: Array) -> None:
@@ -142,7 +164,8 @@ class Rows:
         numbers: dict[str, Any] = {}
         for k, part in enumerate(self.parts):  # functions of the user's are asked before anything changes
             numbers |= part.numbers(c.done, c.rates[k] if c.rates else None)
-        taken = [part.shrinking(numbers) if part.decays else 0.0 for part in self.parts]
+        shrinks = [part.shrinking(numbers) if part.decays else 0.0 for part in self.parts]
+        self.prepare_update(len(c.ids))
         slots = self._slots(c.ids, c.now)
         if c.first:
             self._grow_scales(c.done)
@@ -153,7 +176,7 @@ class Rows:
                 numbers |= part.by_age(updates)
         for k, part in enumerate(self.parts):
             if part.decays:
-                numbers |= self._decay(k, part, taken[k], slots, c.first)
+                numbers |= self._decay(k, part, shrinks[k], slots, c.first)
         self._updating.run(self.store.records, slots, {GRADS: c.grads}, numbers, c.now)
         if c.first:
             self.steps = c.done + 1
@@ -178,17 +201,25 @@ class Rows:
 
     def assign(self, c: Assign) -> None:
         """Weights as they are given; states are kept."""
+        self._ready_to_assign(len(c.ids), c.adds)
         slots = self._slots(c.ids, c.now)
         self._settle(slots)
-        for part in self.parts:
-            width = part.segment.dim
-            given = c.values[:, part.start : part.start + width]
-            column = self.column(part, "weight")
-            column[slots] = column[slots] + given if c.adds else given
+        self._assigning(c.adds).run(self.store.records, slots, {GRADS: c.values})
         self.store.columns[TIMESTAMP][slots] = c.now
+
+    def _assigning(self, adds: bool) -> AnyGraph:
+        if adds not in self._assign_graphs:
+            self._assign_graphs[adds] = self._graph([p.assigning(adds) for p in self.parts])
+        return self._assign_graphs[adds]
+
+    def _ready_to_assign(self, n: int, adds: bool) -> None:
+        for graph in (self._assigning(adds), *self._settling):
+            if graph is not None:
+                graph.reserve(n)
 
     def renew(self, c: Renew) -> None:
         """Rows as they are born."""
+        self._born.reserve(len(c.ids))
         first = self.first_weights(c.ids)
         self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
 
@@ -201,7 +232,7 @@ class Rows:
         else:
             self._settle(slots)
         for name, values in c.columns.items():
-            self.store.columns[name][slots] = values
+            write(self.store.columns[name], slots, values)
 
     def have(self, c: Have) -> None:
         """Rows as they are born, for ids that have none."""
@@ -216,7 +247,10 @@ class Rows:
 
     def evict(self, c: Evict) -> None:
         """Give rows up; their slots are used again."""
-        slots = self.map.remove(c.ids)
+        self._leave(c.ids)
+
+    def _leave(self, ids: Ids) -> None:
+        slots = self.map.remove(ids)
         vacate(self.store, slots[slots >= 0])
 
     def decay(self, c: Decayed) -> None:
@@ -248,6 +282,7 @@ class Rows:
             self._take(slots)
             return slots
         first = self.first_weights(ids[absent])
+        self._born.reserve(int(absent.sum()))
         self.make_room(int(absent.sum()))
         found = self.map.get_or_insert(ids)
         self._take(found.slots)
@@ -255,24 +290,51 @@ class Rows:
             try:
                 self._bear(found.new_slots, found.new_ids, now, first)
             except BaseException:  # such as an interrupt: they were never here
-                self.map.remove(found.new_ids)
+                self._leave(found.new_ids)
                 raise
         return found.slots
 
     def has_room(self, n: int) -> bool:
         """Whether `n` rows more can be born for certain: without more memory, and without functions of the user's."""
-        fits = max(self.map.n_slots, len(self.map) + n) <= len(self.store.records) and self.map.has_room(n)
+        fits = max(self.map.n_slots, len(self.map) + n) <= len(self.store.columns[ID]) and self.map.has_room(
+            n
+        )
         return fits and not any(isinstance(p.segment.initializer, Custom) for p in self.parts)
 
-    def make_room(self, n: int) -> None:
-        """Have memory for `n` rows more. MemoryError or OSError, and nothing is changed, if there is none."""
-        self.store.reserve(max(self.map.n_slots, len(self.map) + n))
+    def prepare(self, ids: Ids, most: int | None = None, adds: bool | None = None) -> None:
+        """Have all memory that it takes to give a row to each of these ids, of which `most` stay; and, with `adds`, to
+        assign weights, or add to them. MemoryError or OSError if there is none: nothing is changed then."""
+        missing = self.map.missing(ids)
+        if len(missing):
+            self.first_weights(missing)
+            self.make_room(len(missing), most)
+        self._born.reserve(len(ids))
+        if adds is not None:
+            self._ready_to_assign(len(ids), adds)
+
+    def prepare_update(self, n: int) -> None:
+        """Have what an update of `n` rows, some of them new, takes beside the rows themselves."""
+        self._updating.reserve(n)
+        self._born.reserve(n)
+
+    def prepare_read(self, n: int, n_slots: int) -> Array:
+        """Have what it takes to read `n_slots` rows: an array for the `n` (n, dim) that are shown, among others."""
+        self._reading.reserve(n_slots)
+        return self.place.empty((n, self.dim), self.dtype)
+
+    def make_room(self, n: int, most: int | None = None) -> None:
+        """Have memory for `n` rows more, but for `most` at most, since others leave before. MemoryError or OSError, and
+        nothing is changed, if there is none."""
+        wanted = len(self.map) + n
+        self.store.reserve(max(self.map.n_slots, wanted if most is None else min(wanted, most)))
         self.map.make_room(n)
 
     def first_weights(self, ids: Ids) -> list[Array | None]:
         """What functions of the user's give new ids as weights; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
-        return [self._asked(i, ids, dim) if isinstance(i, Custom) else None for i, dim in kinds]
+        made = [self._asked(i, ids, dim) if isinstance(i, Custom) else None for i, dim in kinds]
+        columns = [self.column(part, "weight") for part in self.parts]
+        return [None if x is None else beside(column, x) for x, column in zip(made, columns, strict=True)]
 
     def _asked(self, made: Custom, ids: Ids, dim: int) -> Array:
         return self.ask(lambda: made.rows(ids, dim, self.dtype.name))
@@ -287,7 +349,7 @@ class Rows:
             if part.is_global:
                 self.column(part, DECAYED)[slots] = log
             if weights is not None:
-                self.column(part, "weight")[slots] = weights
+                write(self.column(part, "weight"), slots, weights)
 
 
 def _directly(function: Callable[[], Array]) -> Array:

@@ -18,6 +18,7 @@ from .described import compare, described
 from .leaving import NONE, expired
 from .loading import vector
 from .numbers import Numbers, numbers_state, read_numbers
+from .placed import write
 from .rows import Rows
 from .store import vacate
 from .touched import TouchedSet
@@ -171,4 +172,4 @@ def _replace(rows: Rows, fresh: IdMap, blocks: list[Block]) -> None:
             rows._bear(slots, ids, 0, rows.first_weights(ids))
         for name, values in block.items():
             if name != SLOT:
-                columns[name][at] = values
+                write(columns[name], at, values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,13 +13,26 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..context import Context
 from ..errors import AttributeValueError, UnknownIdError
 from ..idmap import unique
+from ..places import HOST, place_of
 from .admission import Admission
 from .bags import Bags, given_ids
 from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
-from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, made_of, one_of, rates_of
+from .checks import (
+    DUPLICATES,
+    MISSING,
+    Duplicates,
+    Missing,
+    as_out,
+    check_place,
+    checked,
+    made_of,
+    one_of,
+    rates_of,
+)
 from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch
 from .configured import Config, table_options
 from .entry.segments import SegmentConfig
@@ -29,10 +43,10 @@ from .keeping import Keeping
 from .leaving import chosen, crowded, expired
 from .ondisk.options import OnDisk
 from .options import whole
+from .placed import joined_rows, taken
 from .results import Applied, Entries, Stats
 from .rows import ALIGNMENT, MakeStore, Rows
 from .segment import Segment
-from .store import MemoryStore
 from .touched import TouchedSet
 
 Item = TypeVar("Item")
@@ -52,6 +66,7 @@ class Table(Keeping):
     max_rows, policy: at most so many rows; those that leave are chosen by a `Policy` or its name. Without one,
         TooLateError when the table is full.
     reserve: have room for so many rows from the start.
+    ctx: where rows lie: so.cpu(), or so.gpu(0), on which gradients, values and lookups are then (docs/gpu.md).
     seed: of first weights, which depend on nothing but it and the id.
     engine: "auto", "native" or "reference".
     track: remember up to so many ids that change, for `take_delta`.
@@ -85,12 +100,16 @@ class Table(Keeping):
         reserve: int = 0,
         seed: int = 0,
         track: int | None = None,
+        ctx: Context | str | None = None,
         engine: str = "auto",
         path: str | os.PathLike[str] | OnDisk | None = None,
         store: MakeStore | None = None,
         name: str = "table",
     ) -> None:
         self.name = name
+        self.ctx = Context.as_context(ctx)
+        self.place = place_of(self.ctx)
+        check_place(self.place, engine, path is not None or store is not None, name)
         self.segments = checked(segments, name)
         self.missing = one_of("missing", missing, MISSING, name)
         self.duplicates = one_of("duplicates", duplicates, DUPLICATES, name)
@@ -112,10 +131,15 @@ class Table(Keeping):
             )
         self._journal = _journal(path)
         self._lock: Any = threading.RLock() if self._journal is None else self._journal.lock
-        make_store = store or (MemoryStore if self._journal is None else self._journal.make_store)
-        alignment = ALIGNMENT if make_store is MemoryStore else LINE
+        make_store = store or (None if self._journal is None else self._journal.make_store)
         self._rows = Rows(
-            self.segments, seed=seed, engine=engine, make_store=make_store, alignment=alignment, what=name
+            self.segments,
+            seed=seed,
+            engine=engine,
+            place=self.place,
+            make_store=make_store,
+            alignment=LINE if make_store else ALIGNMENT,
+            what=name,
         )
         self._sent = list(self._rows.logs)  # when changes were taken last
         self.seed, self.engine = seed, self._rows.map.engine
@@ -208,8 +232,13 @@ class Table(Keeping):
 
     def __repr__(self) -> str:
         parts = ", ".join(map(repr, self.segments))
-        given = {"admission": self.admission, "expiry": self.expiry, "max_rows": self.max_rows}
-        more = "".join(f", {k}={v!r}" for k, v in (given | {"policy": self.policy}).items() if v is not None)
+        given: dict[str, Any] = {
+            "admission": self.admission,
+            "expiry": self.expiry,
+            "max_rows": self.max_rows,
+        }
+        given |= {"policy": self.policy, "ctx": None if self.place is HOST else self.ctx}
+        more = "".join(f", {k}={v!r}" for k, v in given.items() if v is not None)
         return f"<Table {self.name!r}: {len(self)} rows of {self.dim} columns, {parts}{more}>"
 
     def ids(self) -> Ids:
@@ -255,8 +284,10 @@ class Table(Keeping):
         flat, shape = given_ids(ids, what)
         missing = self.missing if missing is None else one_of("missing", missing, MISSING, what)
         if out is not None:
-            out = as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
+            out = as_out(out, (*shape, self.dim), self.dtype, what, self.place).reshape(-1, self.dim)
         with self._lock:
+            if out is None:
+                out = self._rows.prepare_read(math.prod(shape), len(flat))
             slots, hits = self._found(flat, missing, req_time, what)
             found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
         shown = found.reshape(*shape, self.dim)
@@ -293,11 +324,11 @@ class Table(Keeping):
     def _entries(self, slots: Ids, hits: npt.NDArray[np.bool_]) -> Entries:
         self._rows.need(slots)
         columns = self._rows.store.columns
-        weights = [columns[part.weight][slots] for part in self._rows.parts]
+        weights = [taken(columns[part.weight], slots) for part in self._rows.parts]
         names = [name for part in self._rows.parts for name, _, _ in part.state_columns()]
-        states = {name: columns[name][slots] for name in names}
+        states = {name: taken(columns[name], slots) for name in names}
         header = (columns[name][slots] for name in ("timestamp", "updates"))
-        return Entries(hits, columns["id"][slots], np.concatenate(weights, axis=1), states, *header)
+        return Entries(hits, columns["id"][slots], joined_rows(weights, axis=1), states, *header)
 
     def prefetch(self, ids: npt.ArrayLike) -> None:
         """A hint that these ids come soon: rows on disk are read meanwhile."""
@@ -365,14 +396,14 @@ class Table(Keeping):
     def _put(self, method: str, ids: Any, values: Any, req_time: float | None, adds: bool) -> None:
         what = f"{self.name}.{method}"
         flat, shape = ids_of(ids, what)
-        rows = rows_of(values, shape, self.dim, self.dtype, f"{what}: values")
+        rows = rows_of(values, shape, self.dim, self.dtype, f"{what}: values", self.place)
         now = second(req_time, what)
         with self._batch():
             admitted = self._admitted(flat, None)
             if admitted is not None:
-                flat, rows = flat[admitted], rows[admitted]
+                flat, rows = flat[admitted], taken(rows, admitted)
                 self.stats.blocked += int((~admitted).sum())
-            self._make_room(flat)
+            self._make_room(flat, adds)
             for some, its in waves(flat, rows) if adds else [last_of(flat, rows)]:
                 self._do(Assign(some, its, now, adds))
 
@@ -469,9 +500,12 @@ class Table(Keeping):
         admitted[asked] = self._do(Admit(ids[asked], None if counts is None else counts[asked]))
         return admitted
 
-    def _make_room(self, ids: Ids) -> Ids:
-        """Let rows leave if all new ones of a batch would not fit; which."""
-        return self._give_up(self._leaving(ids))
+    def _make_room(self, ids: Ids, adds: bool | None = None) -> Ids:
+        """Let rows leave if all new ones of a batch would not fit; which. `adds`: as `Rows.prepare` has it."""
+        gone = self._leaving(ids)
+        if len(gone):  # what may fail comes before
+            self._rows.prepare(ids, self.max_rows, adds)
+        return self._give_up(gone)
 
     def _leaving(self, ids: Ids) -> Ids:
         """The rows that have to leave before a batch. TooLateError without a policy that chooses."""

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AttributeValueError
+from ..errors import AttributeValueError, DeviceError
+from ..places import HOST
 from ..state import Commit, Differences, load_state
 from .bags import Bags
 from .batch import Batch, apply_all
@@ -242,6 +243,12 @@ class Tables:
         return rates
 
     def _dtype(self, what: str) -> np.dtype[Any]:
+        for name, table in self._by_name.items():
+            if table.place is not HOST:
+                raise DeviceError(
+                    f"{what}: one NumPy vector holds numbers of all tables, and the rows of {name!r} are on "
+                    f"{table.place.context!r}: look tables up by name"
+                )
         return one_dtype({name: table.dtype for name, table in self._by_name.items()}, what)
 
 

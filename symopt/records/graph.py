@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,12 +20,11 @@ from .code import module_text
 from .interpreted import Interpreted
 from .layout import Layout
 from .mix import seed_word
-from .numbers import Given, Numbers
+from .numbers import NOTHING, Given, Numbers
 from .plan import Bound, Target, plan_rows
 
 Array = npt.NDArray[Any]
 CHUNK = 512  # rows that a thread takes at once
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 ENGINES = ("auto", "native", "reference")
 
 
@@ -61,11 +59,14 @@ class RowGraph:
         if chosen(engine) == "native":
             self.code = compile_ir(module_text(self.plan, stamps))
 
+    def reserve(self, n: int) -> None:
+        """Be ready to run on `n` rows: on the host it takes nothing."""
+
     def run(
         self,
         records: npt.NDArray[np.uint8],
         slots: npt.NDArray[np.int64],
-        arrays: Mapping[str, Array] = NOTHING,
+        arrays: Mapping[str, Any] = NOTHING,
         numbers: Given = NOTHING,
         now: int = 0,
     ) -> None:
