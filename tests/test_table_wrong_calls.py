@@ -10,7 +10,7 @@ import pytest
 from symopt.embedding import Admission, Bags, Entries, RandomUniform, Segment, Table, Tables, load_serving
 from symopt.embedding.entry import FeatureFactory, FeatureSlotConfig
 from symopt.embedding.touched import TouchedSet
-from symopt.errors import AttributeValueError, DTypeError, ShapeError, SymoptError
+from symopt.errors import AttributeValueError, DTypeError, ShapeError, StateError, SymoptError
 
 
 def sgd(**attrs: Any) -> Segment:
@@ -110,3 +110,27 @@ def test_what_prints_is_short_and_says_what_it_is() -> None:
     factory = FeatureFactory()
     factory.create_feature_slot(FeatureSlotConfig(slot_id=3)).add_feature_slice(16)
     assert re.fullmatch("<FeatureFactory with columns of 3: 16>", repr(factory))
+
+
+def test_a_folder_of_another_table_is_told_column_by_column(tmp_path: Any) -> None:
+    vector = Segment(8, "adam", learning_rate=0.1)
+    Table([sgd(), vector], path=tmp_path / "rows").close()
+    for other, said in (
+        (
+            Segment(4, "adam", learning_rate=0.1),
+            "1/mean: ['float32', 4] here, the table on disk has ['float32', 8]",
+        ),
+        (
+            Segment(8, "sgd", learning_rate=0.1),
+            "1/mean: none here, the table on disk has ['float32', 8]",
+        ),
+    ):
+        with pytest.raises(StateError) as caught:
+            Table([sgd(), other], path=tmp_path / "rows")
+        assert (
+            said in str(caught.value)
+            and "0/weight" not in str(caught.value)
+            and "'id'" not in str(caught.value)
+        )
+    with pytest.raises(StateError, match="seed: 5 here, the table on disk has 0"):
+        Table([sgd(), vector], path=tmp_path / "rows", seed=5)

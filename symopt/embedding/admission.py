@@ -37,7 +37,7 @@ class _Filter(Protocol):
 class Admission:
     """Lets an id have a row when it was seen `threshold` times before; until then its gradients are dropped.
 
-    `threshold`: 0 admits at once. `slot_thresholds`: for slots of ids, where another holds. `filter`: what counts.
+    `threshold`: 0 admits at once. `slot_thresholds`: for feature slots where another holds. `filter`: what counts.
 
     * "exact": every id has a count of its own (`ExactCounters`). `capacity`: how many ids at most, those seen longest
       ago are forgotten; None: no limit, and memory grows with the number of ids that are never admitted.
