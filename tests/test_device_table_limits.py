@@ -220,7 +220,7 @@ def test_kernels_compile_to_what_was_meant(nvrtc: None, emulated: None, architec
     """For a GPU: nothing is spilled, arithmetic is IEEE's, and rows of whole vectors are read 16 bytes at a time."""
     for name in ("three rules", "sums over the tensor", "a rule of the user's"):
         graphs = Table(MADE[name](), ctx="gpu")._rows
-        for graph in (graphs._updating, graphs._reading, graphs._born):
+        for graph in (graphs.updating, graphs._reading, graphs.born):
             assert isinstance(graph, DeviceRowGraph)
             text = cuda_rows_text(graph.sections)
             found = compile_cuda(text, architecture).resources["run"]
@@ -228,7 +228,7 @@ def test_kernels_compile_to_what_was_meant(nvrtc: None, emulated: None, architec
             ptx = compile_cuda(text, architecture, ptx=True).image.decode()
             assert not local(ptx) and not misrounded(ptx), name
             assert not [line for line in generic(ptx) if ".v2" in line or ".v4" in line], name
-            assert wide(ptx, "st" if graph is graphs._born else "ld"), name
+            assert wide(ptx, "st" if graph is graphs.born else "ld"), name
     text, names = runs_text()
     machine = compile_cuda(text, architecture)
     assert set(machine.resources) == set(names)

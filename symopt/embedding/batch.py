@@ -13,9 +13,10 @@ from ..idmap import Unique, unique
 from ..idmap.unique import add_by
 from ..places import HOST, place_of_array
 from .bags import Bags, given_ids
-from .batches import Array, Ids, rows_of, second, waves
+from .batches import Array, Ids, rows_of, second
 from .checks import DUPLICATES, step
 from .commands import Update
+from .doing import Doing, carry_out
 from .placed import joined_rows, sum_runs, taken
 from .results import Applied
 
@@ -76,8 +77,8 @@ def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array
 class Batch:
     """Gradients for one table. `given`: ids and gradients, once or several times; the same ids may be in all.
 
-    Made, it is checked as far as it can be without the table's rows; `reserve`, `admit` and `apply`, in this order and
-    with the table's lock held, do the rest. Only `apply` writes rows; `admit` counts occurrences.
+    Made, it is checked as far as it can be without the table's rows; `admit` and then `doings`, with the table's
+    lock held, are the rest. `admit` counts occurrences; only what `doings` gives writes rows, when it is carried out.
     """
 
     def __init__(
@@ -105,12 +106,6 @@ class Batch:
         self.blocked = 0
         self.leaving: Ids | None = None
 
-    def reserve(self) -> None:
-        """Have memory for all rows that may be born, and see that they can be. MemoryError or OSError if not."""
-        table, rows = self.table, self.table._rows
-        if not rows.has_room(len(self.ids)):
-            rows.prepare(self.ids, table.max_rows)
-
     def admit(self) -> None:
         """Add up the gradients of repeated ids, drop those of ids that are not admitted, and choose the rows that have
         to leave. TooLateError if the table is full."""
@@ -124,22 +119,16 @@ class Batch:
         if admitted is not None:
             dropped = ~admitted
             self.blocked = int(dropped.sum() if self.counts is None else self.counts[dropped].sum())
+            self.table.stats.blocked += self.blocked
             self.ids, self.grads = self.ids[admitted], taken(self.grads, admitted)
-        self.table._rows.prepare_update(len(self.ids))
         self.leaving = self.table._leaving(self.ids)
 
-    def apply(self) -> Applied:
-        """Let rows leave, and run every rule."""
+    def doings(self) -> list[Doing]:
+        """What lets rows leave and runs every rule."""
         assert self.leaving is not None and self.grads is not None
-        table, before = self.table, self.table.stats.born
-        evicted = table._give_up(self.leaving)
-        done = table.steps if self.done is None else self.done
-        steps = [(self.ids, self.grads)] if self.is_summed else waves(self.ids, self.grads)
-        for k, (ids, grads) in enumerate(steps):
-            table._do(Update(ids, grads, done, self.rates, self.now, first=k == 0))
-        table.stats.updated += len(self.ids)
-        table.stats.blocked += self.blocked
-        return Applied(len(self.ids), table.stats.born - before, self.blocked, evicted)
+        done = self.table.steps if self.done is None else self.done
+        update = Update(self.ids, self.grads, done, self.rates, self.now, repeats=not self.is_summed)
+        return self.table._doings(self.leaving, update)
 
 
 def apply_all(batches: Sequence[Batch]) -> list[Applied]:
@@ -147,17 +136,23 @@ def apply_all(batches: Sequence[Batch]) -> list[Applied]:
 
     Occurrences that admissions have counted by then stay counted. Locks are taken in one order, whoever asks.
     """
-    if len(batches) == 1:  # whole or not at all by itself
+    if len(batches) == 1:
         with batches[0].table._batch():
-            if batches[0].table.place is not HOST:  # whose memory is soon full
-                batches[0].reserve()
-            batches[0].admit()
-            return [batches[0].apply()]
+            return _applied(batches)
     with ExitStack() as held:
         for batch in sorted(batches, key=lambda b: id(b.table)):
             held.enter_context(batch.table._batch())
-        for batch in batches:
-            batch.reserve()
-        for batch in batches:
-            batch.admit()
-        return [batch.apply() for batch in batches]
+        return _applied(batches)
+
+
+def _applied(batches: Sequence[Batch]) -> list[Applied]:
+    for batch in batches:
+        batch.admit()
+    doings = [doing for batch in batches for doing in batch.doings()]
+    before = [batch.table.stats.born for batch in batches]
+    carry_out(doings, holds=any(batch.table._journal is None for batch in batches))
+    found = []
+    for batch, n in zip(batches, before, strict=True):
+        assert batch.leaving is not None
+        found.append(Applied(len(batch.ids), batch.table.stats.born - n, batch.blocked, batch.leaving))
+    return found

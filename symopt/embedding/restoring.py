@@ -14,7 +14,7 @@ from .batches import Ids
 from .blocks import Block
 from .commands import Put
 from .joined import plan_counts
-from .leaving import check_room
+from .leaving import NONE, check_room
 from .parts import DECAYED
 from .settled import decayed
 from .wanted import Source, Wanted, look
@@ -40,14 +40,14 @@ def restore(table: Table, states: Mapping[str, Any], wanted: Wanted, strict: boo
         own = table.ids()
         gone = own[:0] if wanted.merge else own[~np.isin(own, ids)]
         check_room(table, ids, len(gone))
-        table._give_up(gone)
-        table._make_room(ids)
+        table._carry_out(gone)
+        table._carry_out(table._leaving(ids))
         if wanted.adopts:
             _adopt(table, sources, wanted)
         for source in sources:
             for block, rows in zip(source.blocks, source.rows, strict=True):
                 for put in _puts(table, source, block, rows, wanted):
-                    table._do(put)
+                    table._carry_out(NONE, put)
         if adopt_counts is not None:
             adopt_counts()
         elif table.admission is not None:

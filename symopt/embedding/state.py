@@ -169,7 +169,7 @@ def _replace(rows: Rows, fresh: IdMap, blocks: list[Block]) -> None:
         rows.store.changing(slots)
         if any(name not in block for name in columns):
             ids = np.ascontiguousarray(block[ID])
-            rows._bear(slots, ids, 0, rows.first_weights(ids))
+            rows.bear(slots, ids, 0, rows.first_weights(ids))
         for name, values in block.items():
             if name != SLOT:
                 write(columns[name], at, values)

@@ -53,8 +53,8 @@ class MemoryStore:
         self._take(np.zeros((0, layout.stride), np.uint8))
 
     def _take(self, records: npt.NDArray[np.uint8]) -> None:
-        self.records = records
-        self.columns: Mapping[str, Array] = self.layout.views(records)
+        columns: Mapping[str, Array] = self.layout.views(records)
+        self.records, self.columns = records, columns  # at once: an interrupt comes before or after
 
     def reserve(self, n: int) -> None:
         """Have room for `n` records. MemoryError, and nothing is changed, if there is none."""

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from ..context import Context
 from ..errors import AttributeValueError, UnknownIdError
 from ..idmap import unique
+from ..interrupts import uninterrupted
 from ..places import HOST, place_of
 from .admission import Admission
 from .bags import Bags, given_ids
 from .batch import Batch, apply_all
-from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
+from .batches import Array, Ids, ids_of, last_of, rows_of, second
 from .checks import (
     DUPLICATES,
     MISSING,
@@ -33,14 +34,15 @@ from .checks import (
     one_of,
     rates_of,
 )
-from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch
+from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch, Update
 from .configured import Config, table_options
+from .doing import Doing, carry_out, done
 from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
 from .eviction import Policy
 from .expiry import Expiry
 from .keeping import Keeping
-from .leaving import chosen, crowded, expired
+from .leaving import NONE, chosen, crowded, expired
 from .ondisk.options import OnDisk
 from .options import whole
 from .placed import joined_rows, taken
@@ -186,10 +188,13 @@ class Table(Keeping):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextlib.contextmanager
-    def _batch(self) -> Iterator[None]:
+    def _batch(self) -> contextlib.AbstractContextManager[Any]:
         """What is done within is one batch: on disk it happens whole or not at all."""
-        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.batch():
+        return self._lock if self._journal is None else self._logged()
+
+    @contextlib.contextmanager
+    def _logged(self) -> Iterator[None]:
+        with self._lock, self._journal.batch():
             yield
 
     @contextlib.contextmanager
@@ -307,8 +312,7 @@ class Table(Keeping):
         if n_absent and missing == "initialize":
             born, now = unique(ids[absent]).ids, second(req_time, what)
             with self._batch():
-                self._make_room(ids)
-                self._do(Have(born, now))
+                self._carry_out(self._leaving(ids), Have(born, now))
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
         self.stats.misses += n_absent
@@ -403,9 +407,8 @@ class Table(Keeping):
             if admitted is not None:
                 flat, rows = flat[admitted], taken(rows, admitted)
                 self.stats.blocked += int((~admitted).sum())
-            self._make_room(flat, adds)
-            for some, its in waves(flat, rows) if adds else [last_of(flat, rows)]:
-                self._do(Assign(some, its, now, adds))
+            ids, its = (flat, rows) if adds else last_of(flat, rows)
+            self._carry_out(self._leaving(flat), Assign(ids, its, now, adds))
 
     def reinitialize(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
         """Rows as they are born, for all ids; which had one before, in the shape of `ids`."""
@@ -414,9 +417,7 @@ class Table(Keeping):
         now = second(req_time, what)
         with self._batch():
             had = self._rows.map.get(flat) >= 0
-            self._make_room(flat)
-            born = unique(flat).ids
-            self._do(Renew(born, now))
+            self._carry_out(self._leaving(flat), Renew(unique(flat).ids, now))
         return had.reshape(shape)
 
     def touch(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
@@ -426,7 +427,7 @@ class Table(Keeping):
         now = second(req_time, what)
         with self._batch():
             had = self._rows.map.get(flat) >= 0
-            self._do(Touch(unique(flat[had]).ids, now))
+            self._carry_out(NONE, Touch(unique(flat[had]).ids, now))
         return had.reshape(shape)
 
     # ---- rows that leave
@@ -442,52 +443,79 @@ class Table(Keeping):
         """Give up rows: of `ids`; or the `n` that a policy chooses, the table's if none is given; or those for which
         `where` says True of a dict of columns (id, timestamp, updates, weight). The ids that left, (k,)."""
         with self._batch():
-            return self._give_up(chosen(self, ids, n, policy, where))
+            gone = chosen(self, ids, n, policy, where)
+            self._carry_out(gone)
+            return gone
 
     def expire(self, now: float | None = None) -> Ids:
         """Give up the rows whose time is over; `now`: by default the time of the latest write. The ids that left."""
         at = self.latest if now is None else second(now, f"{self.name}.expire")
         with self._batch():
-            return self._give_up(expired(self, at))
+            gone = expired(self, at)
+            self._carry_out(gone)
+            return gone
 
     def flush(self) -> None:
         """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
         ids = self.ids()
         for begin in range(0, len(ids), _AT_ONCE):  # no row knows of another, so each part is a batch
             with self._batch():
-                self._do(Settle(ids[begin : begin + _AT_ONCE]))
-
-    def _give_up(self, gone: Ids) -> Ids:
-        if len(gone):
-            self._do(Evict(gone))
-        return gone
+                self._carry_out(NONE, Settle(ids[begin : begin + _AT_ONCE]))
 
     # ---- within
 
-    def _do(self, command: Command) -> Any:
-        """Everything that changes rows, or counts of ids, goes through here."""
-        return self._apply(command) if self._journal is None else self._journal.do(command)
+    def _carry_out(self, gone: Ids, *commands: Command) -> None:
+        """Let rows leave, then do the rest: all of it, or, if this raises, nothing. Within a `_batch`."""
+        carry_out(self._doings(gone, *commands), holds=self._journal is None)
+
+    def _doings(self, gone: Ids, *commands: Command) -> list[Doing]:
+        """Commands on their way. Everything that changes rows, or counts of ids, goes through here, or `_counted`."""
+        every: list[Command] = [Evict(gone), *commands] if len(gone) else [*commands]
+        if self._journal is not None:
+            return [self._journal.doing(every)]
+        n = len(every)
+        return [self._doing(c, len(gone) if k else 0, is_last=k == n - 1) for k, c in enumerate(every)]
 
     def _apply(self, command: Command) -> Any:
+        """Carry out one command, where somebody else sees to it that a batch is whole."""
         if isinstance(command, Admit):
             assert self.admission is not None
             return self.admission.admit(command.ids, command.counts)
+        return done(self._doing(command))
+
+    def _doing(self, command: Any, n_leaving: int = 0, is_last: bool = True) -> Doing:
+        """One command on rows, and what is noted about it."""
+        doing = self._rows.doing(command, n_leaving, is_last)
+        next(doing)
+        yield
         before = len(self)
-        self._rows.do(command)
+        next(doing)
+        n_born = len(self) - before
+        try:
+            if self.admission is not None and isinstance(command, Have | Renew):  # rows that need not be earned
+                self.admission.forget(command.ids)
+            yield
+        except BaseException:
+            doing.close()
+            raise
+        next(doing, None)
+        self._note(command, n_born)
+
+    def _note(self, command: Any, n_born: int) -> None:
+        """Count what was done."""
         if isinstance(command, Evict):
-            self.stats.evicted += before - len(self)
-            if self.touched is not None:
-                self.touched.evicted(command.ids)
-            return None
-        if isinstance(command, Settle | Decayed):
-            return None
-        self.latest = max(self.latest, command.now)
-        self.stats.born += len(self) - before
-        if self.admission is not None and isinstance(command, Have | Renew):  # rows that need not be earned
-            self.admission.forget(command.ids)
-        if self.touched is not None and not isinstance(command, Touch):
-            self.touched.add(command.ids)
-        return None
+            self.stats.evicted -= n_born
+        elif not isinstance(command, Settle | Decayed):
+            self.latest = max(self.latest, command.now)
+            self.stats.born += n_born
+            if isinstance(command, Update):
+                self.stats.updated += len(command.ids)
+        if self.touched is None or isinstance(command, Settle | Decayed | Touch):
+            return
+        try:
+            (self.touched.evicted if isinstance(command, Evict) else self.touched.add)(command.ids)
+        except MemoryError:
+            self.touched.overflow()
 
     def _admitted(self, ids: Ids, counts: Array | None) -> npt.NDArray[np.bool_] | None:
         """Which entries may be written: those of ids that have a row, or are admitted. None: all."""
@@ -497,15 +525,14 @@ class Table(Keeping):
         asked = ~admitted
         if not asked.any():
             return None
-        admitted[asked] = self._do(Admit(ids[asked], None if counts is None else counts[asked]))
+        admitted[asked] = self._counted(Admit(ids[asked], None if counts is None else counts[asked]))
         return admitted
 
-    def _make_room(self, ids: Ids, adds: bool | None = None) -> Ids:
-        """Let rows leave if all new ones of a batch would not fit; which. `adds`: as `Rows.prepare` has it."""
-        gone = self._leaving(ids)
-        if len(gone):  # what may fail comes before
-            self._rows.prepare(ids, self.max_rows, adds)
-        return self._give_up(gone)
+    def _counted(self, command: Admit) -> npt.NDArray[np.bool_]:
+        """Which ids are admitted, now that they are counted."""
+        with uninterrupted():
+            found: npt.NDArray[np.bool_] = (self._apply if self._journal is None else self._journal.do)(command)
+        return found
 
     def _leaving(self, ids: Ids) -> Ids:
         """The rows that have to leave before a batch. TooLateError without a policy that chooses."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -96,6 +97,18 @@ class DeviceRowGraph:
         return self._device
 
     # ---- a run
+
+    def ready(
+        self,
+        columns: Mapping[str, Any],
+        slots: npt.NDArray[np.int64],
+        arrays: Mapping[str, Any] = NOTHING,
+        numbers: Given = NOTHING,
+        now: int = 0,
+    ) -> Callable[[], None]:
+        """What `run` does, later: a function that needs no more memory of the device."""
+        self.reserve(len(slots))
+        return partial(self.run, columns, slots, arrays, numbers, now)
 
     def run(
         self,
