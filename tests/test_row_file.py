@@ -229,7 +229,7 @@ def test_a_table_that_is_made_otherwise(tmp_path: Path) -> None:
     with Table(other, path=path) as t:  # nothing is to be done again: another rate is fine
         step(t, 1)
     for wrong, said in (
-        (Segment(5, "sgd", learning_rate=0.1), "columns"),
+        (Segment(5, "sgd", learning_rate=0.1), "0/weight: "),
         (Segment(40, "sgd", learning_rate=0.1), "stride"),
     ):
         with pytest.raises(so.errors.StateError, match=said):

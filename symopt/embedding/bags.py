@@ -27,7 +27,13 @@ _NO_NUMBERS = np.zeros(1)
 class Bags:
     """Ids in bags of any size: bag k is ids[offsets[k]:offsets[k + 1]]. Tables take it wherever they take ids.
 
-    ids: (n,). offsets: (n_bags + 1,), from 0 to n. A lookup gives one row for each bag, (n_bags, dim):
+    ids: (n,).
+    offsets: (n_bags + 1,), from 0 to n.
+    combiner: what a lookup gives of a bag; see below.
+    weights: (n,), fixed numbers; None: all 1.
+    n: how many rows "first_n" shows.
+
+    A lookup gives one row for each bag, (n_bags, dim):
 
     * "sum": the rows of its ids added, in their order, each times its weight.
     * "mean": that sum, divided by how many there are, or by the sum of their weights.
@@ -36,8 +42,8 @@ class Bags:
       neither looked up nor updated.
 
     A bag without ids has zeros, and so has one whose weights give a divisor of 0. An id without a row counts like any
-    other. weights: (n,), fixed numbers; None: all 1. Gradients are given for what a lookup gives, and an id's gradient
-    is the sum of its entries', in their order: weight times the gradient of the bag, divided like the sum.
+    other. Gradients are given for what a lookup gives, and an id's gradient is the sum of its entries', in their order:
+    weight times the gradient of the bag, divided like the sum.
 
     >>> bags = Bags([4, 9, 4, 7], [0, 3, 3, 4], "mean")
     >>> bags

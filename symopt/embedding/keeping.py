@@ -101,14 +101,16 @@ class Keeping:
         fit: StateError lists every difference. What is returned lists what was left out because it was asked for.
 
         merge: rows that are here and not there stay, and so do steps and schedules.
-        only: ids, or a function of ids (n,) that says which rows (n,). slots: features (bits 48 to 62 of ids).
+        only: ids, or a function of ids (n,) that says which rows (n,).
+        slots: of ids of these feature slots (bits 48 to 62 of ids).
         segments: numbers of those whose weights are taken; the others begin as in new rows.
         states: False takes weights only, and rows begin with the states, and the count of updates, of new ones; numbers
             of segments: of those only. The rule of others may be another one than was saved.
         attributes: False: the numbers that rules go by may be others than were saved.
         names: where in the checkpoint the table may be, such as "tables/user", after its own name; not needed where
             the checkpoint is that of the table alone.
-        strict: False loads what both have. verify: as in `so.load`.
+        strict: False loads what both have.
+        verify, progress: as in `so.load`.
         """
         what = f"{self.name}.restore"
         chosen = numbers_of_segments(segments, len(self.segments), what)

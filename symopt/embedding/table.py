@@ -18,7 +18,7 @@ from ..context import Context
 from ..errors import AttributeValueError, UnknownIdError
 from ..idmap import unique
 from ..interrupts import uninterrupted
-from ..places import place_of
+from ..places import HOST, place_of
 from .admission import Admission
 from .bags import Bags, given_ids
 from .batch import Batch, apply_all
@@ -55,16 +55,19 @@ class Table(Keeping):
     missing: what a lookup shows of an id without a row: "zeros"; "initialize" makes the row; "raise" UnknownIdError.
     duplicates: gradients of one id in a batch are added, in order, and the rule runs once ("sum"), or it runs for one
         after the other ("sequential").
-    admission: which ids get a row when gradients come (`Admission`; a number is its threshold). expiry: how long a row
-        lives after its last write (`Expiry`; a number is days).
+    admission: which ids get a row when gradients come, or are assigned to (`Admission`; a number is its threshold).
+    expiry: how long a row lives after its last write (`Expiry`; a number is days); `expire` lets the others go.
     max_rows, policy: at most so many rows; those that leave are chosen by a `Policy` or its name. Without one,
         TooLateError when the table is full.
+    reserve: have room for so many rows from the start.
     ctx: where rows lie: so.cpu(), or so.gpu(0), on which gradients, values and lookups are then (docs/gpu.md).
-    seed: of first weights, which depend on nothing but it and the id. engine: "auto", "native" or "reference".
+    seed: of first weights, which depend on nothing but it and the id.
+    engine: "auto", "native" or "reference".
     track: remember up to so many ids that change, for `take_delta`.
     path: a folder where the rows are kept, which may be more than memory holds (`OnDisk`, or a path). What is there is
         opened, and what a crash left undone is done; else it is made. `close` the table when it is done with.
     store: what makes another place for the rows: a function of the layout that gives a `RowStore`.
+    name: what errors call the table.
 
     A batch is checked whole before anything is written; any number of threads may use one table.
 
@@ -229,12 +232,19 @@ class Table(Keeping):
         return isinstance(id_, int | np.integer) and bool(self.contains(np.array([id_]))[0])
 
     def __iter__(self) -> Iterator[int]:
-        """The ids, oldest slot first."""
+        """The ids, in the order of their places."""
         return iter(self.ids().tolist())
 
     def __repr__(self) -> str:
         parts = ", ".join(map(repr, self.segments))
-        return f"<Table {self.name!r}: {len(self)} rows of {self.dim} columns, {parts}>"
+        given: dict[str, Any] = {
+            "admission": self.admission,
+            "expiry": self.expiry,
+            "max_rows": self.max_rows,
+        }
+        given |= {"policy": self.policy, "ctx": None if self.place is HOST else self.ctx}
+        more = "".join(f", {k}={v!r}" for k, v in given.items() if v is not None)
+        return f"<Table {self.name!r}: {len(self)} rows of {self.dim} columns, {parts}{more}>"
 
     def ids(self) -> Ids:
         """All ids that have a row, (n,)."""
@@ -340,7 +350,8 @@ class Table(Keeping):
 
         >>> import numpy as np
         >>> table = Table(Segment(2, "sgd", learning_rate=0.1))
-        >>> for some, grads in table.ahead([([1, 2], np.ones((2, 2))), ([2, 3], np.ones((2, 2)))]):
+        >>> batches = [([1, 2], np.ones((2, 2))), ([2, 3], np.ones((2, 2)))]
+        >>> for some, grads in table.ahead(batches):
         ...     done = table.apply_gradients(some, grads)
         >>> len(table)
         3
@@ -377,11 +388,14 @@ class Table(Keeping):
         return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
-        """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays."""
+        """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays.
+
+        An id without a row gets one, if it is admitted."""
         self._put("assign", ids, values, req_time, adds=False)
 
     def assign_add(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
-        """Add to the weights of ids; of a repeated id, one after the other."""
+        """Add to the weights of ids; of a repeated id, one after the other. A row that is made has its first weights
+        before; it is made if its id is admitted."""
         self._put("assign_add", ids, values, req_time, adds=True)
 
     def _put(self, method: str, ids: Any, values: Any, req_time: float | None, adds: bool) -> None:
