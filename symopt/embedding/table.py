@@ -446,7 +446,7 @@ class Table(Keeping):
             return None
         self.latest = max(self.latest, command.now)
         self.stats.born += len(self) - before
-        if self.admission is not None and isinstance(command, Have | Renew | Put):  # rows that need not be earned
+        if self.admission is not None and isinstance(command, Have | Renew | Put):  # they need not be earned
             self.admission.forget(command.ids)
         if self.touched is not None and not isinstance(command, Touch):
             self.touched.add(command.ids)
