@@ -35,6 +35,8 @@ IDS, ROWS = np.array([5, -(2**63), 2**63 - 1]), np.random.default_rng(0).random(
         commands.Assign(IDS[:0], ROWS[:0], 2**32 - 1, True),
         commands.Evict(IDS),
         commands.Settle(IDS),
+        commands.GoOn((1.5, float("inf")), None, ()),
+        commands.GoOn((0.1,), 2**40, ({}, {"product": 0.1, "other": 1e-300})),
         commands.Admit(IDS, None),
         commands.Admit(IDS, IDS[::-1]),
     ],
@@ -59,11 +61,13 @@ def test_every_command_can_be_logged() -> None:
         "Ids",
         "Array",
         "int",
+        "int | None",
         "bool",
         "Ids | None",
         "tuple[float, ...]",
         "tuple[float, ...] | None",
         "Mapping[str, Array]",
+        "tuple[Mapping[str, float], ...]",
     }
     for kind in get_args(commands.Command):
         assert {

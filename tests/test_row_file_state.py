@@ -103,3 +103,22 @@ def test_a_restore_that_fails_leaves_all_as_it_was(tmp_path: Path, monkeypatch: 
     train(expected, 2, seed=4)
     with crashed(tmp_path / "rows") as again:
         same(again, expected)
+
+
+def test_a_log_is_done_again_with_the_admission_that_wrote_it(tmp_path: Path) -> None:
+    """With as many ids counted, since they are counted again."""
+
+    def counted(capacity: int) -> Table:
+        return Table(
+            Segment(2, "sgd", learning_rate=1),
+            admission=Admission(1, capacity=capacity),
+            path=tmp_path / "rows",
+        )
+
+    table = counted(4)
+    table.apply_gradients([1, 2, 3], np.ones((3, 2)))
+    table.close(checkpoint=False)
+    with pytest.raises(so.errors.StateError, match=r"capacity=8, seed=0.* here, it was .*capacity=4"):
+        counted(8)
+    counted(4).close()
+    counted(8).close()

@@ -138,9 +138,11 @@ def test_nothing_is_loaded_beside_a_table_that_may_not_be_written(tmp_path: Path
         train(table, ALL)
         so.save(tmp_path / "saved", {"dense": np.ones(2), "table": table})
     dense = np.zeros(2)
-    with simple(path=OnDisk(tmp_path / "t", readonly=True)) as table:
-        with pytest.raises(errors.TooLateError, match="read only"):
-            so.load(tmp_path / "saved", into={"dense": dense, "table": table})
+    with (
+        simple(path=OnDisk(tmp_path / "t", readonly=True)) as table,
+        pytest.raises(errors.TooLateError, match="read only"),
+    ):
+        so.load(tmp_path / "saved", into={"dense": dense, "table": table})
     assert not dense.any()
 
 
@@ -173,3 +175,21 @@ def test_a_table_that_gets_states_goes_on_as_the_other(tmp_path: Path) -> None:
         train(each, [1, 9])
     assert np.array_equal(follower.lookup(table.ids()), table.lookup(table.ids()))
     assert follower.steps == table.steps
+
+
+@pytest.mark.parametrize(
+    "option",
+    [{"segments": 3}, {"states": 2}, {"segments": [True]}, {"segments": "x"}, {"states": [1]}],
+    ids=str,
+)
+def test_options_of_restore_that_make_no_sense(option: Any, tmp_path: Path) -> None:
+    table = simple(name="t")
+    table.save(tmp_path / "saved")
+    with pytest.raises(errors.AttributeValueError, match="segments have numbers"):
+        table.restore(tmp_path / "saved", **option)
+
+
+@pytest.mark.parametrize("part", [(0.0, 2), ("a", 2), (0, 1, 2), (True, 2), 5, (2, 2)], ids=str)
+def test_parts_that_make_no_sense(part: Any, tmp_path: Path) -> None:
+    with pytest.raises(errors.AttributeValueError, match="part is"):
+        simple().save(tmp_path / "saved", part=part)

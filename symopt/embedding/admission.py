@@ -75,7 +75,7 @@ class Admission:
             raise AttributeValueError(
                 f"filter = {filter!r} must be one of {', '.join(map(repr, _MOST))}{near(str(filter), _MOST)}"
             )
-        self.filter = filter
+        self.filter, self._counted_by = filter, f"capacity={capacity}, seed={seed}"
         self._thresholds = PerSlot("threshold", threshold, slot_thresholds, MOST)
         if self._thresholds.largest > _MOST[filter]:
             raise AttributeValueError(
@@ -164,7 +164,10 @@ class Admission:
         return commit
 
     def __repr__(self) -> str:
-        return f"Admission(threshold={self.threshold}, slot_thresholds={self.slot_thresholds}, filter={self.filter!r})"
+        return (
+            f"Admission(threshold={self.threshold}, slot_thresholds={self.slot_thresholds}, filter={self.filter!r}, "
+            f"{self._counted_by})"
+        )
 
 
 _MOST = {"exact": MOST, "monolith": FULLEST, "probabilistic": MOST, "probabilistic_even": MOST}

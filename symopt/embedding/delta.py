@@ -85,8 +85,8 @@ class Delta:
         if not self.complete:
             raise DeltaIncompleteError(
                 "more ids changed than the table remembers (`track`), or it does not know what was sent before, so "
-                "this delta is not all that changed: send the whole table, by take_delta(whole=True), save or export, "
-                "before the next delta; or track more"
+                "this delta is not all that changed: send the whole table, by take_delta(whole=True), save or "
+                "export, before the next delta; or track more"
             )
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:

@@ -57,9 +57,12 @@ def _block_of(name: str) -> int:
 
 
 def _part_path(path: str, part: tuple[int, int], what: str) -> str:
-    k, n = part
-    if not 0 <= k < n <= 99_999:
+    numbers = (
+        [x for x in part if isinstance(x, int) and not isinstance(x, bool)] if isinstance(part, tuple) else []
+    )
+    if len(numbers) != 2 or len(part) != 2 or not 0 <= numbers[0] < numbers[1] <= 99_999:
         raise AttributeValueError(f"{what}: part is (k, n), the k-th of n from 0 on, got {part!r}")
+    k, n = numbers
     try:
         os.makedirs(path)
         DISK.sync_folder(os.path.dirname(os.path.realpath(path)))

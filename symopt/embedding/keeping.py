@@ -90,7 +90,7 @@ class Keeping:
         segments: Sequence[int] | None = None,
         states: Sequence[int] | bool = True,
         attributes: bool = True,
-        names: Sequence[str] = (),
+        names: str | Sequence[str] = (),
         strict: bool = True,
         verify: str = "full",
         progress: Tell | bool | None = None,
@@ -115,7 +115,9 @@ class Keeping:
         what = f"{self.name}.restore"
         chosen = numbers_of_segments(segments, len(self.segments), what)
         with_states = tuple(k for k in numbers_of_segments(states, len(self.segments), what) if k in chosen)
-        found = files_of.read(path, (self.name, *names), verify, progress)
+        found = files_of.read(
+            path, (self.name, *((names,) if isinstance(names, str) else names)), verify, progress
+        )
         is_plain = len(found) == 1 and only is None and slots is None and attributes and not merge
         if is_plain and len(with_states) == len(self.segments):
             return load_state(self, found[""] if "" in found else next(iter(found.values())), strict, what)
@@ -140,7 +142,7 @@ class Keeping:
     def take_delta(self: Any, *, states: bool = False, whole: bool = False) -> Delta:
         """The rows that changed since the last time, as they are now, and the ids that left; `track` at construction.
 
-        states: with states and counts, for a table that trains on. whole: all rows, for receivers that know nothing, or
+        states: with states, counts and steps, for a table that trains on. whole: all rows, for receivers that know nothing, or
         after a delta that was not complete. If it can't be sent, give it to `untake`, or use `delta`.
         """
         with self._lock:

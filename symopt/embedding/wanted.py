@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -66,8 +66,8 @@ def numbers_of_segments(given: Any, n: int, what: str) -> tuple[int, ...]:
     """Numbers of segments: all for True or None, none for False."""
     if given is None or isinstance(given, bool):
         return () if given is False else tuple(range(n))
-    found = tuple(given)
-    if not all(isinstance(k, int | np.integer) and 0 <= k < n for k in found):
+    found = tuple(given) if isinstance(given, Iterable) else (None,)
+    if not all(isinstance(k, int | np.integer) and not isinstance(k, bool) and 0 <= k < n for k in found):
         raise AttributeValueError(f"{what}: segments have numbers from 0 to {n - 1}, got {given!r}")
     return tuple(sorted({int(k) for k in found}))
 

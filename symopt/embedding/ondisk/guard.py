@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from ...errors import TooLateError
 
@@ -26,6 +27,10 @@ class TableLock:
 
     def __exit__(self, *_: object) -> None:
         self._lock.release()
+
+    def even_so(self) -> AbstractContextManager[bool]:
+        """The same lock, for who comes even when the table can't be used; in a fork it may never be let go."""
+        return self._lock
 
     def _check(self) -> None:
         if reason := self._why_not():

@@ -71,7 +71,11 @@ class Journal:
         if not is_table(self.path):
             if self.options.readonly:
                 raise FileNotFoundError(f"{self.path}: there is no table to read")
-            create(self.path, self.disk, words, self._state())
+            try:
+                create(self.path, self.disk, words, self._state())
+            except FileExistsError:
+                if not is_table(self.path):  # else another process made one meanwhile
+                    raise
         self._folder = Folder(self.path, self.disk, self.options.readonly)
         try:
             self._open(self._folder.read(words))
@@ -120,7 +124,9 @@ class Journal:
         folder = self._folder
         if folder is None or self._trouble == _CLOSED:
             return
-        with contextlib.nullcontext() if self._why_not() else self.lock:
+        with contextlib.nullcontext() if self._is_fork() else self.lock.even_so():
+            if self._trouble == _CLOSED:  # by another thread meanwhile
+                return
             try:
                 if checkpoint and self._log is not None and self._log.batches and not self._why_not():
                     self.checkpoint()
@@ -300,9 +306,12 @@ class Journal:
 
     # ---- who may
 
+    def _is_fork(self) -> bool:
+        return self._process != os.getpid()
+
     def _why_not(self) -> str:
         """Why the table can't be used, or nothing."""
-        if self._process != os.getpid():
+        if self._is_fork():
             return "it was opened by another process, of which this one is a fork"
         return self._trouble
 
