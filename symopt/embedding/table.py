@@ -492,7 +492,9 @@ class Table(Keeping):
         next(doing)
         n_born = len(self) - before
         try:
-            if self.admission is not None and isinstance(command, Have | Renew):  # rows that need not be earned
+            if self.admission is not None and isinstance(
+                command, Have | Renew
+            ):  # rows that need not be earned
                 self.admission.forget(command.ids)
             yield
         except BaseException:
@@ -531,7 +533,9 @@ class Table(Keeping):
     def _counted(self, command: Admit) -> npt.NDArray[np.bool_]:
         """Which ids are admitted, now that they are counted."""
         with uninterrupted():
-            found: npt.NDArray[np.bool_] = (self._apply if self._journal is None else self._journal.do)(command)
+            found: npt.NDArray[np.bool_] = (self._apply if self._journal is None else self._journal.do)(
+                command
+            )
         return found
 
     def _leaving(self, ids: Ids) -> Ids:
