@@ -66,10 +66,10 @@ class Given:
         if name in self:
             self.found.compare(self.at(name), name, own, self.get(name))
 
-    def count(self, name: str, own: int = 0) -> int:
-        """An integer from 0."""
+    def count(self, name: str, own: int = 0, most: int = 2**63 - 1) -> int:
+        """An integer from 0 to `most`."""
         value = self._items.get(name, own)
-        if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0:
+        if isinstance(value, (int, np.integer)) and not isinstance(value, bool) and 0 <= value <= most:
             return int(value)
         self._differ(name, f"expected a count, the state has {value!r}")
         return own

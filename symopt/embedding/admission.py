@@ -147,9 +147,11 @@ class Admission:
         """As `so.load` needs it: the filter must be the same, thresholds may differ."""
         given = Given(state, found, path)
         both = given.names({"filter": 0, "blocked": 0, "counts": 0})
-        given.same("filter", self.filter)
+        is_same = "filter" in both and found.compare(
+            given.at("filter"), "filter", self.filter, given.get("filter")
+        )
         blocked = given.count("blocked", self.blocked)
-        has_counts = "counts" in both and given.get("filter", self.filter) == self.filter
+        has_counts = "counts" in both and (is_same or "filter" not in both)
         commit_counts = (
             self._counting.plan_load(given.get("counts"), found, given.at("counts")) if has_counts else None
         )

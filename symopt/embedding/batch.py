@@ -14,7 +14,7 @@ from ..idmap.unique import add_by
 from ..places import HOST, place_of_array
 from .bags import Bags, given_ids
 from .batches import Array, Ids, rows_of, second
-from .checks import DUPLICATES, step
+from .checks import DUPLICATES, rates, step
 from .commands import Update
 from .doing import Doing, carry_out
 from .placed import joined_rows, sum_runs, taken
@@ -96,7 +96,7 @@ class Batch:
         self.parts = [Part.of(table, *each) for each in given]
         self.ids = self.parts[0].ids if len(self.parts) == 1 else np.concatenate([p.ids for p in self.parts])
         self.grads: Array | None = None  # of `ids`, once they are admitted
-        self.now, self.rates = second(req_time, what), table._rates(learning_rate, what)
+        self.now, self.rates = second(req_time, what), rates(learning_rate, len(table.segments), what)
         self.done = None if global_step is None else step(global_step, what)
         mode = table.duplicates if duplicates is None else duplicates
         if mode not in DUPLICATES:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..places import HOST
 from ..records.layout import TIMESTAMP
 from .batches import waves
-from .commands import Assign, Decayed, Evict, Have, Put, Renew, Settle, Touch
+from .commands import Assign, Decayed, Evict, GoOn, Have, Put, Renew, Settle, Touch
 from .doing import Doing
 from .parts import GRADS
 from .placed import write
@@ -82,7 +82,9 @@ def evict(rows: Rows, c: Evict, is_last: bool) -> Doing:
     """Give rows up; their slots are used again."""
     yield
     before = None
-    if not is_last and rows.place is HOST:  # a device has no memory to spare, and all that may fail was done before
+    if (
+        not is_last and rows.place is HOST
+    ):  # a device has no memory to spare, and all that may fail was done before
         slots = rows.map.get(c.ids)
         rows.store.fetch(slots)
         before = rows.store.records[slots]
@@ -100,8 +102,23 @@ def decay(rows: Rows, c: Decayed, _: int) -> Doing:
     """Decay of all rows, which they make up for."""
     logs = [log + more for log, more in zip(rows.logs, c.logs, strict=True)]
     yield
+    before, rows.logs = rows.logs, logs  # which rows that are put behind this see
+    try:
+        yield
+    except BaseException:
+        rows.logs = before
+        raise
+
+
+def go_on(rows: Rows, c: GoOn, _: int) -> Doing:
+    """Numbers of another table."""
     yield
-    rows.logs = logs
+    yield
+    rows.scales = list(c.scales)
+    if c.steps is not None:
+        rows.steps = c.steps
+        for part, products in zip(rows.parts, c.products, strict=True):
+            part.hyper.products.update(products)
 
 
 def settle(rows: Rows, c: Settle, _: int) -> Doing:

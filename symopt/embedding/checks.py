@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
@@ -15,7 +14,8 @@ from .segment import Segment
 
 Missing = Literal["zeros", "initialize", "raise"]
 Duplicates = Literal["sum", "sequential"]
-Made = TypeVar("Made")
+_NUMBERS = (int, float, np.integer, np.floating, np.ndarray)
+_MOST_STEPS = 1 << 53  # which float64 tells apart
 MISSING, DUPLICATES = ("zeros", "initialize", "raise"), ("sum", "sequential")
 
 
@@ -36,36 +36,43 @@ def one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
     return value
 
 
-def made_of(kind: Callable[[Any], Made], value: Any, short: type, what: str, name: str) -> Made | None:
-    """A `kind`, as it is or made of the one number or word that is most often needed."""
-    if value is None or isinstance(value, kind):  # type: ignore[arg-type]
-        return value
-    if isinstance(value, np.integer):
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, short):
-        said = "a whole number" if short is int else "a name"
-        raise AttributeValueError(f"{name}: {what} is {said} or {kind.__name__}(...), got {value!r}")
-    return kind(value)
+def step(given: Any, what: str) -> int:
+    """A number of steps, from 0."""
+    is_whole = isinstance(given, int | np.integer) and not isinstance(given, bool)
+    if not is_whole or not 0 <= given <= _MOST_STEPS:
+        raise AttributeValueError(f"{what}: global_step is a whole number from 0 to 2**53, got {given!r}")
+    return int(given)
 
 
-def rates_of(given: Any, n: int, what: str) -> tuple[float, ...]:
-    """A learning rate for each of `n` segments, from one for all or several."""
-    rates = np.asarray(given)
-    if rates.dtype.kind not in "fiu" or rates.ndim > 1:
+def rates(given: Any, n: int, what: str) -> tuple[float, ...] | None:
+    """Learning rates of `n` segments: one for all, or one for each. AttributeValueError for what is no number."""
+    if given is None:
+        return None
+    try:
+        shape = np.shape(given)
+        every = [given] if shape == () else [*given]
+    except (ValueError, TypeError):
+        every, shape = [given], (1, 1)
+    are_numbers = all(isinstance(x, _NUMBERS) and not isinstance(x, bool) and x == x for x in every)
+    if len(shape) > 1 or not are_numbers:
         raise AttributeValueError(
             f"{what}: learning_rate is a number, or one for each segment, got {given!r}"
         )
-    found = (float(rates),) * n if rates.ndim == 0 else tuple(map(float, rates))
-    if len(found) != n:
-        raise AttributeValueError(f"{what}: {n} segments need {n} learning rates, got {len(found)}")
-    return found
+    if shape and len(every) != n:
+        raise AttributeValueError(f"{what}: {n} segments need {n} learning rates, got {len(every)}")
+    return tuple(map(float, every * (1 if shape else n)))
 
 
-def step(given: Any, what: str) -> int:
-    """A number of steps, from 0."""
-    if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < 0:
-        raise AttributeValueError(f"{what}: global_step is a number from 0, got {given!r}")
-    return int(given)
+def kept_as(kind: type, number: type[int] | type[str], given: Any, name: str) -> Any:
+    """An object of a table's, such as its Admission, or made of what stands for it. AttributeValueError."""
+    if given is None or isinstance(given, kind):
+        return given
+    if isinstance(given, bool) or not isinstance(given, number | np.integer if number is int else number):
+        short = "a whole number" if number is int else "a name"
+        raise AttributeValueError(
+            f"{name}: {kind.__name__.lower()} is one of so.embedding.{kind.__name__}, {short} or None, got {given!r}"
+        )
+    return kind(given)
 
 
 def check_place(place: Place, engine: str, has_folder: bool, name: str) -> None:

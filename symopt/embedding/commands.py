@@ -84,6 +84,15 @@ class Decayed(NamedTuple):
     logs: tuple[float, ...]
 
 
+class GoOn(NamedTuple):
+    """The numbers of another table, for rows that come from it: `scales` of soft codes, one for each segment; and for
+    its states the `steps`, if not None, and for each segment the running products of its rule."""
+
+    scales: tuple[float, ...]
+    steps: int | None
+    products: tuple[Mapping[str, float], ...]
+
+
 class Admit(NamedTuple):
     """Ids (n,) without a row that were asked for, and how often each if they are distinct: admission counts them."""
 
@@ -91,4 +100,4 @@ class Admit(NamedTuple):
     counts: Ids | None
 
 
-Command = Update | Assign | Have | Renew | Put | Touch | Evict | Settle | Decayed | Admit
+Command = Update | Assign | Have | Renew | Put | Touch | Evict | Settle | Decayed | GoOn | Admit

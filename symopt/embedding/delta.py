@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import weakref
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from ..errors import DeltaIncompleteError, FormatError, TooLateError
 from ..records.layout import TIMESTAMP, UPDATES
 from ..state import Differences
 from .batches import Array, Ids
-from .commands import Command, Decayed, Put
+from .commands import Command, Decayed, GoOn, Put
 from .leaving import NONE, check_room
 from .parts import DECAYED
 from .rows import Rows
@@ -34,7 +35,8 @@ class Delta:
     Rows that were only touched are not in it.
 
     `ids` (n,), `weights` (n, dim) without any compression, `timestamps` (n,), `gone` (k,); `dims`: columns of each
-    segment. `states` by column name and `updates` (n,), if they were asked for. `complete`: False if more ids changed
+    segment; `scales` (segments,): of soft codes. If states were asked for: `states` by column name, `updates` (n,), the
+    `steps` of the table, and the running `products` of each segment's rule. `complete`: False if more ids changed
     than the table remembers: then it has no rows, and can be neither applied nor saved. `is_whole`: it has all rows of
     the table, in place of whatever the receiver has. `decay` (segments,): logarithm of what `decoupled_global` made
     of all other rows meanwhile.
@@ -58,6 +60,9 @@ class Delta:
     is_whole: bool = False
     updates: Array | None = None
     states: Mapping[str, Array] = field(default_factory=dict)
+    scales: Array | None = None
+    steps: int | None = None
+    products: Sequence[Mapping[str, float]] = ()
 
     def __len__(self) -> int:
         """How many rows it has."""
@@ -79,8 +84,9 @@ class Delta:
         """DeltaIncompleteError if it is not complete."""
         if not self.complete:
             raise DeltaIncompleteError(
-                "more ids changed than the table remembers (`track`), so this delta is not all that changed: send the "
-                "whole table, by take_delta(whole=True), save or export, before the next delta; or track more"
+                "more ids changed than the table remembers (`track`), or it does not know what was sent before, so this "
+                "delta is not all that changed: send the whole table, by take_delta(whole=True), save or export, "
+                "before the next delta; or track more"
             )
 
     def save(self, path: str | os.PathLike[str], *, overwrite: bool = False) -> None:
@@ -97,9 +103,11 @@ class Delta:
             "timestamps": self.timestamps,
             "gone": self.gone,
             "states": dict(self.states),
+            "products": [dict(each) for each in self.products],
         }
-        if self.updates is not None:
-            state["updates"] = self.updates
+        for name in ("updates", "scales", "steps"):
+            if getattr(self, name) is not None:
+                state[name] = getattr(self, name)
         save(path, state, overwrite=overwrite)
 
     def apply_to(self, target: Any, *, decay: bool = True) -> None:
@@ -142,6 +150,7 @@ def load_delta(path: str | os.PathLike[str], *, verify: str = "full") -> Delta:
             delta.weights.shape == n_rows
             and delta.timestamps.shape == n
             and delta.decay.shape == (len(delta.dims),)
+            and (delta.scales is None or delta.scales.shape == delta.decay.shape)
         )
         fits = fits and all(x.ndim == 2 and x.shape[:1] == n for x in delta.states.values())
     except (TypeError, KeyError, AttributeError) as error:
@@ -166,7 +175,7 @@ def take(table: Table, states: bool, whole: bool) -> Delta:
         if table.touched is not None:
             table.touched.put_back(changes)
         raise
-    table._sent = list(table._rows.logs)
+    table._sent, table._taken = list(table._rows.logs), weakref.ref(delta)
     return delta
 
 
@@ -186,6 +195,9 @@ def _delta(table: Table, changes: Changes, states: bool, whole: bool) -> Delta:
         whole,
         columns[UPDATES][slots] if states else None,
         {name: rows.copied(name, slots) for name in _states(rows)} if states else {},
+        np.array(rows.scales),
+        rows.steps if states else None,
+        _products(rows) if states else (),
     )
 
 
@@ -193,11 +205,16 @@ def untake(table: Table, delta: Delta) -> None:
     """See Table.untake."""
     if table.touched is None:
         return
+    is_latest = table._taken is not None and table._taken() is delta
     table._sent = (np.array(table._sent) - delta.decay).tolist()
-    if delta.is_whole:  # what it was to replace is not known any more
-        table.touched.overflow()
-    else:
-        table.touched.put_back(Changes(delta.ids, delta.gone, delta.complete))
+    if delta.is_whole or (delta.decay.any() and not is_latest):
+        table.touched.overflow()  # what it was to replace is not known, or later rows were sent with its decay in them
+        return
+    ids = np.concatenate(
+        [delta.ids, delta.gone]
+    )  # if it was not the latest, others may have left, or come back
+    has_row = table._rows.map.get(ids) >= 0
+    table.touched.put_back(Changes(ids[has_row], ids[~has_row], delta.complete))
 
 
 def apply(table: Table, delta: Delta) -> None:
@@ -212,6 +229,8 @@ def apply(table: Table, delta: Delta) -> None:
     check_room(table, ids, len(gone))
     table._carry_out(gone)
     done: list[Command] = [Decayed(tuple(delta.decay.tolist()))] if delta.decay.any() else []
+    if delta.scales is not None:
+        done.append(GoOn(tuple(delta.scales.tolist()), delta.steps, tuple(delta.products)))
     if len(ids):
         done.append(Put(ids, columns, int(delta.timestamps.max()), anew=delta.updates is not None))
     table._carry_out(table._leaving(ids), *done)
@@ -225,6 +244,8 @@ def _check_fits(table: Table, delta: Delta) -> None:
     if delta.updates is not None:
         widths = {name: array.shape[1] for name, array in delta.states.items()}
         found.compare("states", "columns of states", _states(rows), widths)
+        names, given = ([sorted(each) for each in x] for x in (_products(rows), delta.products))
+        found.compare("products", "running products of rules", names, given)
     for part, decay in zip(rows.parts, delta.decay if not found else (), strict=not found):
         if decay and not part.is_global:
             found.different.append(
@@ -237,6 +258,10 @@ def _states(rows: Rows) -> dict[str, int]:
     """The columns of states, but for what keeps account of decay, and how wide they are."""
     columns = [column for part in rows.parts for column in part.state_columns()]
     return {name: width for name, _, width in columns if not name.endswith(f"/{DECAYED}")}
+
+
+def _products(rows: Rows) -> tuple[dict[str, float], ...]:
+    return tuple(dict(part.hyper.products) for part in rows.parts)
 
 
 def dims_of(rows: Rows) -> tuple[int, ...]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..arrays import Array
@@ -92,9 +90,9 @@ class Held:
         """Write rows of ids, each once, for which there is room."""
         self.codes[self.map.get_or_insert(ids).slots] = codes
 
-    def remove(self, ids: Ids) -> Any:
-        """Take ids out; which were there."""
-        return self.map.remove(ids) >= 0
+    def remove(self, ids: Ids) -> None:
+        """Take ids out."""
+        self.map.remove(ids)
 
     def memory_bytes(self) -> int:
         return int(self.codes.nbytes + self.map.memory_bytes())

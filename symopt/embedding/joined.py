@@ -27,7 +27,8 @@ def plan_counts(admission: Admission, states: Sequence[Given], chosen: Chosen) -
         return None
     found = present[0].found
     parts = [given.part("admission") for given in present]
-    if admission.filter == "exact" and all(part.get("filter") == "exact" for part in parts):
+    kinds = [part.get("filter") for part in parts]
+    if admission.filter == "exact" and all(isinstance(kind, str) and kind == "exact" for kind in kinds):
         return admission.plan_load(_joined(parts, chosen), found, parts[0].path)
     if len(parts) == 1:
         return admission.plan_load(present[0].get("admission"), found, parts[0].path)

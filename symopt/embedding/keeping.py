@@ -12,6 +12,7 @@ import numpy as np
 
 from ..checkpoint.progress import Tell
 from ..errors import AttributeValueError
+from ..interrupts import uninterrupted
 from ..places import HOST
 from ..state import Commit, Differences, load_state
 from . import delta as deltas
@@ -42,6 +43,8 @@ class Keeping:
     def plan_load(self: Any, state: Mapping[str, Any], found: Differences, path: str = "") -> Commit:
         """Compare a state with this table, and give the function that takes it over: what `so.load` asks for."""
         with self._lock:
+            if self._journal is not None:
+                self._journal.may_write()
             return plan(self, state, found, path)
 
     def load_state_dict(self: Any, state: Mapping[str, Any], *, strict: bool = True) -> Differences:
@@ -164,7 +167,7 @@ class Keeping:
         Without states in the delta, rows here keep theirs, and new ones begin with those of new rows. All or nothing:
         DeltaIncompleteError, StateError for another configuration, TooLateError where max_rows forbids it.
         """
-        with self._batch():
+        with self._batch(), uninterrupted() if self._journal is None else contextlib.nullcontext():
             deltas.apply(self, delta)
 
     # ---- serving
@@ -227,12 +230,15 @@ class Keeping:
 
     def __reduce__(self: Any) -> tuple[Any, ...]:
         with self._lock:
-            return _made, (type(self), self._options(), copy.deepcopy(self.state_dict()), self.stats)
+            options = {
+                **self._options(),
+                "admission": copy.deepcopy(self.admission),
+            }  # which others may change at once
+            return _made, (type(self), options, copy.deepcopy(self.state_dict()), copy.copy(self.stats))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         make, (cls, options, state, stats) = self.__reduce__()
-        options = {**options, "admission": copy.deepcopy(options["admission"], memo)}
-        made = memo[id(self)] = make(cls, options, state, copy.copy(stats))
+        made = memo[id(self)] = make(cls, options, state, stats)
         return made  # type: ignore[no-any-return]
 
 

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from ..errors import AttributeValueError, TooLateError
 from ..idmap import unique
 from .batches import Array, Ids, ids_of
+from .checks import kept_as
 from .eviction import Policy, matching
+from .options import whole
 from .results import Columns
 
 if TYPE_CHECKING:
@@ -35,11 +37,13 @@ def chosen(
     if ids is not None:
         asked = unique(ids_of(ids, what)[0]).ids
         return asked[table._rows.map.get(asked) >= 0]
+    if where is not None and not callable(where):
+        raise AttributeValueError(f"{what}: where is a function of a dict of columns, got {where!r}")
     rows = columns(table)
     if where is not None:
         return _ids(rows, matching(rows, where))
-    by = Policy(policy) if isinstance(policy, str) else policy or table.policy or Policy()
-    return _ids(rows, by.victims(min(int(n or 0), len(table)), rows))
+    by: Policy = kept_as(Policy, str, policy, what) or table.policy or Policy()
+    return _ids(rows, by.victims(min(whole(f"{what}: n", n, 0), len(table)), rows))
 
 
 def expired(table: Table, now: int) -> Ids:
@@ -68,12 +72,12 @@ def crowded(table: Table, ids: Ids) -> Ids:
     return _ids(rows, table.policy.victims(n, rows, protected))
 
 
-def check_room(table: Table, ids: Ids, n_gone: int = 0) -> None:
-    """TooLateError if rows of all these ids can't be there at once, when `n_gone` others have left. Else room for the
-    records is had, so that nothing can fail for want of it."""
+def check_room(table: Table, ids: Ids, n_gone: int = 0, *, may_leave: bool = False) -> None:
+    """TooLateError if rows of all these ids can't be there at once, when `n_gone` others have left; `may_leave`: they
+    need not, if a policy chooses. Else room for the records is had, so that nothing can fail for want of it."""
     missing = len(table._rows.map.missing(ids))
     n = len(table) - n_gone + missing if table.policy is None else len(ids)
-    if table.max_rows is not None and n > table.max_rows:
+    if table.max_rows is not None and n > table.max_rows and (table.policy is None or not may_leave):
         raise TooLateError(
             f"{table.name}: these would be {n} rows, and max_rows is {table.max_rows}; nothing was written"
         )

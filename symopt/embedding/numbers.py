@@ -37,12 +37,16 @@ def read_numbers(given: Given, rows: Rows, k: int) -> Numbers:
     """The numbers of a state for segment `k`; what is missing is as it is here, and noted."""
     own = Numbers.of(rows, k)
     given.names(own._asdict())
-    log = given.get("log", own.log)
-    if not isinstance(log, int | float | np.floating) or not log <= 0:  # -inf: nothing is left of weights
-        given.found.different.append(
-            f"{given.at('log')}: expected the logarithm of a part, the state has {log!r}"
-        )
-        log = own.log
+    log = read_log(given, own.log)
     running = given.part("products")
     products = {name: running.number(name, own.products[name]) for name in running.names(own.products)}
-    return Numbers(float(log), given.number("scale", own.scale, above=0.0), products)
+    return Numbers(log, given.number("scale", own.scale, above=0.0), products)
+
+
+def read_log(given: Given, own: float) -> float:
+    """The logarithm of what decay has made of weights; `own`, if it is missing, or, which is noted, none."""
+    log = given.get("log", own)
+    if isinstance(log, int | float | np.floating) and log <= 0:  # -inf: nothing is left of weights
+        return float(log)
+    given.found.different.append(f"{given.at('log')}: expected the logarithm of a part, the state has {log!r}")
+    return own

@@ -17,6 +17,7 @@ from .joined import plan_counts
 from .leaving import NONE, check_room
 from .parts import DECAYED
 from .settled import decayed
+from .state import each_of
 from .wanted import Source, Wanted, look
 
 if TYPE_CHECKING:
@@ -39,9 +40,10 @@ def restore(table: Table, states: Mapping[str, Any], wanted: Wanted, strict: boo
     with table._replacing():
         own = table.ids()
         gone = own[:0] if wanted.merge else own[~np.isin(own, ids)]
-        check_room(table, ids, len(gone))
+        check_room(table, ids, len(gone), may_leave=True)
         table._carry_out(gone)
-        table._carry_out(table._leaving(ids))
+        if table.max_rows is None or len(ids) <= table.max_rows:
+            table._carry_out(table._leaving(ids))
         if wanted.adopts:
             _adopt(table, sources, wanted)
         for source in sources:
@@ -52,6 +54,7 @@ def restore(table: Table, states: Mapping[str, Any], wanted: Wanted, strict: boo
             adopt_counts()
         elif table.admission is not None:
             table.admission.forget(ids)
+        table._carry_out(table._leaving(NONE))  # more rows than a policy lets be here
     _note_left(table, sources, wanted, found)
     return found
 
@@ -61,6 +64,7 @@ def _adopt(table: Table, sources: list[Source], wanted: Wanted) -> None:
     table.latest = max(source.latest for source in sources)
     for k in wanted.states:
         sources[0].numbers[k].into(table._rows, k)
+    table._sent = list(table._rows.logs)  # all rows that are here now are sent next, as they are then
 
 
 def _puts(table: Table, source: Source, block: Block, rows: Ids, wanted: Wanted) -> Iterator[Put]:
@@ -99,11 +103,11 @@ def _note_left(table: Table, sources: list[Source], wanted: Wanted, found: Diffe
         if k not in wanted.states:
             found.missing += [f"{name}: as in a new row" for name, _, _ in part.state_columns()]
     for source in sources:
-        for k, segment in enumerate(source.given.get("segments", [])):
+        for k, segment in enumerate(each_of(source.given, "segments")):
             path = source.given.path
             if k not in wanted.segments:
                 found.unexpected.append(
                     f"{path}: the weights of segment {k} were left" if path else f"{k}/weight"
                 )
             if k not in wanted.states:
-                found.unexpected += [f"{path}/{name}" if path else name for name in segment["states"]]
+                found.unexpected += [f"{path}/{name}" if path else name for name in segment.part("states")]

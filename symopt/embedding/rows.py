@@ -16,8 +16,22 @@ from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
 from ..training.graph import variable_name
 from .bags import Bags
-from .changing import assign, decay, evict, have, put, renew, settle, touch
-from .commands import Array, Assign, Command, Decayed, Evict, Have, Ids, Put, Renew, Settle, Touch, Update
+from .changing import assign, decay, evict, go_on, have, put, renew, settle, touch
+from .commands import (
+    Array,
+    Assign,
+    Command,
+    Decayed,
+    Evict,
+    GoOn,
+    Have,
+    Ids,
+    Put,
+    Renew,
+    Settle,
+    Touch,
+    Update,
+)
 from .devicestore import DeviceStore
 from .doing import Doing
 from .initializers import Custom
@@ -299,4 +313,5 @@ def _directly(function: Callable[[], Array]) -> Array:
 
 _DOERS: dict[type, Callable[[Rows, Any, int], Doing]] = {
     Update: update, Assign: assign, Have: have, Renew: renew, Put: put, Touch: touch, Settle: settle, Decayed: decay,
+    GoOn: go_on,
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,6 +88,7 @@ class Segment:
         if isinstance(dim, bool) or not isinstance(dim, int | np.integer) or dim < 1:
             raise AttributeValueError(f"a segment: dim is a number of columns, at least 1, got {dim!r}")
         op = find_op(rule)
+        _check_kinds(f"a segment with {op.name}", weight_decay, n_blocks, initial)
         fields = {
             "dim": int(dim),
             "op": op,
@@ -133,6 +135,15 @@ _DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def _check_kinds(what: str, weight_decay: Any, n_blocks: Any, initial: Any) -> None:
+    if isinstance(weight_decay, bool) or not isinstance(weight_decay, int | float | np.integer | np.floating):
+        raise AttributeValueError(f"{what}: weight_decay is a number, got {weight_decay!r}")
+    if isinstance(n_blocks, bool) or not isinstance(n_blocks, int):
+        raise AttributeValueError(f"{what}: n_blocks is a whole number, got {n_blocks!r}")
+    if initial is not None and not isinstance(initial, Mapping):
+        raise AttributeValueError(f"{what}: initial is a dict by names of states, got {initial!r}")
+
+
 def _check(segment: Segment) -> None:
     op, what = segment.op, f"a segment with {segment.op.name}"
     for name, value, known in (
@@ -147,8 +158,10 @@ def _check(segment: Segment) -> None:
     more = [i.name for i in op.inputs[2:] if i.name not in op.states and i.kind != "scalar"]
     if more:
         raise RuleError(f"{what}: the rule also takes {more[0]!r}, an array that a table does not have")
-    if segment.weight_decay < 0 or segment.weight_decay != segment.weight_decay:
-        raise AttributeValueError(f"{what}: weight_decay is at least 0, got {segment.weight_decay!r}")
+    if not 0 <= segment.weight_decay < math.inf:
+        raise AttributeValueError(
+            f"{what}: weight_decay is at least 0 and finite, got {segment.weight_decay!r}"
+        )
     _check_one_decay(segment, what)
     if segment.n_blocks < 1 or segment.dim % segment.n_blocks:
         raise AttributeValueError(f"{what}: {segment.n_blocks} blocks do not divide {segment.dim} columns")

@@ -258,8 +258,9 @@ class ServingTable:
         held = self._writable(what)
         flat, shape = ids_of(ids, what)
         with self._lock:
-            found: npt.NDArray[np.bool_] = held.remove(flat).reshape(shape)
-        return found
+            had = held.find(flat) >= 0  # of a repeated id, each entry
+            held.remove(flat)
+        return had.reshape(shape)
 
     def export(
         self, path: str | os.PathLike[str], *, overwrite: bool = False, meta: Mapping[str, Any] | None = None

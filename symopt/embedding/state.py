@@ -13,6 +13,7 @@ from ..given import Given
 from ..idmap import IdMap
 from ..records.layout import ID
 from ..state import Commit, Differences
+from .batches import LATEST
 from .blocks import SLOT, Block, block_of, cut, read_blocks, shapes_of, span, streamed_block
 from .described import compare, described
 from .leaving import NONE, expired
@@ -77,8 +78,8 @@ def plan(table: Table, state: Mapping[str, Any], found: Differences, path: str) 
     check_format(given)
     given.same("seed", table.seed)
     numbers = _plan_segments(table._rows, given)
-    latest, steps = given.count("latest", table.latest), given.count("steps", table._rows.steps)
-    sent = vector(given, "sent", np.float64).tolist()
+    latest, steps = given.count("latest", table.latest, LATEST), given.count("steps", table._rows.steps)
+    sent = _plan_sent(given)
     fresh, blocks = _plan_rows(table, given) if len(found.different) == n_before else (None, [])
     others = {"admission": table.admission, "touched": table.touched}
     commits = [
@@ -99,8 +100,18 @@ def plan(table: Table, state: Mapping[str, Any], found: Differences, path: str) 
                 table.touched.overflow()  # who knows what was sent
             for write in commits:
                 write()
+            table._carry_out(table._leaving(NONE))  # more rows than a policy lets be here
 
     return commit
+
+
+def _plan_sent(given: Given) -> list[float]:
+    sent = vector(given, "sent", np.float64)
+    if not bool((sent <= 0).all()):
+        given.found.different.append(
+            f"{given.at('sent')}: expected logarithms of parts, the state has {sent}"
+        )
+    return list(sent.tolist())
 
 
 def _names(table: Table) -> list[str]:

@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
@@ -22,25 +23,16 @@ from .admission import Admission
 from .bags import Bags, given_ids
 from .batch import Batch, apply_all
 from .batches import Array, Ids, ids_of, last_of, rows_of, second
-from .checks import (
-    DUPLICATES,
-    MISSING,
-    Duplicates,
-    Missing,
-    as_out,
-    check_place,
-    checked,
-    made_of,
-    one_of,
-    rates_of,
-)
-from .commands import Admit, Assign, Command, Decayed, Evict, Have, Renew, Settle, Touch, Update
+from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, check_place, checked, kept_as, one_of
+from .commands import Admit, Assign, Command, Decayed, Evict, GoOn, Have, Put, Renew, Settle, Touch, Update
 from .configured import Config, table_options
+from .delta import Delta
 from .doing import Doing, carry_out, done
 from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
 from .eviction import Policy
 from .expiry import Expiry
+from .forks import watch
 from .keeping import Keeping
 from .leaving import NONE, chosen, crowded, expired
 from .ondisk.options import OnDisk
@@ -108,18 +100,22 @@ class Table(Keeping):
         store: MakeStore | None = None,
         name: str = "table",
     ) -> None:
+        if not isinstance(name, str):
+            raise AttributeValueError(f"the name of a table is a str, got {name!r}")
         self.name = name
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+            raise AttributeValueError(f"{name}: seed is a whole number, got {seed!r}")
+        seed = int(seed)
         self.ctx = Context.as_context(ctx)
         self.place = place_of(self.ctx)
         check_place(self.place, engine, path is not None or store is not None, name)
         self.segments = checked(segments, name)
         self.missing = one_of("missing", missing, MISSING, name)
         self.duplicates = one_of("duplicates", duplicates, DUPLICATES, name)
-        self.admission = made_of(Admission, admission, int, "admission", name)
-        self.expiry = made_of(Expiry, expiry, int, "expiry", name)
+        self.admission: Admission | None = kept_as(Admission, int, admission, name)
+        self.expiry: Expiry | None = kept_as(Expiry, int, expiry, name)
+        self.policy: Policy | None = kept_as(Policy, str, policy, name)
         self.max_rows = None if max_rows is None else whole(f"{name}: max_rows", max_rows, 1)
-        self.policy = made_of(Policy, policy, str, "policy", name)
-        seed = whole(f"{name}: seed", seed, -(2**63), 2**64 - 1)
         if self.policy is not None and max_rows is None:
             raise AttributeValueError(
                 f"{name}: a policy says which rows leave a full table: give max_rows too"
@@ -144,9 +140,12 @@ class Table(Keeping):
             what=name,
         )
         self._sent = list(self._rows.logs)  # when changes were taken last
+        self._taken: weakref.ref[Delta] | None = None  # what was taken last
         self.seed, self.engine = seed, self._rows.map.engine
         if self._journal is not None:
             self._journal.begin(self)
+        else:
+            watch(self)
         self.reserve(reserve)
 
     @classmethod
@@ -199,8 +198,9 @@ class Table(Keeping):
 
     @contextlib.contextmanager
     def _replacing(self) -> Iterator[None]:
-        """What is done within replaces the table: on disk it is a checkpoint, or, if it fails, nothing."""
-        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.replacing():
+        """What is done within replaces the table: on disk it is a checkpoint, or, if it fails, nothing; in memory no
+        interrupt splits it."""
+        with self._lock, uninterrupted() if self._journal is None else self._journal.replacing():
             yield
 
     # ---- what it is
@@ -229,7 +229,7 @@ class Table(Keeping):
         return len(self._rows)
 
     def __contains__(self, id_: object) -> bool:
-        return bool(self.contains(np.array([id_]))[0])
+        return isinstance(id_, int | np.integer) and bool(self.contains(np.array([id_]))[0])
 
     def __iter__(self) -> Iterator[int]:
         """The ids, in the order of their places."""
@@ -265,6 +265,7 @@ class Table(Keeping):
 
     def reserve(self, n: int) -> None:
         """Have room for `n` rows, so that nothing need grow before."""
+        n = whole(f"{self.name}: reserve", n, 0, 1 << 48)
         with self._lock:
             self._rows.store.reserve(n)
             self._rows.map.reserve(n)
@@ -493,7 +494,7 @@ class Table(Keeping):
         n_born = len(self) - before
         try:
             if self.admission is not None and isinstance(
-                command, Have | Renew
+                command, Have | Renew | Put
             ):  # rows that need not be earned
                 self.admission.forget(command.ids)
             yield
@@ -507,12 +508,12 @@ class Table(Keeping):
         """Count what was done."""
         if isinstance(command, Evict):
             self.stats.evicted -= n_born
-        elif not isinstance(command, Settle | Decayed):
+        elif not isinstance(command, Settle | Decayed | GoOn):
             self.latest = max(self.latest, command.now)
             self.stats.born += n_born
             if isinstance(command, Update):
                 self.stats.updated += len(command.ids)
-        if self.touched is None or isinstance(command, Settle | Decayed | Touch):
+        if self.touched is None or isinstance(command, Settle | Decayed | GoOn | Touch):
             return
         try:
             (self.touched.evicted if isinstance(command, Evict) else self.touched.add)(command.ids)
@@ -541,11 +542,6 @@ class Table(Keeping):
     def _leaving(self, ids: Ids) -> Ids:
         """The rows that have to leave before a batch. TooLateError without a policy that chooses."""
         return crowded(self, ids)
-
-    def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
-        if given is None:
-            return None
-        return rates_of(given, len(self.segments), what)
 
 
 def _journal(path: str | os.PathLike[str] | OnDisk | None) -> Any:

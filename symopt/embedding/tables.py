@@ -47,11 +47,8 @@ class Tables:
     """
 
     def __init__(self, tables: Mapping[str, Table]) -> None:
-        if (
-            not isinstance(tables, Mapping)
-            or not tables
-            or not all(isinstance(table, Table) for table in tables.values())
-        ):
+        are_named = isinstance(tables, Mapping) and all(isinstance(name, str) for name in tables)
+        if not are_named or not tables or not all(isinstance(table, Table) for table in tables.values()):
             raise AttributeValueError(f"Tables: expected a dict of Tables by their names, got {tables!r}")
         self._by_name = {name: tables[name] for name in sorted(tables)}
         self._names: dict[int, list[str]] = {}

@@ -13,10 +13,10 @@ from ..errors import AttributeValueError, ShapeError
 from ..given import Given
 from ..records.layout import ID
 from ..state import Differences
-from .batches import Ids, ids_of
+from .batches import LATEST, Ids, ids_of
 from .blocks import Block, read_blocks, shapes_of
 from .described import compare
-from .numbers import Numbers, read_numbers
+from .numbers import Numbers, read_log, read_numbers
 from .parts import DECAYED
 from .slots import slot_of
 from .state import check_format, each_of
@@ -111,6 +111,8 @@ def _source(table: Table, given: Given, wanted: Wanted) -> Source:
     if len(wanted.segments) == len(rows.parts) or max(wanted.segments, default=0) >= len(segments):
         given.found.compare(given.at("segments"), "how many", len(rows.parts), len(segments))
     given.found.compare(given.at("numbers"), "how many", len(segments), len(numbers))
+    for segment in segments:
+        segment.part("states")  # is a dict, or noted: their names are told in any case
     columns, read = _header(table), {}
     if not given.found.different:
         for k in wanted.segments:
@@ -121,7 +123,7 @@ def _source(table: Table, given: Given, wanted: Wanted) -> Source:
     if given.found.different:
         blocks = []
     chosen = [np.flatnonzero(wanted.rows(np.ascontiguousarray(b[ID]), what)) for b in blocks]
-    steps, latest = given.count("steps", rows.steps), given.count("latest", table.latest)
+    steps, latest = given.count("steps", rows.steps), given.count("latest", table.latest, LATEST)
     return Source(given, blocks, chosen, read, steps, latest)
 
 
@@ -140,5 +142,4 @@ def _columns(table: Table, k: int, segment: Given, states: bool) -> dict[str, tu
 
 def _old(given: Given) -> Numbers:
     """Of a segment of which only weights are taken."""
-    log = given.get("log", 0.0)
-    return Numbers(float(log) if isinstance(log, int | float) else 0.0, 1.0, {})
+    return Numbers(read_log(given, 0.0), 1.0, {})

@@ -91,10 +91,18 @@ class Journal:
         self._rows.map(n)
         reader = self._recover(state)
         self._table.stats = Stats()  # of what was done again
+        self._doubt_sent(state)
         if reader.lost:
             warnings.warn(reader.lost, RuntimeWarning, stacklevel=5)
         if not folder.is_readonly:
             self._go_on(reader, state)
+
+    def _doubt_sent(self, state: Any) -> None:
+        """Changes may have been taken after the checkpoint, which no log says. Rows may be sent twice; that all of them
+        decayed may not."""
+        touched = self._table.touched
+        if touched is not None and self._table._rows.logs != state["logs"].tolist():
+            touched.overflow()
 
     def _go_on(self, reader: LogReader, state: Any) -> None:
         """Write behind what the log has. A table that is made differently from now on begins with a checkpoint."""
@@ -131,12 +139,12 @@ class Journal:
         if self._is_within:
             yield
             return
-        self._may_write()
+        self.may_write()
         self._checkpoint_if_due()
         self._is_within = True
         try:
             self._noted = []
-            self._stats = replace(self._table.stats)
+            self._note_before()
             self._answers.begin()
             try:
                 yield
@@ -150,9 +158,9 @@ class Journal:
     @contextlib.contextmanager
     def replacing(self) -> Iterator[None]:
         """What is done within is in no log, but in a checkpoint when this is left. If it fails, it is undone."""
-        self._may_write()
+        self.may_write()
         self._is_within = self._is_replacing = True
-        self._stats = replace(self._table.stats)
+        self._note_before()
         try:
             yield
             self._is_within = False
@@ -214,7 +222,7 @@ class Journal:
 
     def checkpoint(self) -> None:
         """Put what changed into the file of rows, and begin a new log."""
-        self._may_write()
+        self.may_write()
         folder, old = self._folder, self._log
         assert folder is not None and old is not None
         try:
@@ -284,7 +292,11 @@ class Journal:
         before, self._trouble = self._trouble, self._trouble or "going back to the last batch failed"
         self._rows.drop_changes()
         self._recover(folder.reread())
-        self._table.stats, self._trouble = self._stats, before
+        self._table.stats, self._table._sent, self._trouble = self._stats, self._sent, before
+
+    def _note_before(self) -> None:
+        """What is in no log: to be there again if what comes now fails."""
+        self._stats, self._sent = replace(self._table.stats), list(self._table._sent)
 
     # ---- who may
 
@@ -294,7 +306,8 @@ class Journal:
             return "it was opened by another process, of which this one is a fork"
         return self._trouble
 
-    def _may_write(self) -> None:
+    def may_write(self) -> None:
+        """TooLateError if nothing may be written."""
         if self.options.readonly:
             raise TooLateError(f"{self.path}: the table is open to read only, nothing was written")
         if self._is_within:

@@ -33,6 +33,7 @@ def outside(table: Table) -> dict[str, Any]:
         "latest": table.latest,
         "admission": None if table.admission is None else table.admission.state_dict(),
         "touched": None if table.touched is None else table.touched.state_dict(),
+        "sent": np.array(table._sent),
     }
 
 
@@ -48,10 +49,13 @@ def take_outside(table: Table, state: Mapping[str, Any], what: str) -> None:
     _find_ids(rows, int(state["rows"]), np.asarray(state["free"]), what)
     rows.steps, table.latest = int(state["steps"]), int(state["latest"])
     rows.logs, rows.scales = state["logs"].tolist(), state["scales"].tolist()
+    table._sent = state["sent"].tolist()
     for part, products in zip(rows.parts, state["products"], strict=True):
         part.hyper.products.update({n: v for n, v in products.items() if n in part.hyper.products})
     for commit in commits:
         commit()
+    if table.touched is not None and state["touched"] is None:
+        table.touched.overflow()  # what was written before is not known
 
 
 def _find_ids(rows: Rows, n: int, free: np.ndarray[Any, Any], what: str) -> None:
