@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import symopt as so
-from symopt import nd
+from symopt import errors, nd
 from symopt.attrs import REQUIRED
 from symopt.opdef import OPS, OpDef
 from symopt.training.update import Update, count_of, find_op, new_states
@@ -283,3 +283,11 @@ def test_after_a_step_that_raised_nothing_of_it_is_taken_for_given() -> None:
         w[...] = expected[n] - 0.5 * grads[n]
     step(grads)
     assert same(params, {n: w - 0.5 * grads[n] - 0.5 * grads[n] for n, w in expected.items()})
+
+
+def test_two_decays_are_refused() -> None:
+    """AdamW's rule decays by default: weight_decay beside it would decay twice, unseen."""
+    with pytest.raises(errors.AttributeValueError, match="would both decay"):
+        so.compile("torch_adamw", {"w": np.ones(3)}, weight_decay=0.1)
+    so.compile("torch_adamw", {"w": np.ones(3)}, weight_decay=0.1, wd=0.0)
+    so.compile("adam", {"w": np.ones(3)}, lr=0.1, weight_decay=0.1)

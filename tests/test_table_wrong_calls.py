@@ -75,7 +75,7 @@ def test_numbers_of_numpy_are_numbers() -> None:
 )
 def test_weights_do_not_decay_twice(attrs: dict[str, Any]) -> None:
     """torch's AdamW decays by its own default."""
-    with pytest.raises(AttributeValueError, match=r"weight_decay=0.1 .* and wd=.* both decay"):
+    with pytest.raises(AttributeValueError, match=r"weight_decay=0.1 and .* wd=.* both decay"):
         Segment(4, "torch_adamw", learning_rate=0.1, weight_decay=0.1, **attrs)
     Segment(4, "torch_adamw", learning_rate=0.1, weight_decay=0.1, wd=0.0)
     Segment(4, "sgd", learning_rate=0.1, weight_decay=0.1)
@@ -101,7 +101,7 @@ def test_what_prints_is_short_and_says_what_it_is() -> None:
     entries = table().lookup_entry(np.arange(1000))
     assert isinstance(entries, Entries)
     assert repr(entries) == "<Entries of 1000 ids: 2 rows of 2 columns, states: none>"
-    assert repr(table(admission=Admission(0), max_rows=5)).endswith("filter='exact'), max_rows=5>")
+    assert repr(table(admission=Admission(0), max_rows=5)).endswith("), max_rows=5>")
     touched = TouchedSet(2)
     touched.add(np.array([4]))
     assert repr(touched) == "<TouchedSet: 1 ids, of at most 2>"

@@ -12,7 +12,7 @@ import numpy as np
 from ..attrs import REQUIRED
 from ..errors import AttributeValueError, RuleError
 from ..opdef import OpDef
-from ..training.hyper import Hyper, describe
+from ..training.hyper import Hyper, check_one_decay, describe
 from ..training.update import Initial, find_op
 from .compressors import Compressor, as_compressor
 from .initializers import Initializer, as_initializer
@@ -162,7 +162,7 @@ def _check(segment: Segment) -> None:
         raise AttributeValueError(
             f"{what}: weight_decay is at least 0 and finite, got {segment.weight_decay!r}"
         )
-    _check_one_decay(segment, what)
+    check_one_decay(op, segment.attrs, segment.weight_decay, what)
     if segment.n_blocks < 1 or segment.dim % segment.n_blocks:
         raise AttributeValueError(f"{what}: {segment.n_blocks} blocks do not divide {segment.dim} columns")
     if not isinstance(segment.rounds_to_float16, bool):
@@ -183,17 +183,4 @@ def _check(segment: Segment) -> None:
     if unknown:
         raise AttributeValueError(
             f"{what}: initial= names {unknown[0]!r}; its states are {', '.join(op.states) or 'none'}"
-        )
-
-
-def _check_one_decay(segment: Segment, what: str) -> None:
-    """Some rules decay weights themselves, AdamW's by default: the two decays would add up unseen."""
-    if not segment.weight_decay or "wd" not in segment.op.attrs:
-        return
-    own = segment.attrs.get("wd", segment.op.attrs["wd"].default)
-    if callable(own) or (own is not REQUIRED and own):
-        said = describe(own) if callable(own) else own
-        raise AttributeValueError(
-            f"{what}: weight_decay={segment.weight_decay} of the table and wd={said} of the rule would both decay the "
-            "weights: give one of them, and 0 for the other"
         )

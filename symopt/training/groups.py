@@ -9,7 +9,7 @@ from typing import Any
 
 from ..errors import AttributeValueError, MissingArgumentError, UnknownArgumentError, near
 from ..forms import with_compensation
-from .hyper import Hyper
+from .hyper import Hyper, check_one_decay
 from .update import Initial, Update, find_op
 
 Groups = Mapping[str, Mapping[str, Any] | None]
@@ -114,6 +114,7 @@ def _group(
         decay = _number("weight_decay", decay)
         if "lr" not in op.attrs:
             raise MissingArgumentError(f"weight_decay is in units of lr, which {op.name} does not have")
+        check_one_decay(op, options, decay, op.name)
     return Group(pattern, hyper, initial, frozenset(own), decay)
 
 

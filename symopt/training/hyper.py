@@ -132,3 +132,17 @@ def describe(schedule: Callable[[int], float]) -> str:
     """A schedule as text, for people to compare: it is configuration, not state."""
     is_plain = inspect.isfunction(schedule) or inspect.isbuiltin(schedule) or inspect.ismethod(schedule)
     return f"{schedule.__module__}.{schedule.__qualname__}" if is_plain else type(schedule).__name__
+
+
+def check_one_decay(op: OpDef, attrs: Mapping[str, Any], weight_decay: float | None, what: str) -> None:
+    """AttributeValueError where a rule decays weights by itself, AdamW's by default, and `weight_decay` would again:
+    the two would add up unseen."""
+    if not weight_decay or "wd" not in op.attrs:
+        return
+    own = attrs.get("wd", op.attrs["wd"].default)
+    if callable(own) or (own is not REQUIRED and own):
+        said = describe(own) if callable(own) else own
+        raise AttributeValueError(
+            f"{what}: weight_decay={weight_decay:g} and the rule's own wd={said} would both decay the weights: give "
+            "one of them, and 0 for the other"
+        )
