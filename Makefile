@@ -45,6 +45,7 @@ gpu:
 
 bench-gpu:
 	PYTHONPATH=. $(PYTHON) benchmarks/gpu.py
+	PYTHONPATH=. $(PYTHON) benchmarks/gpu_tables.py
 
 # What `make test` skips without torch.
 torch: .venv/.torch

@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from collections.abc import Iterator
 
 import numpy as np
+
+
+def count(given: str) -> int:
+    """An argument of a command line that is a number from 1."""
+    if not given.isdecimal() or int(given) < 1:
+        raise argparse.ArgumentTypeError(f"a number from 1, not {given!r}")
+    return int(given)
+
+
+def picture(given: str) -> str:
+    """An argument that is the name of a picture; said before an hour's training, not after."""
+    if not given.endswith((".png", ".svg", ".pdf")):
+        raise argparse.ArgumentTypeError(f"a name that ends in .png, .svg or .pdf, not {given!r}")
+    return given
 
 
 class Curves:
@@ -57,6 +72,7 @@ class Curves:
             axes.axhline(level, color=f"C{7 + k}", ls="--", lw=1, label=name)
         axes.axvline(self.best + 1, color="0.7", lw=1, label=f"best {self.best_of}".replace("_", " "))
         axes.set(title=title, xlabel="epoch", ylabel=self.best_of.split("_")[-1].upper())
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=8)
         figure.savefig(path, dpi=130)

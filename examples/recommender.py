@@ -17,7 +17,7 @@ import argparse
 
 import movielens
 import numpy as np
-from curves import Curves
+from curves import Curves, count, picture
 
 from symopt.embedding import RandomNormal, Segment, Table
 
@@ -86,11 +86,13 @@ def by_biases(data: movielens.Movies, learn: Array, test: Array, strength: float
 def arguments(given: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--data", help="a folder or file with MovieLens-100k, GroupLens's or RecBole's")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="at most")
+    parser.add_argument("--epochs", type=count, default=EPOCHS, help="at most")
     parser.add_argument(
         "--threshold", type=int, default=0, help="how often an id is seen before it gets a row"
     )
-    parser.add_argument("--plot", metavar="FILE", help="draw the errors by epoch: .png, .svg or .pdf")
+    parser.add_argument(
+        "--plot", type=picture, metavar="FILE", help="draw the errors by epoch: .png, .svg or .pdf"
+    )
     return parser.parse_args(given)
 
 

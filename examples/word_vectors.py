@@ -3,7 +3,8 @@
 Nobody counts the words first. Each word has the 64 bits of a hash of its letters as id. A table of counts, whose
 rule is addition, lets a word in when it has been seen often enough; its rows are the vocabulary, and what negatives
 are drawn from, as of now. A word's vectors are born when it is first used. Repeated words of a batch are added up by
-the tables, and AdaGrad runs on the rows that are there. The text and the word pairs to test on are those that gensim ships:
+the tables, and AdaGrad runs on the rows that are there. The text and the word pairs to test on are those that gensim
+ships:
 
     pip install "symopt[examples]"
     python examples/word_vectors.py --epochs 3

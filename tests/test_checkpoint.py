@@ -47,6 +47,16 @@ def test_arrays_larger_than_a_chunk(tmp_path: Path) -> None:
     same(tree, so.load(tmp_path / "saved"))
     entries = info(tmp_path / "saved")
     assert len(entries.files) == 2 and entries.tensors["w"] == ("float32", (1_500_000,))
+    first, *others = str(entries).splitlines()
+    assert first.startswith("3 tensors, ") and " bytes in 2 files, " in first
+    assert sorted(others)[2] == "  w  float32    (1500000,)"
+
+
+def test_what_info_prints_is_short(tmp_path: Path) -> None:
+    so.save(tmp_path / "saved", [np.zeros(1)] * 1 + [np.zeros(k) for k in range(60)])
+    assert str(info(tmp_path / "saved")).splitlines()[-1] == "  and 21 more"
+    so.save(tmp_path / "empty", {})
+    assert str(info(tmp_path / "empty")).startswith("0 tensors, ")
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -75,6 +75,16 @@ def test_recommender(
         assert "validation rmse" in (tmp_path / "rmse.svg").read_text()
 
 
+@pytest.mark.parametrize("given", [("--epochs", "0"), ("--plot", "rmse.gif2")], ids="-".join)
+def test_wrong_arguments_are_told_before_training(
+    given: tuple[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run_recommender("recommender", monkeypatch, *given)
+    said = capsys.readouterr()
+    assert said.out == "" and f"not '{given[1]}'" in said.err
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("only_made_up")
 def test_clicks(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[1]
 SCRIPT = ROOT / "benchmarks" / "gpu.py"
 
 
-def run(*options: Any) -> Any:
-    command = [sys.executable, str(SCRIPT), *map(str, options)]
+def run(*options: Any, script: Path = SCRIPT) -> Any:
+    command = [sys.executable, str(script), *map(str, options)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
@@ -32,6 +32,13 @@ def test_every_case_runs_and_is_right(cxx: None, tmp_path: Path, monkeypatch: py
     assert all(row["error"] < 1e-5 and row["in_a_row_ms"] > 0 for row in found["rows"])
     assert set(found["info"]["first bind"]) == {"nothing compiled", "compiled before"}
     assert " 0 wrong" in done.stdout
+
+
+@pytest.mark.slow
+def test_tables_run_and_are_right(cxx: None) -> None:
+    done = run("--selftest", "--reps", 1, script=SCRIPT.with_name("gpu_tables.py"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " 0 wrong" in done.stdout and done.stdout.count("update") == 3
 
 
 def test_what_is_wrong_is_found(emulated: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,8 @@ from symopt.opdef import OPS
 
 ROOT = Path(__file__).parents[1]
 LAYERS = """
-errors escaping files decays lr_scheduler | dtypes config context | expr | prims grids | canonical | routines |
-hostmath build | attrs pairs |
+errors escaping files decays interrupts lr_scheduler splitmix | dtypes config context | expr | prims grids | canonical |
+routines | hostmath build | attrs pairs |
 tensor | lang | matrices | signatures | opdef | forms | trace |
 facts | shapes | shaperules complexrules | dtyperules | infer | names |
 listing operators compose looking | symbol | jsonread | serial | sym | passes | codegen | arrays overlap |

@@ -31,7 +31,7 @@ IDS, ROWS = np.array([5, -(2**63), 2**63 - 1]), np.random.default_rng(0).random(
     "command",
     [
         commands.Update(IDS, ROWS, 3, None, 17),
-        commands.Update(IDS, ROWS.astype(np.float64), 3, (0.1, float("inf")), 17, first=False),
+        commands.Update(IDS, ROWS.astype(np.float64), 3, (0.1, float("inf")), 17, repeats=True),
         commands.Assign(IDS[:0], ROWS[:0], 2**32 - 1, True),
         commands.Evict(IDS),
         commands.Settle(IDS),

@@ -56,10 +56,10 @@ def test_a_thousand_million_rows(tmp_path: Path) -> None:
     slots = np.random.default_rng(0).choice(n, 500, replace=False)
     slots[:2] = n - 1, 0
     rows.store.changing(slots)
-    rows._bear(slots, slots * 7, 5, [None])
+    rows.bear(slots, slots * 7, 5, [None])
     expected = Rows([part.segment for part in rows.parts])
     expected.store.reserve(500)
-    expected._bear(np.arange(500), slots * 7, 5, [None])
+    expected.bear(np.arange(500), slots * 7, 5, [None])
     assert rows.read(slots).tobytes() == expected.read(np.arange(500)).tobytes()
     assert isinstance(rows.store, RowFile)
     in_order = np.sort(slots)
@@ -229,7 +229,7 @@ def test_a_table_that_is_made_otherwise(tmp_path: Path) -> None:
     with Table(other, path=path) as t:  # nothing is to be done again: another rate is fine
         step(t, 1)
     for wrong, said in (
-        (Segment(5, "sgd", learning_rate=0.1), "columns"),
+        (Segment(5, "sgd", learning_rate=0.1), "0/weight: "),
         (Segment(40, "sgd", learning_rate=0.1), "stride"),
     ):
         with pytest.raises(so.errors.StateError, match=said):

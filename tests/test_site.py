@@ -254,13 +254,51 @@ def test_every_public_name_is_on_a_page_of_the_api(site: Path) -> None:
     names = set(public_names())
     assert len(names) > 150
     assert sorted(names - there) == []
-    last = {found.rpartition(".")[2] for found in there if found.startswith(("symopt.embedding", "symopt.idmap"))}
+    last = {
+        found.rpartition(".")[2] for found in there if found.startswith(("symopt.embedding", "symopt.idmap"))
+    }
     assert sorted({*embedding.__all__} - last - {"entry"}) == []  # most are named by the module they are in
     classes = returned_classes()
     assert {"Text", "Cost"} <= classes
     assert sorted(classes - {found.rpartition(".")[2] for found in there}) == [], (
         "name it in docs/api/looking.md"
     )
+
+
+def test_arguments_of_tables_are_shown_with_their_defaults(site: Path) -> None:
+    """Once in the signature, and once in the list that says what they are."""
+    text = (site / "api" / "embedding.html").read_text()
+    shown = re.sub(r"<[^>]+>", "", text)
+    for owner, said in ((embedding.Table, set()), (embedding.Segment, {"dim", "attrs"})):
+        found = re.search(rf"^{owner.__name__}\((.*?)^\)$", shown, re.S | re.M)
+        assert found is not None
+        for name in inspect.signature(owner).parameters:
+            assert re.search(rf"\b{name}: ", found[1]), name
+            assert name in said or re.search(
+                rf"<li>(<p>)?(<code>\w+</code>, )*<code>{name}</code>[:,]", text
+            ), name
+    assert "momentum: float = 0.9" in re.sub(
+        r"<[^>]+>", "", (site / "api" / "embedding-entry.html").read_text()
+    )
+
+
+def test_examples_of_tables_fit_beside_the_contents() -> None:
+    """What is wider is only seen by scrolling."""
+    lines = []
+    for path in (ROOT / "symopt").rglob("*.py"):
+        if {"embedding", "idmap"} & set(path.parts):
+            found = re.findall(r"^ *((?:>>>|\.\.\.) .*)$", path.read_text(), re.M)
+            lines += [(path.name, line) for line in found]
+    docs = ROOT / "docs"
+    pages = [
+        docs / name
+        for name in ("start/embedding.md", "concepts/tables.md", "migration/monolith.md", "api/idmap.md")
+    ]
+    for path in (*pages, *(docs / "api").glob("embedding*.md")):
+        for block in re.findall(r"^```python\n(.*?)^```", path.read_text(), re.S | re.M):
+            lines += [(path.name, line) for line in block.splitlines()]
+    assert len(lines) > 400
+    assert [x for x in lines if len(x[1]) > 88] == []
 
 
 def test_every_op_can_be_searched_for(site: Path) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import os
+import pickle
+import signal
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +15,7 @@ import numpy as np
 import pytest
 
 from symopt import errors
-from symopt.embedding import Segment, Table
+from symopt.embedding import Admission, Segment, Table
 from symopt.embedding.ondisk import folder, journal
 
 N_THREADS = 8
@@ -131,3 +135,42 @@ def test_a_table_that_another_process_makes_meanwhile_is_opened(
     monkeypatch.setattr(journal, "create", late)
     with Table(kind, path=tmp_path / "t") as table:
         assert len(table) == len(IDS)
+
+
+def test_nothing_counts_while_an_admission_is_copied() -> None:
+    is_held: list[bool] = []
+
+    class Watched(Admission):
+        def __deepcopy__(self, memo: object) -> Admission:
+            is_held.append(table._lock._is_owned())
+            return Admission(3)
+
+    table = Table(Segment(2, "sgd", learning_rate=1), admission=Watched(3))
+    assert isinstance(copy.deepcopy(table).admission, Admission)
+    assert type(pickle.loads(pickle.dumps(table)).admission) is Admission
+    assert is_held == [True, True]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_fork_waits_for_batches_of_other_threads() -> None:
+    table = Table(Segment(8, "sgd", learning_rate=1))
+    ids, stop = np.arange(20000), threading.Event()
+
+    def train() -> None:
+        while not stop.is_set():
+            table.apply_gradients(ids, np.ones((len(ids), 8)))
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    try:
+        for _ in range(20):
+            child = os.fork()
+            if not child:
+                signal.alarm(10)  # ends a child that waits for ever
+                rows = table.lookup(ids)
+                os._exit(0 if (rows == rows[0]).all() else 1)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        thread.join()

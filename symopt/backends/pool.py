@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import threading
 
+from ..interrupts import uninterrupted
 from .jit import Entry
 
 
@@ -53,9 +54,14 @@ def run_shared(function: Entry, job: int, scratch: list[int]) -> None:
         with _growing:
             while len(_helpers) < wanted:
                 _helpers.append(_Helper())
+    with uninterrupted():  # while a helper runs, nobody may let go of what it works on
+        _run_on(_helpers, wanted, function, job, scratch)
+
+
+def _run_on(helpers: list[_Helper], wanted: int, function: Entry, job: int, scratch: list[int]) -> None:
     mine: list[_Helper] = []
     try:
-        for helper in _helpers:
+        for helper in helpers:
             if len(mine) == wanted:
                 break
             if helper.free.acquire(blocking=False):

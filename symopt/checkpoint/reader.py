@@ -21,6 +21,8 @@ from .refusal import Refuse
 from .untree import Decoder
 from .verify import verify as verify_bytes
 
+_SHOWN = 40  # tensors of an Info's text
+
 
 @dataclass(frozen=True)
 class Info:
@@ -30,6 +32,16 @@ class Info:
     meta: dict[str, Any]
     tensors: Mapping[str, tuple[str, tuple[int, ...]]]
     files: Mapping[str, int]
+
+    def __str__(self) -> str:
+        """A line for each of the first tensors, and what it is in all."""
+        shown = list(self.tensors)[:_SHOWN]
+        width = max(map(len, shown), default=0)
+        lines = [f"  {name:{width}}  {self.tensors[name][0]:10} {self.tensors[name][1]}" for name in shown]
+        more = [f"  and {len(self.tensors) - _SHOWN} more"] if len(self.tensors) > _SHOWN else []
+        n_bytes, n_files = sum(self.files.values()), len(self.files)
+        said = f"{len(self.tensors)} tensors, {n_bytes:,} bytes in {n_files} file{'s' * (n_files != 1)}"
+        return "\n".join([f"{said}, by symopt {self.symopt}", *lines, *more])
 
 
 def fetch(path: str, *, verify: str, mutable: bool, place: Place, progress: Tell | bool | None) -> Any:

@@ -1,7 +1,8 @@
 """Embedding tables: rows for any int64 id, updated by any rule.
 
 >>> import numpy as np
->>> table = Table(Segment(8, "adagrad", learning_rate=0.1, initializer=RandomUniform(-0.05, 0.05)))
+>>> vector = Segment(8, "adagrad", learning_rate=0.1, initializer=RandomUniform())
+>>> table = Table(vector)
 >>> table.apply_gradients([12, -7], np.ones((2, 8))).born
 2
 """

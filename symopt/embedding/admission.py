@@ -37,7 +37,7 @@ class _Filter(Protocol):
 class Admission:
     """Lets an id have a row when it was seen `threshold` times before; until then its gradients are dropped.
 
-    `threshold`: 0 admits at once. `slot_thresholds`: for slots of ids, where another holds. `filter`: what counts.
+    `threshold`: 0 admits at once. `slot_thresholds`: for feature slots where another holds. `filter`: what counts.
 
     * "exact": every id has a count of its own (`ExactCounters`). `capacity`: how many ids at most, those seen longest
       ago are forgotten; None: no limit, and memory grows with the number of ids that are never admitted.
@@ -51,9 +51,10 @@ class Admission:
 
     >>> import numpy as np
     >>> admission = Admission(threshold=2)
-    >>> admission.admit(np.array([7, 7, 5, 7])).tolist()  # one after the other: two were before the third 7
+    >>> admission.admit(np.array([7, 7, 5, 7])).tolist()  # two were before the third 7
     [False, False, False, True]
-    >>> admission.admit(np.array([5, 9]), counts=np.array([2, 3])).tolist()  # gradients were summed: old counts decide
+    >>> counts = np.array([2, 3])  # gradients were summed: judged by what was before
+    >>> admission.admit(np.array([5, 9]), counts).tolist()
     [False, False]
     >>> admission.admit(np.array([5, 9]), counts=np.array([1, 1])).tolist()
     [True, True]

@@ -14,8 +14,10 @@ from ..backends.pool import run_shared
 from ..errors import AttributeValueError, DTypeError, MissingArgumentError, ShapeError
 from ..overlap import address
 from ..passes.ir import LISTED
+from ..places import Place, place_of_array
 from . import bagcode
 from .batches import Array, Ids, ids_of
+from .placed import beside, sum_runs, taken
 
 COMBINERS = ("sum", "mean", "sqrtn", "first_n")
 _CHUNK = 2048  # entries that a thread takes at once, about
@@ -25,7 +27,13 @@ _NO_NUMBERS = np.zeros(1)
 class Bags:
     """Ids in bags of any size: bag k is ids[offsets[k]:offsets[k + 1]]. Tables take it wherever they take ids.
 
-    ids: (n,). offsets: (n_bags + 1,), from 0 to n. A lookup gives one row for each bag, (n_bags, dim):
+    ids: (n,).
+    offsets: (n_bags + 1,), from 0 to n.
+    combiner: what a lookup gives of a bag; see below.
+    weights: (n,), fixed numbers; None: all 1.
+    n: how many rows "first_n" shows.
+
+    A lookup gives one row for each bag, (n_bags, dim):
 
     * "sum": the rows of its ids added, in their order, each times its weight.
     * "mean": that sum, divided by how many there are, or by the sum of their weights.
@@ -34,8 +42,8 @@ class Bags:
       neither looked up nor updated.
 
     A bag without ids has zeros, and so has one whose weights give a divisor of 0. An id without a row counts like any
-    other. weights: (n,), fixed numbers; None: all 1. Gradients are given for what a lookup gives, and an id's gradient
-    is the sum of its entries', in their order: weight times the gradient of the bag, divided like the sum.
+    other. Gradients are given for what a lookup gives, and an id's gradient is the sum of its entries', in their order:
+    weight times the gradient of the bag, divided like the sum.
 
     >>> bags = Bags([4, 9, 4, 7], [0, 3, 3, 4], "mean")
     >>> bags
@@ -135,6 +143,12 @@ class Bags:
         if divisors is not None:
             out /= divisors[:, None]
 
+    def pool_there(self, place: Place, rows: Array, out: Array) -> None:
+        """The same of rows (n, dim), one for each id, that lie on a device like `out`."""
+        sums = sum_runs(place, self.offsets, np.arange(len(self.ids)), self._weighted(rows))
+        with place.current():
+            out[...] = self._divided(sums)
+
     def _run(
         self, rows: Array, index: Ids, dim: int, weights: Array | None, divisors: Array | None, out: Array
     ) -> None:
@@ -153,10 +167,8 @@ class Bags:
     def entries(self, grads: Array) -> Array:
         """The gradient of each entry, (n, dim), from those of what is looked up, (n_bags, dim) or (n_bags * n, dim)."""
         if self._cells is not None:
-            return grads[self._cells]
-        each = self._divided(grads)[self.bag_of]
-        weights = self._weights(grads.dtype)
-        return each if weights is None else each * weights[:, None]
+            return taken(grads, self._cells)
+        return self._weighted(taken(self._divided(grads), self.bag_of))
 
     def add_to(self, sums: Array, inverse: Ids, grads: Array) -> None:
         """Add the gradients of entries to the sums (k, dim) of their ids, by machine code."""
@@ -167,7 +179,18 @@ class Bags:
 
     def _divided(self, grads: Array) -> Array:
         divisors = self._divisors(grads.dtype)
-        return grads if divisors is None else grads / divisors[:, None]
+        if divisors is None:
+            return grads
+        with place_of_array(grads).current():
+            return grads / beside(grads, divisors)[:, None]
+
+    def _weighted(self, rows: Array) -> Array:
+        """Rows of the entries, each times its weight."""
+        weights = self._weights(rows.dtype)
+        if weights is None:
+            return rows
+        with place_of_array(rows).current():
+            return rows * beside(rows, weights)[:, None]
 
     # ---- within
 

@@ -11,10 +11,13 @@ import numpy as np
 from ..errors import AttributeValueError
 from ..idmap import Unique, unique
 from ..idmap.unique import add_by
+from ..places import HOST, place_of_array
 from .bags import Bags, given_ids
-from .batches import Array, Ids, rows_of, second, waves
-from .checks import DUPLICATES, step
+from .batches import Array, Ids, rows_of, second
+from .checks import DUPLICATES, rates, step
 from .commands import Update
+from .doing import Doing, carry_out
+from .placed import joined_rows, sum_runs, taken
 from .results import Applied
 
 if TYPE_CHECKING:
@@ -35,7 +38,7 @@ class Part(NamedTuple):
     def of(cls, table: Table, what: str, ids: Any, grads: Any) -> Part:
         """What a user gave, checked."""
         flat, shape = given_ids(ids, what)
-        rows = rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients")
+        rows = rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients", table.place)
         return cls(flat, rows, ids if isinstance(ids, Bags) else None)
 
     def entries(self) -> Array:
@@ -57,6 +60,11 @@ def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array
     found = unique(ids, engine="native" if native else "reference")
     if len(found.ids) == len(ids) and len(parts) == 1:
         return found, parts[0].entries()
+    place = place_of_array(parts[0].grads)
+    if place is not HOST:
+        starts = np.concatenate([[0], np.cumsum(found.counts)])
+        entries = joined_rows([part.entries() for part in parts])
+        return found, sum_runs(place, starts, np.argsort(found.inverse, kind="stable"), entries)
     sums = np.empty((len(found.ids), parts[0].grads.shape[1]), parts[0].grads.dtype)
     sums.fill(-0.0)  # what is added to it stays as it is
     at = 0
@@ -69,8 +77,8 @@ def summed(ids: Ids, parts: Sequence[Part], native: bool) -> tuple[Unique, Array
 class Batch:
     """Gradients for one table. `given`: ids and gradients, once or several times; the same ids may be in all.
 
-    Made, it is checked as far as it can be without the table's rows; `reserve`, `admit` and `apply`, in this order and
-    with the table's lock held, do the rest. Only `apply` writes rows; `admit` counts occurrences.
+    Made, it is checked as far as it can be without the table's rows; `admit` and then `doings`, with the table's
+    lock held, are the rest. `admit` counts occurrences; only what `doings` gives writes rows, when it is carried out.
     """
 
     def __init__(
@@ -88,7 +96,7 @@ class Batch:
         self.parts = [Part.of(table, *each) for each in given]
         self.ids = self.parts[0].ids if len(self.parts) == 1 else np.concatenate([p.ids for p in self.parts])
         self.grads: Array | None = None  # of `ids`, once they are admitted
-        self.now, self.rates = second(req_time, what), table._rates(learning_rate, what)
+        self.now, self.rates = second(req_time, what), rates(learning_rate, len(table.segments), what)
         self.done = None if global_step is None else step(global_step, what)
         mode = table.duplicates if duplicates is None else duplicates
         if mode not in DUPLICATES:
@@ -98,15 +106,6 @@ class Batch:
         self.blocked = 0
         self.leaving: Ids | None = None
 
-    def reserve(self) -> None:
-        """Have memory for all rows that may be born, and see that they can be. MemoryError or OSError if not."""
-        table, rows = self.table, self.table._rows
-        if rows.has_room(len(self.ids)):
-            return
-        missing = rows.map.missing(self.ids)
-        rows.first_weights(missing)
-        rows.make_room(len(missing) if table.max_rows is None else min(len(missing), table.max_rows))
-
     def admit(self) -> None:
         """Add up the gradients of repeated ids, drop those of ids that are not admitted, and choose the rows that have
         to leave. TooLateError if the table is full."""
@@ -115,26 +114,21 @@ class Batch:
             self.ids, self.counts = found.ids, found.counts
         else:
             every = [part.entries() for part in self.parts]
-            self.grads = every[0] if len(every) == 1 else np.concatenate(every)
+            self.grads = joined_rows(every)
         admitted = self.table._admitted(self.ids, self.counts)
         if admitted is not None:
             dropped = ~admitted
             self.blocked = int(dropped.sum() if self.counts is None else self.counts[dropped].sum())
-            self.ids, self.grads = self.ids[admitted], self.grads[admitted]
+            self.table.stats.blocked += self.blocked
+            self.ids, self.grads = self.ids[admitted], taken(self.grads, admitted)
         self.leaving = self.table._leaving(self.ids)
 
-    def apply(self) -> Applied:
-        """Let rows leave, and run every rule."""
+    def doings(self) -> list[Doing]:
+        """What lets rows leave and runs every rule."""
         assert self.leaving is not None and self.grads is not None
-        table, before = self.table, self.table.stats.born
-        evicted = table._give_up(self.leaving)
-        done = table.steps if self.done is None else self.done
-        steps = [(self.ids, self.grads)] if self.is_summed else waves(self.ids, self.grads)
-        for k, (ids, grads) in enumerate(steps):
-            table._do(Update(ids, grads, done, self.rates, self.now, first=k == 0))
-        table.stats.updated += len(self.ids)
-        table.stats.blocked += self.blocked
-        return Applied(len(self.ids), table.stats.born - before, self.blocked, evicted)
+        done = self.table.steps if self.done is None else self.done
+        update = Update(self.ids, self.grads, done, self.rates, self.now, repeats=not self.is_summed)
+        return self.table._doings(self.leaving, update)
 
 
 def apply_all(batches: Sequence[Batch]) -> list[Applied]:
@@ -142,15 +136,23 @@ def apply_all(batches: Sequence[Batch]) -> list[Applied]:
 
     Occurrences that admissions have counted by then stay counted. Locks are taken in one order, whoever asks.
     """
-    if len(batches) == 1:  # whole or not at all by itself
+    if len(batches) == 1:
         with batches[0].table._batch():
-            batches[0].admit()
-            return [batches[0].apply()]
+            return _applied(batches)
     with ExitStack() as held:
         for batch in sorted(batches, key=lambda b: id(b.table)):
             held.enter_context(batch.table._batch())
-        for batch in batches:
-            batch.reserve()
-        for batch in batches:
-            batch.admit()
-        return [batch.apply() for batch in batches]
+        return _applied(batches)
+
+
+def _applied(batches: Sequence[Batch]) -> list[Applied]:
+    for batch in batches:
+        batch.admit()
+    doings = [doing for batch in batches for doing in batch.doings()]
+    before = [batch.table.stats.born for batch in batches]
+    carry_out(doings, holds=any(batch.table._journal is None for batch in batches))
+    found = []
+    for batch, n in zip(batches, before, strict=True):
+        assert batch.leaving is not None
+        found.append(Applied(len(batch.ids), batch.table.stats.born - n, batch.blocked, batch.leaving))
+    return found

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..arrays import misplaced
 from ..dtypes import FLOATS
 from ..errors import AttributeValueError, DTypeError, ShapeError
 from ..idmap import Unique, unique
 from ..idmap.given import as_ids
+from ..places import HOST, Place, place_of_array
+from .placed import on_host, taken
 
 Array = npt.NDArray[Any]
 Ids = npt.NDArray[np.int64]
@@ -21,26 +24,54 @@ LATEST = (1 << 32) - 1  # seconds: year 2106
 
 
 def ids_of(given: Any, what: str) -> tuple[Ids, tuple[int, ...]]:
-    """Ids of any shape as (n,), and that shape."""
-    array = np.asarray(given)
+    """Ids of any shape as (n,), and that shape; those of a device are copied to the host."""
+    more = "; Bags.from_lists takes lists of unequal length"
+    array = given if type(given) is np.ndarray else _as_array(on_host(given), what, more)
     if array.size == 0 and not isinstance(given, np.ndarray):
         array = array.astype(np.int64)
+    if array.dtype.kind in "USO" and array.size:
+        raise DTypeError(
+            f"{what}: ids must be integers of 64 bits, got {array.reshape(-1)[:1].tolist()[0]!r}; words and other "
+            "names are hashed to 64 bits first"
+        )
     try:
         return as_ids(array.reshape(-1)), array.shape
     except DTypeError as error:
         raise DTypeError(f"{what}: {error}") from None
 
 
-def rows_of(given: Any, shape: tuple[int, ...], dim: int, dtype: np.dtype[Any], what: str) -> Array:
-    """Numbers for ids of that shape, as a contiguous (n, dim) array of the table's dtype."""
-    array = np.asarray(given)
+def rows_of(
+    given: Any, shape: tuple[int, ...], dim: int, dtype: np.dtype[Any], what: str, place: Place = HOST
+) -> Array:
+    """Numbers for ids of that shape, as a contiguous (n, dim) array of the table's dtype. DeviceError if they are not
+    in `place`."""
+    array = _seen(given, what, place)
     if array.dtype != dtype and array.dtype.kind not in "iu" and array.dtype.name not in FLOATS:
         raise DTypeError(f"{what} must be real numbers, got {array.dtype.name}")
     if array.shape != (*shape, dim):
         raise ShapeError(
             f"{what}: expected shape {(*shape, dim)}, one row of {dim} for each id, got {array.shape}"
         )
-    return np.ascontiguousarray(array.reshape(-1, dim), dtype)
+    with place.current():
+        return place.xp.ascontiguousarray(array.reshape(-1, dim), dtype)  # type: ignore[no-any-return]
+
+
+def _seen(given: Any, what: str, place: Place) -> Array:
+    if place is not HOST:
+        return place.view(given, what)
+    if type(given) is not np.ndarray and place_of_array(given) is not HOST:
+        raise misplaced(what, given, HOST.context)
+    return given if type(given) is np.ndarray else _as_array(given, what)
+
+
+def _as_array(given: Any, what: str, more: str = "") -> Array:
+    """What is no NumPy array as one. ShapeError for ragged lists, DTypeError for masked arrays: masks are not read."""
+    if isinstance(given, np.ma.MaskedArray):
+        raise DTypeError(f"{what}: got a masked array, whose mask would be ignored; give what is not masked")
+    try:
+        return np.asarray(given)
+    except ValueError as error:
+        raise ShapeError(f"{what}: no array can be made of that: {error}{more}") from None
 
 
 def second(given: float | None, what: str) -> int:
@@ -58,7 +89,7 @@ def last_of(ids: Ids, rows: Array) -> tuple[Ids, Array]:
         return ids, rows
     last = np.empty(len(found.ids), np.int64)
     last[found.inverse] = np.arange(len(ids))  # of several assignments to one place, the last stays
-    return found.ids, rows[last]
+    return found.ids, taken(rows, last)
 
 
 def waves(ids: Ids, rows: Array) -> Iterator[tuple[Ids, Array]]:
@@ -73,7 +104,7 @@ def waves(ids: Ids, rows: Array) -> Iterator[tuple[Ids, Array]]:
     bounds = np.searchsorted(nth[order], np.arange(int(nth.max()) + 2))
     for begin, end in pairwise(bounds):
         some = order[begin:end]
-        yield ids[some], rows[some]
+        yield ids[some], taken(rows, some)
 
 
 def _nth(found: Unique) -> Ids:

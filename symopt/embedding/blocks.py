@@ -13,6 +13,7 @@ from ..checkpoint.streamed import Streamed
 from ..given import Given
 from ..records.layout import ABSENT, ID, TIMESTAMP, UPDATES, Layout
 from .batches import Ids
+from .placed import shown
 from .store import RowStore
 
 SLOT = "slot"
@@ -32,10 +33,10 @@ def cut(slots: Ids, stride: int, files: int) -> list[Ids]:
 
 
 def block_of(store: RowStore, slots: Ids) -> dict[str, Any]:
-    """All columns of the rows in these slots: views where these follow each other, else copies."""
+    """All columns of the rows in these slots, on the host: views where these follow each other, else copies."""
     store.fetch(slots)
     at = span(slots)
-    return {SLOT: slots, **{name: column[at] for name, column in store.columns.items()}}
+    return {SLOT: slots, **{name: shown(column, at) for name, column in store.columns.items()}}
 
 
 def streamed_block(store: RowStore, slots: Ids) -> dict[str, Any]:
@@ -51,7 +52,7 @@ def _pieces(store: RowStore, name: str, slots: Ids) -> Iterator[Array]:
     for begin in range(0, len(slots), _AT_ONCE):
         some = slots[begin : begin + _AT_ONCE]
         store.fetch(some)
-        yield store.columns[name][span(some)]
+        yield shown(store.columns[name], span(some))
 
 
 def span(slots: Ids) -> Any:

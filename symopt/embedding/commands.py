@@ -14,19 +14,20 @@ Array = npt.NDArray[Any]
 
 class Update(NamedTuple):
     """A step of every segment's rule: ids (n,), each once; gradients (n, dim). `done`: steps of the table before;
-    `rates`: learning rates in place of the segments' own; `now`: seconds. `first`: of its step, which further updates
-    of the same step do not count again."""
+    `rates`: learning rates in place of the segments' own; `now`: seconds. `repeats`: ids may come more than once, and
+    their gradients are applied one after the other."""
 
     ids: Ids
     grads: Array
     done: int
     rates: tuple[float, ...] | None
     now: int
-    first: bool = True
+    repeats: bool = False
 
 
 class Assign(NamedTuple):
-    """Weights (n, dim) written to ids (n,), each once, or added to what they have."""
+    """Weights (n, dim) written to ids (n,), each once; or added to what they have, one after the other if an id comes
+    more than once."""
 
     ids: Ids
     values: Array

@@ -15,7 +15,7 @@ from ..errors import DeltaIncompleteError, FormatError, TooLateError
 from ..records.layout import TIMESTAMP, UPDATES
 from ..state import Differences
 from .batches import Array, Ids
-from .commands import Decayed, GoOn, Put
+from .commands import Command, Decayed, GoOn, Put
 from .leaving import NONE, check_room
 from .parts import DECAYED
 from .rows import Rows
@@ -194,7 +194,7 @@ def _delta(table: Table, changes: Changes, states: bool, whole: bool) -> Delta:
         changes.complete,
         whole,
         columns[UPDATES][slots] if states else None,
-        {name: columns[name][slots] for name in _states(rows)} if states else {},
+        {name: rows.copied(name, slots) for name in _states(rows)} if states else {},
         np.array(rows.scales),
         rows.steps if states else None,
         _products(rows) if states else (),
@@ -227,14 +227,13 @@ def apply(table: Table, delta: Delta) -> None:
     own = table.ids() if delta.is_whole else np.ascontiguousarray(delta.gone)
     gone = own[(rows.map.get(own) >= 0) & ~np.isin(own, ids)]
     check_room(table, ids, len(gone))
-    table._give_up(gone)
-    table._make_room(ids)
-    if delta.decay.any():
-        table._do(Decayed(tuple(delta.decay.tolist())))
+    table._carry_out(gone)
+    done: list[Command] = [Decayed(tuple(delta.decay.tolist()))] if delta.decay.any() else []
     if delta.scales is not None:
-        table._do(GoOn(tuple(delta.scales.tolist()), delta.steps, tuple(delta.products)))
+        done.append(GoOn(tuple(delta.scales.tolist()), delta.steps, tuple(delta.products)))
     if len(ids):
-        table._do(Put(ids, columns, int(delta.timestamps.max()), anew=delta.updates is not None))
+        done.append(Put(ids, columns, int(delta.timestamps.max()), anew=delta.updates is not None))
+    table._carry_out(table._leaving(ids), *done)
 
 
 def _check_fits(table: Table, delta: Delta) -> None:

@@ -52,7 +52,8 @@ def export_rows(
 
     >>> import tempfile, numpy as np
     >>> folder = tempfile.mkdtemp() + "/serving"
-    >>> report = export_rows(folder, [(4, "fixed_r8")], [7, -1], np.array([[0.5] * 4, [0.25] * 4]))
+    >>> rows = np.array([[0.5] * 4, [0.25] * 4])
+    >>> report = export_rows(folder, [(4, "fixed_r8")], [7, -1], rows)
     >>> report.row_bytes, report.ratio, report.errors[0].max_absolute
     (4, 4.0, 0.0)
     """

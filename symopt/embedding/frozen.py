@@ -19,6 +19,7 @@ from ..arrays import Array
 from ..backends.jit import compile_written
 from ..codegen.functions import Function, Value
 from ..errors import AttributeValueError
+from ..splitmix import GOLDEN, finished
 from .batches import Ids
 from .mixing import mixed
 
@@ -142,10 +143,8 @@ def _later(f: Function, i: Value, ahead: int, n: Value) -> Value:
 
 def _bucket(id_: Value, shift: Value) -> Value:
     """`mixing.mixed`, of which the first bits are left."""
-    x = id_ + 0x9E3779B97F4A7C15
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9
-    x = (x ^ x >> 27) * 0x94D049BB133111EB
-    return (x ^ x >> 31) >> shift
+    found: Value = finished(id_ + GOLDEN) >> shift
+    return found
 
 
 @cache

@@ -136,7 +136,9 @@ def one_dtype(dtypes: Mapping[str, np.dtype[Any]], what: str) -> np.dtype[Any]:
 
 
 def known_names(given: Mapping[str, Any], known: Sequence[str], what: str) -> None:
-    """UnknownArgumentError for the first name that no table has."""
+    """UnknownArgumentError for the first name that no table has; AttributeValueError for what is no dict."""
+    if not isinstance(given, Mapping):
+        raise AttributeValueError(f"{what}: expected a dict by names of tables, got {type(given).__name__}")
     for name in given:
         if name not in known:
             raise UnknownArgumentError(

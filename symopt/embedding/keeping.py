@@ -12,6 +12,8 @@ import numpy as np
 
 from ..checkpoint.progress import Tell
 from ..errors import AttributeValueError
+from ..interrupts import uninterrupted
+from ..places import HOST
 from ..state import Commit, Differences, load_state
 from . import delta as deltas
 from . import files as files_of
@@ -99,14 +101,16 @@ class Keeping:
         fit: StateError lists every difference. What is returned lists what was left out because it was asked for.
 
         merge: rows that are here and not there stay, and so do steps and schedules.
-        only: ids, or a function of ids (n,) that says which rows (n,). slots: features (bits 48 to 62 of ids).
+        only: ids, or a function of ids (n,) that says which rows (n,).
+        slots: of ids of these feature slots (bits 48 to 62 of ids).
         segments: numbers of those whose weights are taken; the others begin as in new rows.
         states: False takes weights only, and rows begin with the states, and the count of updates, of new ones; numbers
             of segments: of those only. The rule of others may be another one than was saved.
         attributes: False: the numbers that rules go by may be others than were saved.
         names: where in the checkpoint the table may be, such as "tables/user", after its own name; not needed where
             the checkpoint is that of the table alone.
-        strict: False loads what both have. verify: as in `so.load`.
+        strict: False loads what both have.
+        verify, progress: as in `so.load`.
         """
         what = f"{self.name}.restore"
         chosen = numbers_of_segments(segments, len(self.segments), what)
@@ -138,8 +142,8 @@ class Keeping:
     def take_delta(self: Any, *, states: bool = False, whole: bool = False) -> Delta:
         """The rows that changed since the last time, as they are now, and the ids that left; `track` at construction.
 
-        states: with states, counts and steps, for a table that trains on. whole: all rows, for receivers that know nothing, or
-        after a delta that was not complete. If it can't be sent, give it to `untake`, or use `delta`.
+        states: with states, counts and steps, for a table that trains on. whole: all rows, for receivers that know
+        nothing, or after a delta that was not complete. If it can't be sent, give it to `untake`, or use `delta`.
         """
         with self._lock:
             return deltas.take(self, states, whole)
@@ -165,7 +169,7 @@ class Keeping:
         Without states in the delta, rows here keep theirs, and new ones begin with those of new rows. All or nothing:
         DeltaIncompleteError, StateError for another configuration, TooLateError where max_rows forbids it.
         """
-        with self._batch():
+        with self._batch(), uninterrupted() if self._journal is None else contextlib.nullcontext():
             deltas.apply(self, delta)
 
     # ---- serving
@@ -219,19 +223,24 @@ class Keeping:
             "policy",
             "seed",
             "engine",
+            "ctx",
             "name",
         )
         track = None if self.touched is None else self.touched.capacity
-        return {"segments": self.segments, "track": track} | {name: getattr(self, name) for name in names}
+        options = {"segments": self.segments, "track": track} | {name: getattr(self, name) for name in names}
+        return options if self.place is HOST else {**options, "engine": "auto"}
 
     def __reduce__(self: Any) -> tuple[Any, ...]:
         with self._lock:
-            return _made, (type(self), self._options(), copy.deepcopy(self.state_dict()), self.stats)
+            options = {
+                **self._options(),
+                "admission": copy.deepcopy(self.admission),
+            }  # which others may change at once
+            return _made, (type(self), options, copy.deepcopy(self.state_dict()), copy.copy(self.stats))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         make, (cls, options, state, stats) = self.__reduce__()
-        options = {**options, "admission": copy.deepcopy(options["admission"], memo)}
-        made = memo[id(self)] = make(cls, options, state, copy.copy(stats))
+        made = memo[id(self)] = make(cls, options, state, stats)
         return made  # type: ignore[no-any-return]
 
 

@@ -12,7 +12,9 @@ import numpy.typing as npt
 from ..errors import AttributeValueError, TooLateError
 from ..idmap import unique
 from .batches import Array, Ids, ids_of
+from .checks import kept_as
 from .eviction import Policy, matching
+from .options import whole
 from .results import Columns
 
 if TYPE_CHECKING:
@@ -35,11 +37,13 @@ def chosen(
     if ids is not None:
         asked = unique(ids_of(ids, what)[0]).ids
         return asked[table._rows.map.get(asked) >= 0]
+    if where is not None and not callable(where):
+        raise AttributeValueError(f"{what}: where is a function of a dict of columns, got {where!r}")
     rows = columns(table)
     if where is not None:
         return _ids(rows, matching(rows, where))
-    by = Policy(policy) if isinstance(policy, str) else policy or table.policy or Policy()
-    return _ids(rows, by.victims(min(int(n or 0), len(table)), rows))
+    by: Policy = kept_as(Policy, str, policy, what) or table.policy or Policy()
+    return _ids(rows, by.victims(min(whole(f"{what}: n", n, 0), len(table)), rows))
 
 
 def expired(table: Table, now: int) -> Ids:
@@ -81,7 +85,7 @@ def check_room(table: Table, ids: Ids, n_gone: int = 0, *, may_leave: bool = Fal
 
 
 def columns(table: Table) -> Columns:
-    """What policies look at."""
+    """What policies look at, on the host."""
     rows, slots = table._rows, table._rows.map.slots()
     makers = {n: partial(rows.copied, n, slots) for n in ("id", "timestamp", "updates")}
     weights = [part.weight for part in rows.parts]

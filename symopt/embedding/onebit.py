@@ -71,7 +71,8 @@ class OneBit:
     def scale_after(self, scale: float, global_step: int) -> float:
         """`next_scale` of a number.
 
-        >>> OneBit(step_size=200).scale_after(1.0, 199), OneBit(step_size=200).scale_after(1.0, 1600)
+        >>> one_bit = OneBit(step_size=200)
+        >>> one_bit.scale_after(1.0, 199), one_bit.scale_after(1.0, 1600)
         (1.0, 3.0)
         """
         found = nd.monolith_one_bit_scale(

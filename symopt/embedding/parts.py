@@ -97,6 +97,12 @@ class Part:
             weight = weight - weight * number(f"{DECAYED}:{self.name}")
         return self.segment.compressor.lookup(weight, self.scale()), self._bound(()), [self._field(OUT)]
 
+    def assigning(self, adds: bool) -> Graph:
+        """Weights that are given, in place of a row's or added to them."""
+        weight, given = sym.var(self.name), sym.var(f"{self.name}/given")
+        bound = self._bound(()) | {f"{self.name}/given": Bound(self._field(GRADS), self.shape)}
+        return weight + given if adds else sym.identity(given), bound, [self.weight]
+
     def settling(self) -> Graph:
         """Decay that a row has not seen yet."""
         weight = sym.var(self.name)

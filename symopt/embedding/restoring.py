@@ -41,20 +41,20 @@ def restore(table: Table, states: Mapping[str, Any], wanted: Wanted, strict: boo
         own = table.ids()
         gone = own[:0] if wanted.merge else own[~np.isin(own, ids)]
         check_room(table, ids, len(gone), may_leave=True)
-        table._give_up(gone)
+        table._carry_out(gone)
         if table.max_rows is None or len(ids) <= table.max_rows:
-            table._make_room(ids)
+            table._carry_out(table._leaving(ids))
         if wanted.adopts:
             _adopt(table, sources, wanted)
         for source in sources:
             for block, rows in zip(source.blocks, source.rows, strict=True):
                 for put in _puts(table, source, block, rows, wanted):
-                    table._do(put)
+                    table._carry_out(NONE, put)
         if adopt_counts is not None:
             adopt_counts()
         elif table.admission is not None:
             table.admission.forget(ids)
-        table._give_up(table._leaving(NONE))  # more rows than a policy lets be here
+        table._carry_out(table._leaving(NONE))  # more rows than a policy lets be here
     _note_left(table, sources, wanted, found)
     return found
 

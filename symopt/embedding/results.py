@@ -37,6 +37,12 @@ class Entries(NamedTuple):
     timestamps: Array
     updates: Array
 
+    def __repr__(self) -> str:
+        columns, states = self.weights.shape[1], ", ".join(self.states) or "none"
+        return (
+            f"<Entries of {len(self.hits)} ids: {len(self.ids)} rows of {columns} columns, states: {states}>"
+        )
+
 
 class Columns(Mapping[str, Array]):
     """Columns of all rows, each copied when it is first asked for: a policy that looks at times reads no weights."""
@@ -46,6 +52,8 @@ class Columns(Mapping[str, Array]):
         self._made: dict[str, Array] = {}
 
     def __getitem__(self, name: str) -> Array:
+        if name not in self._makers:
+            raise KeyError(f"there is no column {name!r}; there are {', '.join(self._makers)}")
         if name not in self._made:
             self._made[name] = self._makers[name]()
         return self._made[name]

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..idmap import IdMap
+from ..places import HOST, Place
+from ..records.device import DeviceRowGraph
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
+from ..training.graph import variable_name
 from .bags import Bags
+from .changing import assign, decay, evict, go_on, have, put, renew, settle, touch
 from .commands import (
     Array,
     Assign,
@@ -27,15 +32,30 @@ from .commands import (
     Touch,
     Update,
 )
+from .devicestore import DeviceStore
+from .doing import Doing
 from .initializers import Custom
 from .onebit import OneBit
-from .parts import DECAYED, GRADS, OUT, Graph, Part, joined, layout_of, log_of, missed
+from .parts import DECAYED, OUT, Graph, Part, joined, layout_of, missed
+from .placed import beside, on_host, taken, write
 from .segment import Segment
 from .store import MemoryStore, RowStore, vacate
+from .updating import update
 
 ALIGNMENT = 16
 _AT_ONCE = 1 << 16  # rows
 MakeStore = Callable[[Layout], RowStore]
+AnyGraph = RowGraph | DeviceRowGraph
+Slots = npt.NDArray[np.int64]
+
+
+class Found(NamedTuple):
+    """Slots (n,) of ids, -1 for those of them, `new`, that have no row yet; what functions of the user's give these as
+    weights, for each segment."""
+
+    slots: Slots
+    new: Ids
+    first: Sequence[Array | None]
 
 
 class Rows:
@@ -51,7 +71,8 @@ class Rows:
         *,
         seed: int = 0,
         engine: str = "auto",
-        make_store: MakeStore = MemoryStore,
+        place: Place = HOST,
+        make_store: MakeStore | None = None,
         alignment: int = ALIGNMENT,
         what: str = "a table",
     ) -> None:
@@ -60,25 +81,38 @@ class Rows:
         self.dim: int = starts[-1]
         self.dtype = np.dtype(segments[0].dtype)
         self.layout = layout_of(self.parts, alignment)
-        self.store = make_store(self.layout)
+        self.place = place
+        self.store = make_store(self.layout) if make_store else self._store()
         self.map = IdMap(seed=seed, engine=engine)
+        self.engine = self.map.engine
         self.ask: Callable[[Callable[[], Array]], Array] = _directly  # how functions of the user's are asked
         self.steps = 0
         self.logs = [0.0] * len(self.parts)
         codes = [part.segment.compressor for part in self.parts]
         self.scales = [code.init_scale if isinstance(code, OneBit) else 1.0 for code in codes]
         self._soft = [k for k, code in enumerate(codes) if isinstance(code, OneBit)]
-        self._options: dict[str, Any] = {"seed": seed, "engine": engine, "what": what}
-        self._updating = self._graph([p.updating() for p in self.parts], stamps=True)
+        self._engine = engine
+        self._options: dict[str, Any] = {"seed": seed, "what": what}
+        self.updating = self._graph([p.updating() for p in self.parts], stamps=True)
         self._reading = self._graph([p.reading() for p in self.parts])
-        self._born = self._graph([p.birth() for p in self.parts])
+        self.born = self._graph([p.birth() for p in self.parts])
+        self._assign_graphs: dict[bool, AnyGraph] = {}  # made when first asked for
         self._settling = [self._graph([p.settling()]) if p.is_global else None for p in self.parts]
         self._is_plain = all(p.segment.compressor.is_straight and not p.is_global for p in self.parts)
-        self._needs_updates = any(p.needs_updates for p in self.parts)
+        self.needs_updates = any(p.needs_updates for p in self.parts)
 
-    def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> RowGraph:
+    def _graph(self, graphs: Sequence[Graph], stamps: bool = False) -> AnyGraph:
         symbol, bound, outputs = joined(graphs)
-        return RowGraph(symbol, self.layout, bound, outputs, stamps=stamps, **self._options)
+        more = {"stamps": stamps, **self._options}
+        if self.place is HOST:
+            return RowGraph(symbol, self.layout, bound, outputs, engine=self._engine, **more)
+        return DeviceRowGraph(symbol, self.layout, bound, outputs, place=self.place, **more)
+
+    def _store(self) -> RowStore:
+        if self.place is HOST:
+            return MemoryStore(self.layout)
+        kept = frozenset(variable_name(part.name, DECAYED) for part in self.parts)
+        return DeviceStore(self.layout, self.place, kept)
 
     def __len__(self) -> int:
         return len(self.map)
@@ -88,9 +122,9 @@ class Rows:
     def read(self, slots: Array, out: Array | None = None) -> Array:
         """What lookups show of the rows in these slots, (n, dim); zeros for a slot of -1."""
         if out is None:
-            out = np.empty((len(slots), self.dim), self.dtype)
+            out = self.prepare_read(len(slots), len(slots))
         self.need(slots)
-        numbers = self._shown()
+        numbers = self.shown_scales(self.scales)
         for part, log in zip(self.parts, self.logs, strict=True):
             if part.is_global:
                 columns = (
@@ -106,7 +140,10 @@ class Rows:
         if each is not None:
             return self.read(each, out)
         if out is None:
-            out = np.empty((len(bags), self.dim), self.dtype)
+            out = self.prepare_read(len(bags), len(slots))
+        if self.place is not HOST:
+            bags.pool_there(self.place, self.read(slots), out)
+            return out
         native = self.map.engine == "native"
         if native and self._is_plain:  # rows are added where they lie
             self.need(slots)
@@ -123,23 +160,31 @@ class Rows:
             self.store.fetch(slots[slots >= 0])
 
     def copied(self, name: str, slots: Array) -> Array:
-        """A column of the records of these slots; some at a time, where they have to be fetched."""
+        """A column of the records of these slots, on the host; some at a time, where they have to be fetched."""
         column = self.store.columns[name]
         found = np.empty((len(slots), *column.shape[1:]), column.dtype)
         for begin in range(0, len(slots), _AT_ONCE):
             some = slots[begin : begin + _AT_ONCE]
             self.store.fetch(some)
-            found[begin : begin + _AT_ONCE] = column[some]
+            found[begin : begin + _AT_ONCE] = on_host(taken(column, some))
         return found
 
-    def _take(self, slots: Array) -> None:
+    def take(self, slots: Array) -> None:
         """Have records in memory that are about to be written."""
         self.store.fetch(slots)
         self.store.changing(slots)
 
-    def _shown(self) -> dict[str, Any]:
-        """The scales that soft codes have now."""
-        return {f"@scale:{self.parts[k].name}": self.scales[k] for k in self._soft}
+    def shown_scales(self, scales: Sequence[float]) -> dict[str, Any]:
+        """The scales of soft codes, as graphs know them."""
+        return {f"@scale:{self.parts[k].name}": scales[k] for k in self._soft}
+
+    def grown_scales(self, done: int) -> list[float]:
+        """The scales after one step more."""
+        scales = list(self.scales)
+        for k in self._soft:
+            code: Any = self.parts[k].segment.compressor
+            scales[k] = code.scale_after(scales[k], done)
+        return scales
 
     def column(self, part: Part, kind: str) -> Array:
         """A column of a part: (capacity, width)."""
@@ -148,111 +193,31 @@ class Rows:
     # ---- writing
 
     def do(self, command: Command) -> None:
-        """Carry out a command that was checked. If it raises, for want of memory, nothing was changed."""
-        _DOERS[type(command)](self, command)
+        """Carry out a command that was checked."""
+        for _ in self.doing(command):
+            pass
 
-    def update(self, c: Update) -> None:
-        """One step of every rule."""
-        numbers: dict[str, Any] = {}
-        for k, part in enumerate(self.parts):  # functions of the user's are asked before anything changes
-            numbers |= part.numbers(c.done, c.rates[k] if c.rates else None)
-        taken = [part.shrinking(numbers) if part.decays else 0.0 for part in self.parts]
-        slots = self._slots(c.ids, c.now)
-        if c.first:
-            self._grow_scales(c.done)
-        numbers |= self._shown()
-        if self._needs_updates:
-            updates = self.store.columns[UPDATES][slots]
-            for part in self.parts:
-                numbers |= part.by_age(updates)
-        for k, part in enumerate(self.parts):
-            if part.decays:
-                numbers |= self._decay(k, part, taken[k], slots, c.first)
-        self._updating.run(self.store.records, slots, {GRADS: c.grads}, numbers, c.now)
-        if c.first:
-            self.steps = c.done + 1
-            for part in self.parts:
-                part.hyper.advance(c.done)
+    def doing(self, command: Command, n_leaving: int = 0, is_last: bool = True) -> Doing:
+        """A command that was checked, to be carried out in three parts. `n_leaving`: rows that leave before it.
+        `is_last`: nothing may fail after it."""
+        if isinstance(command, Evict):
+            return evict(self, command, is_last)
+        return _DOERS[type(command)](self, command, n_leaving)
 
-    def _grow_scales(self, done: int) -> None:
-        for k in self._soft:
-            code: Any = self.parts[k].segment.compressor
-            self.scales[k] = code.scale_after(self.scales[k], done)
+    def assigning(self, adds: bool) -> AnyGraph:
+        """The graph that writes weights, or adds to them."""
+        if adds not in self._assign_graphs:
+            self._assign_graphs[adds] = self._graph([p.assigning(adds) for p in self.parts])
+        return self._assign_graphs[adds]
 
-    def _decay(self, k: int, part: Part, taken: float, slots: Array, first: bool) -> dict[str, Any]:
-        """The number of a part's decay in this step, which takes so much of the weights."""
-        if part.is_global:
-            if first:
-                self.logs[k] += log_of(taken)
-            column = self.column(part, DECAYED)
-            found = missed(column[slots, 0], self.logs[k])
-            column[slots, 0] = self.logs[k]
-            return {f"@{DECAYED}:{part.name}": found}
-        return {f"@{DECAYED}:{part.name}": taken}
+    def ready_to_settle(self, n: int) -> None:
+        """Have what it takes to settle `n` rows."""
+        for graph in self._settling:
+            if graph is not None:
+                graph.reserve(n)
 
-    def assign(self, c: Assign) -> None:
-        """Weights as they are given; states are kept."""
-        slots = self._slots(c.ids, c.now)
-        self._settle(slots)
-        for part in self.parts:
-            width = part.segment.dim
-            given = c.values[:, part.start : part.start + width]
-            column = self.column(part, "weight")
-            column[slots] = column[slots] + given if c.adds else given
-        self.store.columns[TIMESTAMP][slots] = c.now
-
-    def renew(self, c: Renew) -> None:
-        """Rows as they are born."""
-        first = self.first_weights(c.ids)
-        self._bear(self._slots(c.ids, c.now), c.ids, c.now, first)
-
-    def put(self, c: Put) -> None:
-        """Columns as they are given."""
-        first = self.first_weights(c.ids) if c.anew else ()
-        slots = self._slots(c.ids, c.now)
-        if c.anew:
-            self._bear(slots, c.ids, c.now, first)
-        else:
-            self._settle(slots)
-        for name, values in c.columns.items():
-            self.store.columns[name][slots] = values
-
-    def have(self, c: Have) -> None:
-        """Rows as they are born, for ids that have none."""
-        self._slots(c.ids, c.now)
-
-    def touch(self, c: Touch) -> None:
-        """The second only."""
-        slots = self.map.get(c.ids)
-        slots = slots[slots >= 0]
-        self._take(slots)
-        self.store.columns[TIMESTAMP][slots] = c.now
-
-    def evict(self, c: Evict) -> None:
-        """Give rows up; their slots are used again."""
-        slots = self.map.remove(c.ids)
-        vacate(self.store, slots[slots >= 0])
-
-    def decay(self, c: Decayed) -> None:
-        """Decay of all rows, which they make up for."""
-        self.logs = [log + more for log, more in zip(self.logs, c.logs, strict=True)]
-
-    def go_on(self, c: GoOn) -> None:
-        """Numbers of another table."""
-        self.scales = list(c.scales)
-        if c.steps is not None:
-            self.steps = c.steps
-            for part, products in zip(self.parts, c.products, strict=True):
-                part.hyper.products.update(products)
-
-    def settle(self, c: Settle) -> None:
-        """The decay that rows have not seen."""
-        slots = self.map.get(c.ids)
-        slots = slots[slots >= 0]
-        self._take(slots)
-        self._settle(slots)
-
-    def _settle(self, slots: Array) -> None:
+    def settle(self, slots: Array) -> None:
+        """Let rows have the decay that they have not seen."""
         for part, graph, log in zip(self.parts, self._settling, self.logs, strict=True):
             if graph is not None:
                 column = self.column(part, DECAYED)
@@ -260,31 +225,58 @@ class Rows:
                 graph.run(self.store.records, slots, {}, numbers)
                 column[slots, 0] = log
 
+    @contextmanager
+    def kept(self, slots: Slots) -> Iterator[None]:
+        """If what is done within fails, these records are what they were: on the host, where it may fail."""
+        if self.place is not HOST:
+            yield
+            return
+        before = self.store.records[slots]
+        try:
+            yield
+        except BaseException:
+            self.store.records[slots] = before
+            raise
+
     # ---- births
 
-    def _slots(self, ids: Ids, now: int) -> npt.NDArray[np.int64]:
-        """The slots of ids, each once; those that have none get one, and are born."""
+    def find(self, ids: Ids, n_leaving: int = 0, asks: bool = True) -> Found:
+        """What there is of ids, each once, and room for the others. Functions of the user's are asked, unless not."""
         slots = self.map.get(ids)
         absent = slots < 0
         if not absent.any():
-            self._take(slots)
-            return slots
-        first = self.first_weights(ids[absent])
-        self.make_room(int(absent.sum()))
-        found = self.map.get_or_insert(ids)
-        self._take(found.slots)
-        if len(found.new_slots):
-            try:
-                self._bear(found.new_slots, found.new_ids, now, first)
-            except BaseException:  # such as an interrupt: they were never here
-                self.map.remove(found.new_ids)
-                raise
-        return found.slots
+            return Found(slots, ids[:0], ())
+        new = ids[absent]
+        first = self.first_weights(new) if asks else [None] * len(self.parts)
+        self.born.reserve(len(new))
+        self.make_room(max(len(new) - n_leaving, 0))
+        return Found(slots, new, first)
 
-    def has_room(self, n: int) -> bool:
-        """Whether `n` rows more can be born for certain: without more memory, and without functions of the user's."""
-        fits = max(self.map.n_slots, len(self.map) + n) <= len(self.store.records) and self.map.has_room(n)
-        return fits and not any(isinstance(p.segment.initializer, Custom) for p in self.parts)
+    @contextmanager
+    def having(self, found: Found, ids: Ids, now: int, keeps: bool = True) -> Iterator[Slots]:
+        """The slots of ids; those that have none get one, and are born. If what is done within fails, they were never
+        here, and, if that `keeps`, the others are what they were."""
+        slots = found.slots
+        if not len(found.new):
+            self.take(slots)
+            with self.kept(slots) if keeps else nullcontext():
+                yield slots
+            return
+        slots = self.map.get_or_insert(ids).slots
+        try:
+            self.take(slots)
+            born = slots[found.slots < 0]
+            self.bear(born, found.new, now, found.first)
+            with self.kept(slots) if keeps else nullcontext():
+                yield slots
+        except BaseException:
+            vacate(self.store, self.map.remove(found.new))
+            raise
+
+    def prepare_read(self, n: int, n_slots: int) -> Array:
+        """Have what it takes to read `n_slots` rows: an array for the `n` (n, dim) that are shown, among others."""
+        self._reading.reserve(n_slots)
+        return self.place.empty((n, self.dim), self.dtype)
 
     def make_room(self, n: int) -> None:
         """Have memory for `n` rows more. MemoryError or OSError, and nothing is changed, if there is none."""
@@ -294,29 +286,32 @@ class Rows:
     def first_weights(self, ids: Ids) -> list[Array | None]:
         """What functions of the user's give new ids as weights; None for segments that begin otherwise."""
         kinds = [(part.segment.initializer, part.segment.dim) for part in self.parts]
-        return [self._asked(i, ids, dim) if isinstance(i, Custom) else None for i, dim in kinds]
+        made = [self._asked(i, ids, dim) if isinstance(i, Custom) else None for i, dim in kinds]
+        columns = [self.column(part, "weight") for part in self.parts]
+        return [None if x is None else beside(column, x) for x, column in zip(made, columns, strict=True)]
 
     def _asked(self, made: Custom, ids: Ids, dim: int) -> Array:
         return self.ask(lambda: made.rows(ids, dim, self.dtype.name))
 
-    def _bear(self, slots: Array, ids: Ids, now: int, first: Sequence[Array | None]) -> None:
+    def bear(self, slots: Array, ids: Ids, now: int, first: Sequence[Array | None]) -> None:
+        """Make these records rows as they are born. `first`: weights, for segments whose weights a function gives."""
         columns = self.store.columns
         columns[ID][slots] = ids
         columns[TIMESTAMP][slots] = now
         columns[UPDATES][slots] = 0
-        self._born.run(self.store.records, slots)
+        self.born.run(self.store.records, slots)
         for part, log, weights in zip(self.parts, self.logs, first, strict=True):
             if part.is_global:
                 self.column(part, DECAYED)[slots] = log
             if weights is not None:
-                self.column(part, "weight")[slots] = weights
+                write(self.column(part, "weight"), slots, weights)
 
 
 def _directly(function: Callable[[], Array]) -> Array:
     return function()
 
 
-_DOERS: dict[type, Callable[[Rows, Any], None]] = {
-    Update: Rows.update, Assign: Rows.assign, Have: Rows.have, Renew: Rows.renew, Put: Rows.put, Touch: Rows.touch,
-    Evict: Rows.evict, Settle: Rows.settle, Decayed: Rows.decay, GoOn: Rows.go_on,
+_DOERS: dict[type, Callable[[Rows, Any, int], Doing]] = {
+    Update: update, Assign: assign, Have: have, Renew: renew, Put: put, Touch: touch, Settle: settle, Decayed: decay,
+    GoOn: go_on,
 }  # fmt: skip

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from ..attrs import REQUIRED
 from ..errors import AttributeValueError, RuleError
@@ -33,7 +36,7 @@ class Segment:
     learning_rate: a number, or a function of the step; None: the rule's own default.
     weight_decay, decay: "l2" adds weight_decay * weight to the gradient; "decoupled" takes lr * weight_decay of the
         weight of rows that are updated; "decoupled_global" of all rows at every step, made up for when a row is next
-        read or updated.
+        read or updated. It is the table's; a rule that has an attribute `wd`, as AdamW, may decay by that instead.
     clock: what the rule's step number counts: the updates of the "row", or those of the "table".
     initial: what states begin with, by name, where not as the rule says.
     n_blocks: the rule sees the columns as so many rows of equal width: what it keeps per row is per block then.
@@ -82,9 +85,12 @@ class Segment:
         given = {"learning_rate": learning_rate, "initializer": initializer, "compressor": compressor}
         given |= {"weight_decay": weight_decay, "decay": decay, "clock": clock, "initial": initial}
         given |= {"dtype": dtype, "n_blocks": n_blocks, "rounds_to_float16": rounds_to_float16}
+        if isinstance(dim, bool) or not isinstance(dim, int | np.integer) or dim < 1:
+            raise AttributeValueError(f"a segment: dim is a number of columns, at least 1, got {dim!r}")
         op = find_op(rule)
+        _check_kinds(f"a segment with {op.name}", weight_decay, n_blocks, initial)
         fields = {
-            "dim": dim,
+            "dim": int(dim),
             "op": op,
             "learning_rate": learning_rate,
             "attrs": dict(attrs),
@@ -129,10 +135,17 @@ _DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
+def _check_kinds(what: str, weight_decay: Any, n_blocks: Any, initial: Any) -> None:
+    if isinstance(weight_decay, bool) or not isinstance(weight_decay, int | float | np.integer | np.floating):
+        raise AttributeValueError(f"{what}: weight_decay is a number, got {weight_decay!r}")
+    if isinstance(n_blocks, bool) or not isinstance(n_blocks, int):
+        raise AttributeValueError(f"{what}: n_blocks is a whole number, got {n_blocks!r}")
+    if initial is not None and not isinstance(initial, Mapping):
+        raise AttributeValueError(f"{what}: initial is a dict by names of states, got {initial!r}")
+
+
 def _check(segment: Segment) -> None:
     op, what = segment.op, f"a segment with {segment.op.name}"
-    if isinstance(segment.dim, bool) or not isinstance(segment.dim, int) or segment.dim < 1:
-        raise AttributeValueError(f"{what}: dim is a number of columns, at least 1, got {segment.dim!r}")
     for name, value, known in (
         ("decay", segment.decay, DECAYS),
         ("clock", segment.clock, CLOCKS),
@@ -145,13 +158,21 @@ def _check(segment: Segment) -> None:
     more = [i.name for i in op.inputs[2:] if i.name not in op.states and i.kind != "scalar"]
     if more:
         raise RuleError(f"{what}: the rule also takes {more[0]!r}, an array that a table does not have")
-    if segment.weight_decay < 0 or segment.weight_decay != segment.weight_decay:
-        raise AttributeValueError(f"{what}: weight_decay is at least 0, got {segment.weight_decay!r}")
+    if not 0 <= segment.weight_decay < math.inf:
+        raise AttributeValueError(
+            f"{what}: weight_decay is at least 0 and finite, got {segment.weight_decay!r}"
+        )
+    _check_one_decay(segment, what)
     if segment.n_blocks < 1 or segment.dim % segment.n_blocks:
         raise AttributeValueError(f"{what}: {segment.n_blocks} blocks do not divide {segment.dim} columns")
     if not isinstance(segment.rounds_to_float16, bool):
         raise AttributeValueError(
             f"{what}: rounds_to_float16 is True or False, got {segment.rounds_to_float16!r}"
+        )
+    rate = segment.learning_rate
+    if rate is not None and not callable(rate) and np.asarray(rate).dtype.kind not in "fiu":
+        raise AttributeValueError(
+            f"{what}: learning_rate is a number, or a function of the step, got {rate!r}"
         )
     if segment.learning_rate is not None and "lr" not in op.attrs:
         raise AttributeValueError(f"{what}: the rule has no learning rate, got {segment.learning_rate!r}")
@@ -162,4 +183,17 @@ def _check(segment: Segment) -> None:
     if unknown:
         raise AttributeValueError(
             f"{what}: initial= names {unknown[0]!r}; its states are {', '.join(op.states) or 'none'}"
+        )
+
+
+def _check_one_decay(segment: Segment, what: str) -> None:
+    """Some rules decay weights themselves, AdamW's by default: the two decays would add up unseen."""
+    if not segment.weight_decay or "wd" not in segment.op.attrs:
+        return
+    own = segment.attrs.get("wd", segment.op.attrs["wd"].default)
+    if callable(own) or (own is not REQUIRED and own):
+        said = describe(own) if callable(own) else own
+        raise AttributeValueError(
+            f"{what}: weight_decay={segment.weight_decay} of the table and wd={said} of the rule would both decay the "
+            "weights: give one of them, and 0 for the other"
         )

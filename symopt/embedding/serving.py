@@ -25,7 +25,9 @@ from ..errors import (
     TooLateError,
     UnknownIdError,
 )
+from ..idmap.given import chosen_engine
 from ..places import HOST
+from .bags import Bags, given_ids
 from .batches import Ids, ids_of, last_of, rows_of, waves
 from .coded import Coded
 from .exporting import FORMAT, VERSION, export_codes, is_zero
@@ -172,13 +174,13 @@ class ServingTable:
 
     def lookup(
         self,
-        ids: npt.ArrayLike,
+        ids: npt.ArrayLike | Bags,
         *,
         missing: Missing = "zeros",
         with_hits: bool = False,
         out: Array | None = None,
     ) -> Any:
-        """The embeddings of ids, float32: for ids of any shape, that shape and (dim,).
+        """The embeddings of ids, float32: for ids of any shape, that shape and (dim,); for `Bags`, as tables give them.
 
         `with_hits`: also which ids have a row, in their shape. `missing`: "zeros", or "raise" UnknownIdError. `out`: a
         contiguous array to write to.
@@ -186,7 +188,7 @@ class ServingTable:
         what = f"{self.name}.lookup"
         if missing not in ("zeros", "raise"):
             raise AttributeValueError(f"{what}: missing must be 'zeros' or 'raise', got {missing!r}")
-        flat, shape = ids_of(ids, what)
+        flat, shape = given_ids(ids, what)
         found = _checked_out(out, (*shape, self.dim), what)
         with self._lock:
             slots = self._rows.find(flat)
@@ -194,8 +196,23 @@ class ServingTable:
             n_missing = len(flat) - int(np.count_nonzero(hits))
             if n_missing and missing == "raise":
                 raise UnknownIdError(f"{what}: id {flat[~hits][0]} has no row, nor have {n_missing - 1} more")
-            self._read(slots, hits if n_missing else None, found.reshape(-1, self.dim))
-        return (found, hits.reshape(shape)) if with_hits else found
+            if isinstance(ids, Bags):
+                self._pool(slots, ids, found.reshape(-1, self.dim))
+            else:
+                self._read(slots, hits if n_missing else None, found.reshape(-1, self.dim))
+        if not with_hits:
+            return found
+        return found, hits if isinstance(ids, Bags) else hits.reshape(shape)
+
+    def _pool(self, slots: Ids, bags: Bags, out: Array) -> None:
+        """Write what bags of the rows in these slots are, (n_bags, dim) or (n_bags * n, dim)."""
+        each = bags.spread_slots(slots)
+        slots = slots if each is None else each
+        rows = np.empty((len(slots), self.dim), np.float32) if each is None else out
+        self._read(slots, slots >= 0, rows)
+        if each is None:
+            native = chosen_engine("auto") == "native"
+            bags.pool(rows, np.arange(len(slots)), self.dim, out, native)
 
     def _read(self, slots: Ids, hits: Array | None, out: Array) -> None:
         """Write the rows of slots; zeros where there is no hit."""

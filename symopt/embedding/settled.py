@@ -14,7 +14,7 @@ def settled(rows: Rows, slots: Ids) -> Array:
     rows.store.fetch(slots)
     found = np.empty((len(slots), rows.dim), rows.dtype)
     for part, log in zip(rows.parts, rows.logs, strict=True):
-        weight = rows.column(part, "weight")[slots]
+        weight = rows.copied(part.weight, slots)
         own = slice(part.start, part.start + part.segment.dim)
         column = rows.column(part, DECAYED)[slots, 0] if part.is_global else None
         found[:, own] = weight if column is None else decayed(weight, column, log)

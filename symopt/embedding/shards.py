@@ -70,6 +70,10 @@ def split_by_shard(ids: npt.ArrayLike, n_shards: int) -> Split:
 
 def checked_count(n_shards: Any, what: str) -> int:
     """A number of shards."""
-    if isinstance(n_shards, bool) or not isinstance(n_shards, int | np.integer) or n_shards < 1:
-        raise AttributeValueError(f"{what}: a number of shards is at least 1, got {n_shards!r}")
+    if (
+        isinstance(n_shards, bool)
+        or not isinstance(n_shards, int | np.integer)
+        or not 1 <= n_shards < 1 << 31
+    ):
+        raise AttributeValueError(f"{what}: a number of shards is at least 1, below 2**31, got {n_shards!r}")
     return int(n_shards)

@@ -19,6 +19,7 @@ from .described import compare, described
 from .leaving import NONE, expired
 from .loading import vector
 from .numbers import Numbers, numbers_state, read_numbers
+from .placed import write
 from .rows import Rows
 from .store import vacate
 from .touched import TouchedSet
@@ -99,7 +100,7 @@ def plan(table: Table, state: Mapping[str, Any], found: Differences, path: str) 
                 table.touched.overflow()  # who knows what was sent
             for write in commits:
                 write()
-            table._give_up(table._leaving(NONE))  # more rows than a policy lets be here
+            table._carry_out(table._leaving(NONE))  # more rows than a policy lets be here
 
     return commit
 
@@ -179,7 +180,7 @@ def _replace(rows: Rows, fresh: IdMap, blocks: list[Block]) -> None:
         rows.store.changing(slots)
         if any(name not in block for name in columns):
             ids = np.ascontiguousarray(block[ID])
-            rows._bear(slots, ids, 0, rows.first_weights(ids))
+            rows.bear(slots, ids, 0, rows.first_weights(ids))
         for name, values in block.items():
             if name != SLOT:
-                columns[name][at] = values
+                write(columns[name], at, values)

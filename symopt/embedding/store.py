@@ -18,14 +18,15 @@ class RowStore(Protocol):
     """Records by slot, wherever they are kept: what `Table(store=...)` makes of a layout.
 
     `records`: (capacity, stride) bytes of memory, where rows are read and written in place; `columns`: a view of each
-    of its columns (`layout.views`). Both are made anew when there is more room. Slots are given densely from 0 on.
+    of its columns (`layout.views`). Both are made anew when there is more room. Slots are given densely from 0 on. On a
+    device each column is an array of its own, and `records` are the columns.
 
     A store whose rows are elsewhere has them in `records` when `fetch` returns, and knows from `changing` which it has
     to take back: it may give its memory up for those that are neither.
     """
 
     layout: Layout
-    records: npt.NDArray[np.uint8]
+    records: Any
     columns: Mapping[str, Array]
 
     def reserve(self, n: int) -> None:
@@ -52,8 +53,8 @@ class MemoryStore:
         self._take(np.zeros((0, layout.stride), np.uint8))
 
     def _take(self, records: npt.NDArray[np.uint8]) -> None:
-        self.records = records
-        self.columns: Mapping[str, Array] = self.layout.views(records)
+        columns: Mapping[str, Array] = self.layout.views(records)
+        self.records, self.columns = records, columns  # at once: an interrupt comes before or after
 
     def reserve(self, n: int) -> None:
         """Have room for `n` records. MemoryError, and nothing is changed, if there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
 import weakref
@@ -13,27 +14,33 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ..context import Context
 from ..errors import AttributeValueError, UnknownIdError
 from ..idmap import unique
+from ..interrupts import uninterrupted
+from ..places import HOST, place_of
 from .admission import Admission
 from .bags import Bags, given_ids
 from .batch import Batch, apply_all
-from .batches import Array, Ids, ids_of, last_of, rows_of, second, waves
-from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, checked, one_of
-from .commands import Admit, Assign, Command, Decayed, Evict, GoOn, Have, Put, Renew, Settle, Touch
+from .batches import Array, Ids, ids_of, last_of, rows_of, second
+from .checks import DUPLICATES, MISSING, Duplicates, Missing, as_out, check_place, checked, kept_as, one_of
+from .commands import Admit, Assign, Command, Decayed, Evict, GoOn, Have, Put, Renew, Settle, Touch, Update
 from .configured import Config, table_options
 from .delta import Delta
+from .doing import Doing, carry_out, done
 from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
 from .eviction import Policy
 from .expiry import Expiry
+from .forks import watch
 from .keeping import Keeping
-from .leaving import chosen, crowded, expired
+from .leaving import NONE, chosen, crowded, expired
 from .ondisk.options import OnDisk
+from .options import whole
+from .placed import joined_rows, taken
 from .results import Applied, Entries, Stats
 from .rows import ALIGNMENT, MakeStore, Rows
 from .segment import Segment
-from .store import MemoryStore
 from .touched import TouchedSet
 
 Item = TypeVar("Item")
@@ -48,15 +55,19 @@ class Table(Keeping):
     missing: what a lookup shows of an id without a row: "zeros"; "initialize" makes the row; "raise" UnknownIdError.
     duplicates: gradients of one id in a batch are added, in order, and the rule runs once ("sum"), or it runs for one
         after the other ("sequential").
-    admission: which ids get a row when gradients come (`Admission`; a number is its threshold). expiry: how long a row
-        lives after its last write (`Expiry`; a number is days).
+    admission: which ids get a row when gradients come, or are assigned to (`Admission`; a number is its threshold).
+    expiry: how long a row lives after its last write (`Expiry`; a number is days); `expire` lets the others go.
     max_rows, policy: at most so many rows; those that leave are chosen by a `Policy` or its name. Without one,
         TooLateError when the table is full.
-    seed: of first weights, which depend on nothing but it and the id. engine: "auto", "native" or "reference".
+    reserve: have room for so many rows from the start.
+    ctx: where rows lie: so.cpu(), or so.gpu(0), on which gradients, values and lookups are then (docs/gpu.md).
+    seed: of first weights, which depend on nothing but it and the id.
+    engine: "auto", "native" or "reference".
     track: remember up to so many ids that change, for `take_delta`.
     path: a folder where the rows are kept, which may be more than memory holds (`OnDisk`, or a path). What is there is
         opened, and what a crash left undone is done; else it is made. `close` the table when it is done with.
     store: what makes another place for the rows: a function of the layout that gives a `RowStore`.
+    name: what errors call the table.
 
     A batch is checked whole before anything is written; any number of threads may use one table.
 
@@ -83,21 +94,28 @@ class Table(Keeping):
         reserve: int = 0,
         seed: int = 0,
         track: int | None = None,
+        ctx: Context | str | None = None,
         engine: str = "auto",
         path: str | os.PathLike[str] | OnDisk | None = None,
         store: MakeStore | None = None,
         name: str = "table",
     ) -> None:
+        if not isinstance(name, str):
+            raise AttributeValueError(f"the name of a table is a str, got {name!r}")
         self.name = name
+        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+            raise AttributeValueError(f"{name}: seed is a whole number, got {seed!r}")
+        seed = int(seed)
+        self.ctx = Context.as_context(ctx)
+        self.place = place_of(self.ctx)
+        check_place(self.place, engine, path is not None or store is not None, name)
         self.segments = checked(segments, name)
         self.missing = one_of("missing", missing, MISSING, name)
         self.duplicates = one_of("duplicates", duplicates, DUPLICATES, name)
-        self.admission = Admission(admission) if isinstance(admission, int) else admission
-        self.expiry = Expiry(expiry) if isinstance(expiry, int) else expiry
-        self.max_rows = max_rows
-        self.policy = Policy(policy) if isinstance(policy, str) else policy
-        if max_rows is not None and max_rows < 1:
-            raise AttributeValueError(f"{name}: max_rows must be at least 1, got {max_rows!r}")
+        self.admission: Admission | None = kept_as(Admission, int, admission, name)
+        self.expiry: Expiry | None = kept_as(Expiry, int, expiry, name)
+        self.policy: Policy | None = kept_as(Policy, str, policy, name)
+        self.max_rows = None if max_rows is None else whole(f"{name}: max_rows", max_rows, 1)
         if self.policy is not None and max_rows is None:
             raise AttributeValueError(
                 f"{name}: a policy says which rows leave a full table: give max_rows too"
@@ -111,16 +129,23 @@ class Table(Keeping):
             )
         self._journal = _journal(path)
         self._lock: Any = threading.RLock() if self._journal is None else self._journal.lock
-        make_store = store or (MemoryStore if self._journal is None else self._journal.make_store)
-        alignment = ALIGNMENT if make_store is MemoryStore else LINE
+        make_store = store or (None if self._journal is None else self._journal.make_store)
         self._rows = Rows(
-            self.segments, seed=seed, engine=engine, make_store=make_store, alignment=alignment, what=name
+            self.segments,
+            seed=seed,
+            engine=engine,
+            place=self.place,
+            make_store=make_store,
+            alignment=LINE if make_store else ALIGNMENT,
+            what=name,
         )
         self._sent = list(self._rows.logs)  # when changes were taken last
         self._taken: weakref.ref[Delta] | None = None  # what was taken last
         self.seed, self.engine = seed, self._rows.map.engine
         if self._journal is not None:
             self._journal.begin(self)
+        else:
+            watch(self)
         self.reserve(reserve)
 
     @classmethod
@@ -162,16 +187,20 @@ class Table(Keeping):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @contextlib.contextmanager
-    def _batch(self) -> Iterator[None]:
+    def _batch(self) -> contextlib.AbstractContextManager[Any]:
         """What is done within is one batch: on disk it happens whole or not at all."""
-        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.batch():
+        return self._lock if self._journal is None else self._logged()
+
+    @contextlib.contextmanager
+    def _logged(self) -> Iterator[None]:
+        with self._lock, self._journal.batch():
             yield
 
     @contextlib.contextmanager
     def _replacing(self) -> Iterator[None]:
-        """What is done within replaces the table: on disk it is a checkpoint, or, if it fails, nothing."""
-        with self._lock, contextlib.nullcontext() if self._journal is None else self._journal.replacing():
+        """What is done within replaces the table: on disk it is a checkpoint, or, if it fails, nothing; in memory no
+        interrupt splits it."""
+        with self._lock, uninterrupted() if self._journal is None else self._journal.replacing():
             yield
 
     # ---- what it is
@@ -200,15 +229,22 @@ class Table(Keeping):
         return len(self._rows)
 
     def __contains__(self, id_: object) -> bool:
-        return bool(self.contains(np.array([id_]))[0])
+        return isinstance(id_, int | np.integer) and bool(self.contains(np.array([id_]))[0])
 
     def __iter__(self) -> Iterator[int]:
-        """The ids, oldest slot first."""
+        """The ids, in the order of their places."""
         return iter(self.ids().tolist())
 
     def __repr__(self) -> str:
         parts = ", ".join(map(repr, self.segments))
-        return f"<Table {self.name!r}: {len(self)} rows of {self.dim} columns, {parts}>"
+        given: dict[str, Any] = {
+            "admission": self.admission,
+            "expiry": self.expiry,
+            "max_rows": self.max_rows,
+        }
+        given |= {"policy": self.policy, "ctx": None if self.place is HOST else self.ctx}
+        more = "".join(f", {k}={v!r}" for k, v in given.items() if v is not None)
+        return f"<Table {self.name!r}: {len(self)} rows of {self.dim} columns, {parts}{more}>"
 
     def ids(self) -> Ids:
         """All ids that have a row, (n,)."""
@@ -229,6 +265,7 @@ class Table(Keeping):
 
     def reserve(self, n: int) -> None:
         """Have room for `n` rows, so that nothing need grow before."""
+        n = whole(f"{self.name}: reserve", n, 0, 1 << 48)
         with self._lock:
             self._rows.store.reserve(n)
             self._rows.map.reserve(n)
@@ -253,8 +290,10 @@ class Table(Keeping):
         flat, shape = given_ids(ids, what)
         missing = self.missing if missing is None else one_of("missing", missing, MISSING, what)
         if out is not None:
-            out = as_out(out, (*shape, self.dim), self.dtype, what).reshape(-1, self.dim)
+            out = as_out(out, (*shape, self.dim), self.dtype, what, self.place).reshape(-1, self.dim)
         with self._lock:
+            if out is None:
+                out = self._rows.prepare_read(math.prod(shape), len(flat))
             slots, hits = self._found(flat, missing, req_time, what)
             found = self._rows.pool(slots, ids, out) if isinstance(ids, Bags) else self._rows.read(slots, out)
         shown = found.reshape(*shape, self.dim)
@@ -274,8 +313,7 @@ class Table(Keeping):
         if n_absent and missing == "initialize":
             born, now = unique(ids[absent]).ids, second(req_time, what)
             with self._batch():
-                self._make_room(ids)
-                self._do(Have(born, now))
+                self._carry_out(self._leaving(ids), Have(born, now))
             slots = self._rows.map.get(ids)
         self.stats.hits += len(ids) - n_absent
         self.stats.misses += n_absent
@@ -291,11 +329,11 @@ class Table(Keeping):
     def _entries(self, slots: Ids, hits: npt.NDArray[np.bool_]) -> Entries:
         self._rows.need(slots)
         columns = self._rows.store.columns
-        weights = [columns[part.weight][slots] for part in self._rows.parts]
+        weights = [taken(columns[part.weight], slots) for part in self._rows.parts]
         names = [name for part in self._rows.parts for name, _, _ in part.state_columns()]
-        states = {name: columns[name][slots] for name in names}
+        states = {name: taken(columns[name], slots) for name in names}
         header = (columns[name][slots] for name in ("timestamp", "updates"))
-        return Entries(hits, columns["id"][slots], np.concatenate(weights, axis=1), states, *header)
+        return Entries(hits, columns["id"][slots], joined_rows(weights, axis=1), states, *header)
 
     def prefetch(self, ids: npt.ArrayLike) -> None:
         """A hint that these ids come soon: rows on disk are read meanwhile."""
@@ -312,7 +350,8 @@ class Table(Keeping):
 
         >>> import numpy as np
         >>> table = Table(Segment(2, "sgd", learning_rate=0.1))
-        >>> for some, grads in table.ahead([([1, 2], np.ones((2, 2))), ([2, 3], np.ones((2, 2)))]):
+        >>> batches = [([1, 2], np.ones((2, 2))), ([2, 3], np.ones((2, 2)))]
+        >>> for some, grads in table.ahead(batches):
         ...     done = table.apply_gradients(some, grads)
         >>> len(table)
         3
@@ -349,26 +388,28 @@ class Table(Keeping):
         return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
 
     def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
-        """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays."""
+        """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays.
+
+        An id without a row gets one, if it is admitted."""
         self._put("assign", ids, values, req_time, adds=False)
 
     def assign_add(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
-        """Add to the weights of ids; of a repeated id, one after the other."""
+        """Add to the weights of ids; of a repeated id, one after the other. A row that is made has its first weights
+        before; it is made if its id is admitted."""
         self._put("assign_add", ids, values, req_time, adds=True)
 
     def _put(self, method: str, ids: Any, values: Any, req_time: float | None, adds: bool) -> None:
         what = f"{self.name}.{method}"
         flat, shape = ids_of(ids, what)
-        rows = rows_of(values, shape, self.dim, self.dtype, f"{what}: values")
+        rows = rows_of(values, shape, self.dim, self.dtype, f"{what}: values", self.place)
         now = second(req_time, what)
         with self._batch():
             admitted = self._admitted(flat, None)
             if admitted is not None:
-                flat, rows = flat[admitted], rows[admitted]
+                flat, rows = flat[admitted], taken(rows, admitted)
                 self.stats.blocked += int((~admitted).sum())
-            self._make_room(flat)
-            for some, its in waves(flat, rows) if adds else [last_of(flat, rows)]:
-                self._do(Assign(some, its, now, adds))
+            ids, its = (flat, rows) if adds else last_of(flat, rows)
+            self._carry_out(self._leaving(flat), Assign(ids, its, now, adds))
 
     def reinitialize(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
         """Rows as they are born, for all ids; which had one before, in the shape of `ids`."""
@@ -377,9 +418,7 @@ class Table(Keeping):
         now = second(req_time, what)
         with self._batch():
             had = self._rows.map.get(flat) >= 0
-            self._make_room(flat)
-            born = unique(flat).ids
-            self._do(Renew(born, now))
+            self._carry_out(self._leaving(flat), Renew(unique(flat).ids, now))
         return had.reshape(shape)
 
     def touch(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
@@ -389,7 +428,7 @@ class Table(Keeping):
         now = second(req_time, what)
         with self._batch():
             had = self._rows.map.get(flat) >= 0
-            self._do(Touch(unique(flat[had]).ids, now))
+            self._carry_out(NONE, Touch(unique(flat[had]).ids, now))
         return had.reshape(shape)
 
     # ---- rows that leave
@@ -405,52 +444,81 @@ class Table(Keeping):
         """Give up rows: of `ids`; or the `n` that a policy chooses, the table's if none is given; or those for which
         `where` says True of a dict of columns (id, timestamp, updates, weight). The ids that left, (k,)."""
         with self._batch():
-            return self._give_up(chosen(self, ids, n, policy, where))
+            gone = chosen(self, ids, n, policy, where)
+            self._carry_out(gone)
+            return gone
 
     def expire(self, now: float | None = None) -> Ids:
         """Give up the rows whose time is over; `now`: by default the time of the latest write. The ids that left."""
         at = self.latest if now is None else second(now, f"{self.name}.expire")
         with self._batch():
-            return self._give_up(expired(self, at))
+            gone = expired(self, at)
+            self._carry_out(gone)
+            return gone
 
     def flush(self) -> None:
         """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
         ids = self.ids()
         for begin in range(0, len(ids), _AT_ONCE):  # no row knows of another, so each part is a batch
             with self._batch():
-                self._do(Settle(ids[begin : begin + _AT_ONCE]))
-
-    def _give_up(self, gone: Ids) -> Ids:
-        if len(gone):
-            self._do(Evict(gone))
-        return gone
+                self._carry_out(NONE, Settle(ids[begin : begin + _AT_ONCE]))
 
     # ---- within
 
-    def _do(self, command: Command) -> Any:
-        """Everything that changes rows, or counts of ids, goes through here."""
-        return self._apply(command) if self._journal is None else self._journal.do(command)
+    def _carry_out(self, gone: Ids, *commands: Command) -> None:
+        """Let rows leave, then do the rest: all of it, or, if this raises, nothing. Within a `_batch`."""
+        carry_out(self._doings(gone, *commands), holds=self._journal is None)
+
+    def _doings(self, gone: Ids, *commands: Command) -> list[Doing]:
+        """Commands on their way. Everything that changes rows, or counts of ids, goes through here, or `_counted`."""
+        every: list[Command] = [Evict(gone), *commands] if len(gone) else [*commands]
+        if self._journal is not None:
+            return [self._journal.doing(every)]
+        n = len(every)
+        return [self._doing(c, len(gone) if k else 0, is_last=k == n - 1) for k, c in enumerate(every)]
 
     def _apply(self, command: Command) -> Any:
+        """Carry out one command, where somebody else sees to it that a batch is whole."""
         if isinstance(command, Admit):
             assert self.admission is not None
             return self.admission.admit(command.ids, command.counts)
+        return done(self._doing(command))
+
+    def _doing(self, command: Any, n_leaving: int = 0, is_last: bool = True) -> Doing:
+        """One command on rows, and what is noted about it."""
+        doing = self._rows.doing(command, n_leaving, is_last)
+        next(doing)
+        yield
         before = len(self)
-        self._rows.do(command)
+        next(doing)
+        n_born = len(self) - before
+        try:
+            if self.admission is not None and isinstance(
+                command, Have | Renew | Put
+            ):  # rows that need not be earned
+                self.admission.forget(command.ids)
+            yield
+        except BaseException:
+            doing.close()
+            raise
+        next(doing, None)
+        self._note(command, n_born)
+
+    def _note(self, command: Any, n_born: int) -> None:
+        """Count what was done."""
         if isinstance(command, Evict):
-            self.stats.evicted += before - len(self)
-            if self.touched is not None:
-                self.touched.evicted(command.ids)
-            return None
-        if isinstance(command, Settle | Decayed | GoOn):
-            return None
-        self.latest = max(self.latest, command.now)
-        self.stats.born += len(self) - before
-        if self.admission is not None and isinstance(command, Have | Renew | Put):  # they need not be earned
-            self.admission.forget(command.ids)
-        if self.touched is not None and not isinstance(command, Touch):
-            self.touched.add(command.ids)
-        return None
+            self.stats.evicted -= n_born
+        elif not isinstance(command, Settle | Decayed | GoOn):
+            self.latest = max(self.latest, command.now)
+            self.stats.born += n_born
+            if isinstance(command, Update):
+                self.stats.updated += len(command.ids)
+        if self.touched is None or isinstance(command, Settle | Decayed | GoOn | Touch):
+            return
+        try:
+            (self.touched.evicted if isinstance(command, Evict) else self.touched.add)(command.ids)
+        except MemoryError:
+            self.touched.overflow()
 
     def _admitted(self, ids: Ids, counts: Array | None) -> npt.NDArray[np.bool_] | None:
         """Which entries may be written: those of ids that have a row, or are admitted. None: all."""
@@ -460,25 +528,20 @@ class Table(Keeping):
         asked = ~admitted
         if not asked.any():
             return None
-        admitted[asked] = self._do(Admit(ids[asked], None if counts is None else counts[asked]))
+        admitted[asked] = self._counted(Admit(ids[asked], None if counts is None else counts[asked]))
         return admitted
 
-    def _make_room(self, ids: Ids) -> Ids:
-        """Let rows leave if all new ones of a batch would not fit; which."""
-        return self._give_up(self._leaving(ids))
+    def _counted(self, command: Admit) -> npt.NDArray[np.bool_]:
+        """Which ids are admitted, now that they are counted."""
+        with uninterrupted():
+            found: npt.NDArray[np.bool_] = (self._apply if self._journal is None else self._journal.do)(
+                command
+            )
+        return found
 
     def _leaving(self, ids: Ids) -> Ids:
         """The rows that have to leave before a batch. TooLateError without a policy that chooses."""
         return crowded(self, ids)
-
-    def _rates(self, given: float | Sequence[float] | None, what: str) -> tuple[float, ...] | None:
-        if given is None:
-            return None
-        n = len(self.segments)
-        found = (float(given),) * n if np.ndim(given) == 0 else tuple(map(float, given))  # type: ignore[arg-type]
-        if len(found) != n:
-            raise AttributeValueError(f"{what}: {n} segments need {n} learning rates, got {len(found)}")
-        return found
 
 
 def _journal(path: str | os.PathLike[str] | OnDisk | None) -> Any:

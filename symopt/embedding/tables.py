@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import AttributeValueError
+from ..errors import AttributeValueError, DeviceError
+from ..places import HOST
 from ..state import Commit, Differences, load_state
 from .bags import Bags
 from .batch import Batch, apply_all
@@ -37,7 +38,8 @@ class Tables:
     >>> items = Table(Segment(3, "sgd", learning_rate=1.0), name="items")
     >>> tables = Tables({"user": users, "clicked": items, "bought": items})
     >>> one = np.ones((1, 3), np.float32)
-    >>> done = tables.apply_gradients({"clicked": ([7], one), "bought": ([7], one), "user": ([7], one[:, :2])})
+    >>> batch = {"clicked": ([7], one), "bought": ([7], one), "user": ([7], one[:, :2])}
+    >>> done = tables.apply_gradients(batch)
     >>> tables.lookup({"bought": [7]})
     {'bought': array([[-2., -2., -2.]], dtype=float32)}
     >>> len(tables)
@@ -45,8 +47,9 @@ class Tables:
     """
 
     def __init__(self, tables: Mapping[str, Table]) -> None:
-        if not tables or not all(isinstance(table, Table) for table in tables.values()):
-            raise AttributeValueError(f"Tables: expected Tables by their names, got {tables!r}")
+        are_named = isinstance(tables, Mapping) and all(isinstance(name, str) for name in tables)
+        if not are_named or not tables or not all(isinstance(table, Table) for table in tables.values()):
+            raise AttributeValueError(f"Tables: expected a dict of Tables by their names, got {tables!r}")
         self._by_name = {name: tables[name] for name in sorted(tables)}
         self._names: dict[int, list[str]] = {}
         for name, table in self._by_name.items():
@@ -64,7 +67,8 @@ class Tables:
         >>> from symopt.embedding import entry
         >>> factory = entry.FeatureFactory()
         >>> for k in (3, 5):
-        ...     _ = factory.create_feature_slot(entry.FeatureSlotConfig(slot_id=k)).add_feature_slice(16)
+        ...     slot = factory.create_feature_slot(entry.FeatureSlotConfig(slot_id=k))
+        ...     _ = slot.add_feature_slice(16)
         >>> Tables.from_config(factory)
         <Tables with rows of 3=5: 0>
         """
@@ -236,6 +240,12 @@ class Tables:
         return rates
 
     def _dtype(self, what: str) -> np.dtype[Any]:
+        for name, table in self._by_name.items():
+            if table.place is not HOST:
+                raise DeviceError(
+                    f"{what}: one NumPy vector holds numbers of all tables, and the rows of {name!r} are on "
+                    f"{table.place.context!r}: look tables up by name"
+                )
         return one_dtype({name: table.dtype for name, table in self._by_name.items()}, what)
 
 

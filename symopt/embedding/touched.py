@@ -53,6 +53,10 @@ class TouchedSet:
         self._is_gone = np.empty(0, np.bool_)  # by slot
         self._overflowed = False
 
+    def __repr__(self) -> str:
+        said = "too many to tell" if self._overflowed else f"{len(self._slots)} ids"
+        return f"<TouchedSet: {said}, of at most {self.capacity}>"
+
     def add(self, ids: Ids) -> None:
         """Rows of these ids, which may repeat, were written."""
         self._note(ids, is_gone=False)

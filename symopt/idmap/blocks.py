@@ -12,6 +12,7 @@ batch a call is done with.
 from __future__ import annotations
 
 from ..codegen.functions import Function, Value, Variable
+from ..splitmix import finished
 
 PER_BLOCK = 5
 BLOCK_BYTES = 64
@@ -196,12 +197,9 @@ def _fetch_ahead(
 
 
 def _home(f: Function, table: list[Value], id_: Value) -> Value:
-    """The block that an id belongs to: splitmix64's last steps, then the hash as a fraction of all hashes."""
+    """The block that an id belongs to: its hash as a fraction of all hashes."""
     _, n_blocks, seed = table
-    x = id_ ^ seed
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9
-    x = (x ^ x >> 27) * 0x94D049BB133111EB
-    return f.high_product(x ^ x >> 31, n_blocks)
+    return f.high_product(finished(id_ ^ seed), n_blocks)
 
 
 def _block(blocks: Value, at: Value) -> Value:

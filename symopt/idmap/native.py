@@ -14,6 +14,7 @@ from .. import config
 from ..backends.jit import compile_written
 from ..backends.pool import run_shared
 from ..overlap import address
+from ..splitmix import word
 from . import inserted
 from .blocks import BLOCK_BYTES, COUNT, DONE, N_FREE, N_SLOTS, PER_BLOCK, table_functions
 from .given import Int64s
@@ -219,12 +220,8 @@ def _empty(n_blocks: int, seed: int) -> _Table:
 
 
 def _mixed(seed: int) -> int:
-    """A seed as 64 bits without pattern, signed; splitmix64's first number."""
-    every = (1 << 64) - 1
-    x = (seed + 0x9E3779B97F4A7C15) & every
-    x = (x ^ x >> 30) * 0xBF58476D1CE4E5B9 & every
-    x = (x ^ x >> 27) * 0x94D049BB133111EB & every
-    x ^= x >> 31
+    """A seed as 64 bits without pattern, signed."""
+    x = word(seed)
     return x - (1 << 64) if x >> 63 else x
 
 

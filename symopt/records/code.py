@@ -14,8 +14,8 @@ from ..codegen.variant import VECTORS_FIRST, Variant
 from ..expr import Extent
 from ..passes.calls import size_of
 from ..passes.ir import DENSE, Instance, Kernel
+from ..splitmix import LAST, STEPS
 from .layout import ABSENT, ID, TIMESTAMP, UPDATES
-from .mix import STEPS
 from .plan import RECORD, SCRATCH, Field, RowPlan, Spot
 
 # A job is an array of int64: the counter, the number of chunks, rows in a chunk, rows, then the addresses of the
@@ -172,7 +172,7 @@ class _Rows(Emitter):
         """records.mix.first_of, for one row."""
         x = self.let(f"load i64, ptr {self._at(RECORD, self.plan.layout[ID].offset)}")
         x = self.let(f"xor i64 {x}, {self.words['seed']}")
-        for shift, factor in STEPS:
+        for shift, factor in (*STEPS, (LAST, 1)):
             shifted = self.let(f"lshr i64 {x}, {shift}")
             x = self.let(f"mul i64 {self.let(f'xor i64 {x}, {shifted}')}, {factor}")
         return x

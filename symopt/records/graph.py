@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,11 @@ from .code import module_text
 from .interpreted import Interpreted
 from .layout import Layout
 from .mix import seed_word
-from .numbers import Given, Numbers
+from .numbers import NOTHING, Given, Numbers
 from .plan import Bound, Target, plan_rows
 
 Array = npt.NDArray[Any]
 CHUNK = 512  # rows that a thread takes at once
-NOTHING: Mapping[str, Any] = MappingProxyType({})
 ENGINES = ("auto", "native", "reference")
 
 
@@ -61,11 +60,14 @@ class RowGraph:
         if chosen(engine) == "native":
             self.code = compile_ir(module_text(self.plan, stamps))
 
+    def reserve(self, n: int) -> None:
+        """Be ready to run on `n` rows: on the host it takes nothing."""
+
     def run(
         self,
         records: npt.NDArray[np.uint8],
         slots: npt.NDArray[np.int64],
-        arrays: Mapping[str, Array] = NOTHING,
+        arrays: Mapping[str, Any] = NOTHING,
         numbers: Given = NOTHING,
         now: int = 0,
     ) -> None:
@@ -74,18 +76,26 @@ class RowGraph:
         `arrays`: (n, width) each, rows contiguous. `numbers`: floats, or float64 (n,). A slot below 0 is skipped, and
         gets outputs of zeros. All must have been checked: nothing is, here.
         """
+        self.ready(records, slots, arrays, numbers, now)()
+
+    def ready(
+        self,
+        records: npt.NDArray[np.uint8],
+        slots: npt.NDArray[np.int64],
+        arrays: Mapping[str, Any] = NOTHING,
+        numbers: Given = NOTHING,
+        now: int = 0,
+    ) -> Callable[[], None]:
+        """What `run` does, later: a function that, with machine code, needs no more memory and can't fail."""
         if not len(slots):
-            return
+            return _nothing
         if self.code is None:
-            self.interpreted.run(records, slots, arrays, numbers, now)
-            return
+            return partial(self.interpreted.run, records, slots, arrays, numbers, now)
         table = self.numbers.table(numbers)
         job, n_bytes = self._job(records, slots, arrays, table, now)
         threads = threads_for(LISTED, n_bytes, int(job[1]))
-        if threads < 2:
-            self.code.step(address(job), 0)
-        else:
-            run_shared(self.code.run, address(job), [0] * min(threads, config.num_threads()))
+        kept = job, table, records, slots, arrays  # whose addresses the job has
+        return partial(_launch, self.code, threads, kept)
 
     def _job(
         self, records: Array, slots: Array, arrays: Mapping[str, Array], table: Array, now: int
@@ -100,6 +110,18 @@ class RowGraph:
             job += address(array), array.strides[0]
             n_bytes += array.nbytes
         return np.array(job, np.int64), n_bytes
+
+
+def _launch(code: Compiled, threads: int, kept: tuple[Array, *tuple[Any, ...]]) -> None:
+    job = kept[0]
+    if threads < 2:
+        code.step(address(job), 0)
+    else:
+        run_shared(code.run, address(job), [0] * min(threads, config.num_threads()))
+
+
+def _nothing() -> None:
+    pass
 
 
 def chosen(engine: str) -> str:

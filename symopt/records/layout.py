@@ -28,6 +28,11 @@ class Column(NamedTuple):
     def nbytes(self) -> int:
         return self.width * _size(self.dtype)
 
+    @property
+    def numpy(self) -> np.dtype[Any]:
+        """The dtype as NumPy has it."""
+        return np.dtype(self.dtype) if self.dtype in _OWN else to_numpy(self.dtype)
+
 
 class Layout:
     """The columns of a record, and how many bytes it has.
@@ -71,12 +76,8 @@ class Layout:
         """A view of one column of (n, stride) bytes."""
         column = self.columns[name]
         part = records[:, column.offset : column.offset + column.nbytes]
-        found = part.view(_numpy(column.dtype))
+        found = part.view(column.numpy)
         return found if "/" in name else found[:, 0]
-
-
-def _numpy(dtype: str) -> np.dtype[Any]:
-    return np.dtype(dtype) if dtype in _OWN else to_numpy(dtype)
 
 
 _OWN = {"int64": 8, "uint32": 4}  # of headers: arrays of graphs have none of these

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..passes.ir import Program
 
 Array = npt.NDArray[Any]
 Given = Mapping[str, float | Array]
+NOTHING: Given = MappingProxyType({})
 
 
 class Numbers:
@@ -38,15 +40,21 @@ class Numbers:
     def table(self, given: Given) -> Array:
         """(n, words) with the numbers of each row, or (words,) where they are the same for all: 8 bytes each, of which
         a float32 fills the first 4."""
+        table, which = self.rows(given)
+        return table if which is None else table[which]
+
+    def rows(self, given: Given) -> tuple[Array, Array | None]:
+        """The same with each row of numbers once, (k, words), and which of them each row has, (n,); or (words,) and
+        None."""
         own = {name: given[name] for name in self.names}
         if not any(isinstance(x, np.ndarray) for x in own.values()):
             key = tuple(own.values())
             if self._last is None or self._last[0] != key or 0 in key:  # 0 == -0.0
                 self._last = key, self._fill(own, ())
-            return self._last[1]
+            return self._last[1], None
         distinct, which = _distinct(own)
         n_distinct = len(next(x for x in distinct.values() if isinstance(x, np.ndarray)))
-        return self._fill(distinct, (n_distinct,))[which]
+        return self._fill(distinct, (n_distinct,)), which
 
     def _fill(self, given: Given, shape: tuple[int, ...]) -> Array:
         self.take(given)

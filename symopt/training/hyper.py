@@ -99,10 +99,15 @@ class Hyper:
 
     def advance(self, done: int) -> None:
         """Take the step after `done` updates into the products."""
-        if self.products:
-            found = {n[1:].removesuffix(self.suffix): v for n, v in self.numbers(done).items()}
-            for name, product in self.products.items():
-                self.products[name] = product * self._factor(name, found)
+        if self.products:  # else functions need not be asked
+            self.products = self.products_after(self.numbers(done))
+
+    def products_after(self, numbers: Mapping[str, float]) -> dict[str, float]:
+        """The products after a step with these numbers, as `numbers` gave them."""
+        if not self.products:
+            return {}
+        found = {n[1:].removesuffix(self.suffix): v for n, v in numbers.items()}
+        return {n: product * self._factor(n, found) for n, product in self.products.items()}
 
     def _factor(self, name: str, found: Mapping[str, float]) -> float:
         factor = self.op.running[name].factor

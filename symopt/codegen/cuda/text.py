@@ -55,5 +55,14 @@ def service_text() -> tuple[str, tuple[str, ...]]:
     return "\n".join([prelude(), _file("service.cuh"), *layouts]) + "\n", SERVICES
 
 
+RUNS = ("sum_runs_float32", "sum_runs_float64")
+
+
+@cache
+def runs_text() -> tuple[str, tuple[str, ...]]:
+    """The kernels that add up rows of equal ids."""
+    return f"{prelude()}{_file('runs.cuh')}\n", RUNS
+
+
 def _file(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text()

@@ -2,7 +2,8 @@
 
 All are plain data: an optimizer names a rule of symopt's and its attributes, and none of them knows of tables.
 
->>> segment = CombineAsSegment(16, RandomUniformInitializer(), AdagradOptimizer(0.05), Fp16Compressor())
+>>> parts = RandomUniformInitializer(), AdagradOptimizer(0.05), Fp16Compressor()
+>>> segment = CombineAsSegment(16, *parts)
 >>> segment.opt_config.rule, segment.opt_config.state_floats(16)
 ('monolith_adagrad', 16)
 """

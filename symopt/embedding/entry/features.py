@@ -93,7 +93,8 @@ class FeatureSlot:
     >>> user, item = slot.add_feature_slice(8), slot.add_feature_slice(24)
     >>> item.columns, slot.unmerged_slice_dims
     (slice(9, 33, None), [1, 8, 24])
-    >>> [segment.dim_size for segment in slot.config_instance().table_config.entry_config.segments]
+    >>> config = slot.config_instance().table_config
+    >>> [segment.dim_size for segment in config.entry_config.segments]
     [1, 32]
     """
 
@@ -204,13 +205,17 @@ class FeatureFactory:
 
     >>> factory = FeatureFactory()
     >>> for slot_id in (3, 5):
-    ...     _ = factory.create_feature_slot(FeatureSlotConfig(slot_id=slot_id)).add_feature_slice(16)
+    ...     slot = factory.create_feature_slot(FeatureSlotConfig(slot_id=slot_id))
+    ...     _ = slot.add_feature_slice(16)
     >>> list(factory.merged_tables())
     [('3', '5')]
     """
 
     def __init__(self) -> None:
         self.slots: dict[str, FeatureSlot] = {}
+
+    def __repr__(self) -> str:
+        return f"<FeatureFactory with columns of {', '.join(f'{n}: {s.dim}' for n, s in self.slots.items())}>"
 
     def create_feature_slot(self, config: FeatureSlotConfig) -> FeatureSlot:
         """A slot with its defaults. AttributeValueError (a ValueError) for a name that is taken, or another

@@ -23,7 +23,8 @@ class HashTableConfigInstance:
     for another number of learning rates than of segments.
 
     >>> from symopt.embedding.entry import (
-    ...     CombineAsSegment, EntryConfig, Fp32Compressor, PolynomialDecay, SgdOptimizer, ZerosInitializer)
+    ...     CombineAsSegment, EntryConfig, Fp32Compressor, PolynomialDecay, SgdOptimizer,
+    ...     ZerosInitializer)
     >>> segment = CombineAsSegment(4, ZerosInitializer(), SgdOptimizer(), Fp32Compressor())
     >>> config = EmbeddingHashTableConfig(EntryConfig([segment, segment]))
     >>> instance = HashTableConfigInstance(config, [0.5, PolynomialDecay(1.0, 10, 0.0)])

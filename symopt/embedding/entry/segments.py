@@ -51,8 +51,11 @@ class SegmentConfig:
         `blocks`, into how many rows of what width the rule sees the columns cut; `rounds_to_float16` and
         `delay_compensation`, what is done around the rule; `initializer` and `compressor`.
 
-        >>> from symopt.embedding.entry import CombineAsSegment, Fp32Compressor, SgdOptimizer, ZerosInitializer
-        >>> CombineAsSegment(4, ZerosInitializer(), SgdOptimizer(0.5), Fp32Compressor()).arguments()["rule"]
+        >>> from symopt.embedding.entry import CombineAsSegment, Fp32Compressor
+        >>> from symopt.embedding.entry import SgdOptimizer, ZerosInitializer
+        >>> parts = ZerosInitializer(), SgdOptimizer(0.5), Fp32Compressor()
+        >>> segment = CombineAsSegment(4, *parts)
+        >>> segment.arguments()["rule"]
         'monolith_sgd'
         """
         optimizer = self.opt_config
@@ -76,7 +79,8 @@ class SegmentConfig:
         Two where accumulators are shared by blocks of columns and the last block is shorter than the others.
         `rounds_to_float16` and `delay_compensation` are among them only where they are asked for.
 
-        >>> from symopt.embedding.entry import AdagradOptimizer, CombineAsSegment, Fp16Compressor, ZerosInitializer
+        >>> from symopt.embedding.entry import AdagradOptimizer, CombineAsSegment
+        >>> from symopt.embedding.entry import Fp16Compressor, ZerosInitializer
         >>> shared = AdagradOptimizer(hessian_compression_times=4)
         >>> segment = CombineAsSegment(10, ZerosInitializer(), shared, Fp16Compressor())
         >>> [(piece["dim"], piece["n_blocks"]) for piece in segment.pieces()]
@@ -113,8 +117,10 @@ def CombineAsSegment(  # noqa: N802  Monolith's name
 
     AttributeValueError (a ValueError) for parts that do not go together.
 
-    >>> from symopt.embedding.entry import AdagradOptimizer, Fp16Compressor, RandomUniformInitializer
-    >>> segment = CombineAsSegment(16, RandomUniformInitializer(), AdagradOptimizer(), Fp16Compressor())
+    >>> from symopt.embedding.entry import AdagradOptimizer, Fp16Compressor
+    >>> from symopt.embedding.entry import ZerosInitializer
+    >>> parts = ZerosInitializer(), AdagradOptimizer(), Fp16Compressor()
+    >>> segment = CombineAsSegment(16, *parts)
     >>> segment == SegmentConfig.from_dict(segment.as_dict())
     True
     """

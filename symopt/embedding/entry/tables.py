@@ -69,7 +69,8 @@ class EmbeddingHashTableConfig:
     * Expiry: `slot_expire_time_config`, and with `enable_feature_eviction` every how many hours rows are looked at.
     * Serving: `skip_zero_embedding` leaves out rows of zeros, in tables that only answer lookups.
 
-    >>> from symopt.embedding.entry import AdagradOptimizer, CombineAsSegment, Fp16Compressor, ZerosInitializer
+    >>> from symopt.embedding.entry import AdagradOptimizer, CombineAsSegment
+    >>> from symopt.embedding.entry import Fp16Compressor, ZerosInitializer
     >>> config = EmbeddingHashTableConfig()
     >>> config.entry_config.segments.append(
     ...     CombineAsSegment(8, ZerosInitializer(), AdagradOptimizer(), Fp16Compressor()))

@@ -15,7 +15,7 @@ import errno
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...checkpoint import load
@@ -96,11 +96,7 @@ class Folder:
             refuse.unknown(f"it does not describe a {FORMAT}")
         if found.get("version") != VERSION:
             refuse.unknown(f"expected version {VERSION}, got {str(found.get('version'))[:20]!r}")
-        lines = [
-            f"    {name}: {described.get(name)} here, the table on disk has {found.get(name)}"
-            for name in sorted(described.keys() | found.keys())
-            if described.get(name) != found.get(name)
-        ]
+        lines = list(_differences(described, found))
         if lines:
             raise StateError(f"{self.path} is not the table that this would be:\n" + "\n".join(lines))
 
@@ -196,6 +192,30 @@ def is_table(path: str) -> bool:
     if os.path.lexists(path) and (not os.path.isdir(path) or os.listdir(path)):
         raise FileExistsError(errno.EEXIST, "what is there is no table, and is not overwritten", path)
     return False
+
+
+def _differences(own: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    """A line for each thing that is not the same; of columns, for each that is there or not, or is another."""
+    for name in sorted(own.keys() | found.keys()):
+        here, there = own.get(name), found.get(name)
+        if (
+            isinstance(here, Mapping)
+            and isinstance(there, Mapping)
+            and (lines := list(_columns(here, there)))
+        ):
+            yield from lines
+        elif here != there:
+            yield f"    {name}: {here} here, the table on disk has {there}"
+
+
+def _columns(own: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    """Without their offsets, which follow from the widths of those before."""
+    for name in sorted(own.keys() | found.keys()):
+        here, there = (
+            list(x[name])[:2] if isinstance(x.get(name), list | tuple) else None for x in (own, found)
+        )
+        if here != there:
+            yield f"    {name}: {here or 'none'} here, the table on disk has {there or 'none'}"
 
 
 def described(layout: Layout, seed: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from ...checkpoint.disk import DISK, Disk
 from ...errors import DamagedError, StateError, SymoptError, TooLateError
 from ...records.layout import Layout
 from ..commands import Admit, Command
+from ..doing import Doing
 from ..results import Stats
 from .answers import Answers
 from .folder import Folder, create, described, is_table
@@ -187,6 +188,13 @@ class Journal:
         self._noted.append(command)
         self._is_doing = self._answers.is_noting = False
         return found
+
+    def doing(self, commands: Sequence[Command]) -> Doing:
+        """Commands of the batch on their way. What they did is undone by `batch`, not when this is closed."""
+        yield
+        for command in commands:
+            self.do(command)
+        yield
 
     def _append(self) -> None:
         log = self._log
