@@ -35,7 +35,7 @@ WRONG: list[Wrong] = [
         "admission=0.5",
         lambda: table(admission=0.5),
         AttributeValueError,
-        "users: admission .* Admission",
+        "users: admission .*Admission",
     ),
     ("expiry='30d'", lambda: table(expiry="30d"), AttributeValueError, "users: expiry .* got '30d'"),
     ("policy=3", lambda: table(max_rows=2, policy=3), AttributeValueError, "users: policy .* a name"),

@@ -18,13 +18,13 @@ from .options import whole
 from .results import Columns
 
 if TYPE_CHECKING:
-    from .table import Table
+    from .core import Core
 
 NONE = np.zeros(0, np.int64)
 
 
 def chosen(
-    table: Table,
+    table: Core,
     ids: npt.ArrayLike | None,
     n: int | None,
     policy: Policy | str | None,
@@ -46,7 +46,7 @@ def chosen(
     return _ids(rows, by.victims(min(whole(f"{what}: n", n, 0), len(table)), rows))
 
 
-def expired(table: Table, now: int) -> Ids:
+def expired(table: Core, now: int) -> Ids:
     """The ids whose time is over."""
     if table.expiry is None or not len(table) or not table.expiry.may_expire(now):
         return NONE
@@ -54,7 +54,7 @@ def expired(table: Table, now: int) -> Ids:
     return _ids(rows, np.flatnonzero(table.expiry.expired(rows["id"], rows["timestamp"], now)))
 
 
-def crowded(table: Table, ids: Ids) -> Ids:
+def crowded(table: Core, ids: Ids) -> Ids:
     """The ids that must leave so that all new ones of a batch have a row."""
     if table.max_rows is None:
         return NONE
@@ -66,13 +66,13 @@ def crowded(table: Table, ids: Ids) -> Ids:
             f"{table.name}: {missing} new ids and {len(table)} rows are more than max_rows={table.max_rows}; nothing "
             "was written. Give a policy that says which rows leave, evict rows, or raise max_rows"
         )
-    protected = np.isin(table.ids(), ids)
+    protected = np.isin(table._rows.map.ids(), ids)
     n = table.policy.excess(len(table), missing, table.max_rows, int(protected.sum()))
     rows = columns(table)
     return _ids(rows, table.policy.victims(n, rows, protected))
 
 
-def check_room(table: Table, ids: Ids, n_gone: int = 0, *, may_leave: bool = False) -> None:
+def check_room(table: Core, ids: Ids, n_gone: int = 0, *, may_leave: bool = False) -> None:
     """TooLateError if rows of all these ids can't be there at once, when `n_gone` others have left; `may_leave`: they
     need not, if a policy chooses. Else room for the records is had, so that nothing can fail for want of it."""
     missing = len(table._rows.map.missing(ids))
@@ -84,7 +84,7 @@ def check_room(table: Table, ids: Ids, n_gone: int = 0, *, may_leave: bool = Fal
     table._rows.store.reserve(table._rows.map.n_slots + missing)
 
 
-def columns(table: Table) -> Columns:
+def columns(table: Core) -> Columns:
     """What policies look at, on the host."""
     rows, slots = table._rows, table._rows.map.slots()
     makers = {n: partial(rows.copied, n, slots) for n in ("id", "timestamp", "updates")}
