@@ -48,5 +48,7 @@ def read_log(given: Given, own: float) -> float:
     log = given.get("log", own)
     if isinstance(log, int | float | np.floating) and log <= 0:  # -inf: nothing is left of weights
         return float(log)
-    given.found.different.append(f"{given.at('log')}: expected the logarithm of a part, the state has {log!r}")
+    given.found.different.append(
+        f"{given.at('log')}: expected the logarithm of a part, the state has {log!r}"
+    )
     return own
