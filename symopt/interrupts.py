@@ -12,7 +12,18 @@ from typing import Any
 Handler = Callable[[int, FrameType | None], Any]
 
 # Those that programs handle by raising something: Ctrl-C, the end of a job, time limits.
-_NAMES = ("SIGINT", "SIGTERM", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGBREAK")
+_NAMES = (
+    "SIGINT",
+    "SIGTERM",
+    "SIGALRM",
+    "SIGVTALRM",
+    "SIGPROF",
+    "SIGHUP",
+    "SIGQUIT",
+    "SIGUSR1",
+    "SIGUSR2",
+    "SIGBREAK",
+)
 _SIGNALS = tuple(int(getattr(signal, name)) for name in _NAMES if hasattr(signal, name))
 
 

@@ -109,34 +109,6 @@ def test_sums_and_assignments_of_200_threads() -> None:
     assert (table.lookup(ids)[:, 0] == 200 * ids).all()
 
 
-def test_several_threads_close_a_table_that_others_use(tmp_path: Path) -> None:
-    table = Table(Segment(4, "adagrad", learning_rate=0.1), path=tmp_path / "t")
-
-    def use() -> None:
-        with pytest.raises(errors.TooLateError, match="closed"):
-            for _ in range(10**6):
-                table.apply_gradients(IDS, np.ones((len(IDS), 4)))
-                table.lookup(IDS)
-
-    together(use, use, *[table.close] * 4)
-
-
-def test_a_table_that_another_process_makes_meanwhile_is_opened(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kind = Segment(4, "adagrad", learning_rate=0.1)
-
-    def late(*given: Any) -> None:
-        monkeypatch.undo()
-        with Table(kind, path=tmp_path / "t") as other:
-            other.apply_gradients(IDS, np.ones((len(IDS), 4)))
-        folder.create(*given)
-
-    monkeypatch.setattr(journal, "create", late)
-    with Table(kind, path=tmp_path / "t") as table:
-        assert len(table) == len(IDS)
-
-
 def test_nothing_counts_while_an_admission_is_copied() -> None:
     is_held: list[bool] = []
 
@@ -174,3 +146,31 @@ def test_a_fork_waits_for_batches_of_other_threads() -> None:
     finally:
         stop.set()
         thread.join()
+
+
+def test_several_threads_close_a_table_that_others_use(tmp_path: Path) -> None:
+    table = Table(Segment(4, "adagrad", learning_rate=0.1), path=tmp_path / "t")
+
+    def use() -> None:
+        with pytest.raises(errors.TooLateError, match="closed"):
+            for _ in range(10**6):
+                table.apply_gradients(IDS, np.ones((len(IDS), 4)))
+                table.lookup(IDS)
+
+    together(use, use, *[table.close] * 4)
+
+
+def test_a_table_that_another_process_makes_meanwhile_is_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = Segment(4, "adagrad", learning_rate=0.1)
+
+    def late(*given: Any) -> None:
+        monkeypatch.undo()
+        with Table(kind, path=tmp_path / "t") as other:
+            other.apply_gradients(IDS, np.ones((len(IDS), 4)))
+        folder.create(*given)
+
+    monkeypatch.setattr(journal, "create", late)
+    with Table(kind, path=tmp_path / "t") as table:
+        assert len(table) == len(IDS)

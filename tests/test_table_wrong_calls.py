@@ -35,11 +35,11 @@ WRONG: list[Wrong] = [
         "admission=0.5",
         lambda: table(admission=0.5),
         AttributeValueError,
-        "users: admission .*Admission",
+        r"users: admission .* got 0.5",
     ),
     ("expiry='30d'", lambda: table(expiry="30d"), AttributeValueError, "users: expiry .* got '30d'"),
-    ("policy=3", lambda: table(max_rows=2, policy=3), AttributeValueError, "users: policy .* a name"),
-    ("seed=1.5", lambda: table(seed=1.5), AttributeValueError, "users: seed .* 1.5"),
+    ("policy=3", lambda: table(max_rows=2, policy=3), AttributeValueError, "users: policy .* got 3"),
+    ("seed=1.5", lambda: table(seed=1.5), AttributeValueError, "users: seed .* got 1.5"),
     ("rule first", lambda: Segment("adagrad", 8), AttributeValueError, "dim .* got 'adagrad'"),  # type: ignore[arg-type]
     ("a rate of words", lambda: sgd(learning_rate="0.1"), AttributeValueError, "learning_rate .* got '0.1'"),
     (

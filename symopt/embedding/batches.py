@@ -25,8 +25,8 @@ LATEST = (1 << 32) - 1  # seconds: year 2106
 
 def ids_of(given: Any, what: str) -> tuple[Ids, tuple[int, ...]]:
     """Ids of any shape as (n,), and that shape; those of a device are copied to the host."""
-    more = "; Bags.from_lists takes lists of unequal length"
-    array = given if type(given) is np.ndarray else _as_array(on_host(given), what, more)
+    hint = "; Bags.from_lists takes lists of ids"
+    array = given if type(given) is np.ndarray else _as_array(on_host(given), what, hint)
     if array.size == 0 and not isinstance(given, np.ndarray):
         array = array.astype(np.int64)
     if array.dtype.kind in "USO" and array.size:
@@ -64,14 +64,14 @@ def _seen(given: Any, what: str, place: Place) -> Array:
     return given if type(given) is np.ndarray else _as_array(given, what)
 
 
-def _as_array(given: Any, what: str, more: str = "") -> Array:
+def _as_array(given: Any, what: str, hint: str = "") -> Array:
     """What is no NumPy array as one. ShapeError for ragged lists, DTypeError for masked arrays: masks are not read."""
     if isinstance(given, np.ma.MaskedArray):
         raise DTypeError(f"{what}: got a masked array, whose mask would be ignored; give what is not masked")
     try:
         return np.asarray(given)
     except ValueError as error:
-        raise ShapeError(f"{what}: no array can be made of that: {error}{more}") from None
+        raise ShapeError(f"{what}: no array can be made of that{hint}: {error}") from None
 
 
 def second(given: float | None, what: str) -> int:

@@ -142,8 +142,9 @@ class Keeping:
     def take_delta(self: Any, *, states: bool = False, whole: bool = False) -> Delta:
         """The rows that changed since the last time, as they are now, and the ids that left; `track` at construction.
 
-        states: with states, counts and steps, for a table that trains on. whole: all rows, for receivers that know
-        nothing, or after a delta that was not complete. If it can't be sent, give it to `untake`, or use `delta`.
+        states: with states, counts and steps, for a table that trains on.
+        whole: all rows, for receivers that know nothing, or after a delta that was not complete.
+        If it can't be sent, give it to `untake`, or use `delta`.
         """
         with self._lock:
             return deltas.take(self, states, whole)
