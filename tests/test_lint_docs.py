@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from pages import ROOT, run_blocks
 
@@ -96,12 +95,3 @@ def test_graphs_of_the_examples_are_clean(name: str, monkeypatch: pytest.MonkeyP
     with linted(monkeypatch, "shown", stop=True) as found, pytest.raises(Stop):
         main()
     assert not found, "\n".join(map(str, found))
-
-
-def test_the_graph_of_the_word_vectors_is_clean() -> None:
-    shown = runpy.run_path(str(ROOT / "examples" / "word_vectors.py"))
-    tables = {name: np.zeros((100_000, 64), np.float32) for name in ("center", "context")}
-    executor = shown["bind"](
-        tables, {n: np.zeros_like(t) for n, t in tables.items()}, shown["Gradients"](100_000)
-    )
-    assert not executor.lint()

@@ -94,6 +94,8 @@ def test_what_only_arrays_can_do_is_refused(act: Callable[[Any], object]) -> Non
 FLUENT = sorted({op.name for op in all_ops() if is_fluent(op) and not op.name.startswith("_")})
 REQUIRED: dict[str, dict[str, Any]] = {
     "clip": {"a_min": 0, "a_max": 1}, "Cast": {"dtype": "float16"}, "monolith_one_bit_scale": {"global_step": 1},
+    "full_like": {"fill_value": 2.0}, "uniform_like": {"seed": 1.0}, "normal_like": {"seed": 1.0},
+    "truncated_normal_like": {"seed": 1.0},
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from table_runs import batch, digest, model, table
 
 import symopt as so
 from symopt.embedding import Segment, Table, Tables
+from symopt.embedding.doing import Doing
 from symopt.embedding.ondisk import OnDisk, journal
 
 
@@ -153,14 +154,14 @@ def test_a_function_of_the_users_that_fails(tmp_path: Path) -> None:
     t: Table = table(tmp_path / "t")
     for k in range(4):
         batch(t, k)
-    do = t._rows.do
+    doing = t._rows.doing
 
-    def failing(command: Any) -> None:
-        do(command)
-        t._rows.do = do  # type: ignore[method-assign]
+    def failing(command: Any, *more: Any, **options: Any) -> Doing:
+        yield from doing(command, *more, **options)
+        t._rows.doing = doing  # type: ignore[method-assign]
         raise ZeroDivisionError
 
-    t._rows.do = failing  # type: ignore[method-assign]
+    t._rows.doing = failing  # type: ignore[method-assign]
     with pytest.raises(ZeroDivisionError):
         batch(t, 4)
     assert digest(t) == model()[4]
