@@ -19,7 +19,7 @@ test-faults: .venv/.dev
 	@echo "FAULT_SEED=$(FAULT_SEED)"
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --all-faults --fault-seed=$(FAULT_SEED) tests/test_checkpoint_power.py \
 	  tests/test_checkpoint_damage.py tests/test_checkpoint_failures.py tests/test_table_power.py tests/test_push_log.py \
-	  tests/test_push_log_disks.py tests/test_row_file_crash.py
+	  tests/test_push_log_disks.py tests/test_row_file_crash.py tests/test_table_power_replaced.py tests/test_table_machine.py
 
 # What the tests of the page need: a browser, and the packages that drive it. Without them `make test` skips those tests.
 browser: tests/browser/node_modules/.installed
