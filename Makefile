@@ -13,7 +13,8 @@ demo: .venv/.demo
 test: .venv/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# Every fault of checkpoints and of tables on disk that `make test` tries a tenth of: losses of power, damage, full disks, killed processes. Minutes.
+# Every fault of checkpoints and tables that `make test` tries a tenth of: losses of power, damage, full disks, killed processes;
+# and 10**5 operations on a table beside a dict. Many minutes.
 FAULT_SEED ?= $(shell date +%s)
 test-faults: .venv/.dev
 	@echo "FAULT_SEED=$(FAULT_SEED)"
