@@ -1,7 +1,7 @@
 """splitmix64's mixing of 64-bit words: Steele, Lea, Flood, Fast splittable pseudorandom number generators, OOPSLA 2014.
 
-One formula for everything that has the operators of unsigned words: NumPy's uint64 arrays, Python's integers with
-`WORD` to cut them, and values of functions in LLVM IR.
+One formula for everything that has the operators of unsigned words: NumPy's uint64 arrays, Python's integers, which are
+cut to 64 bits, and values of functions in LLVM IR.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ WORD = (1 << 64) - 1
 
 
 def finished(x: Any) -> Any:
-    """The finaliser, a bijection: every bit depends on all bits of x. Integers of Python must be cut by `word`."""
+    """The finaliser, a bijection: every bit depends on all bits of x, which is below 2**64."""
     for shift, factor in STEPS:
         x = (x ^ (x >> shift)) * factor
         x = x & WORD if isinstance(x, int) else x
