@@ -13,14 +13,16 @@ demo: .venv/.demo
 test: .venv/.dev
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-# Every fault of checkpoints and tables that `make test` tries a tenth of: losses of power, damage, full disks, killed processes;
-# and 10**5 operations on a table beside a dict. Many minutes.
+# Every fault of checkpoints and tables that `make test` tries a tenth of: losses of power, damage, full disks, killed processes,
+# of clusters, their workers and machines too; 10**5 operations on a table beside a dict, and 12,000 on tables in parts beside whole ones. Many minutes.
 FAULT_SEED ?= $(shell date +%s)
 test-faults: .venv/.dev
 	@echo "FAULT_SEED=$(FAULT_SEED)"
 	$(BIN)/python -m pytest $(PYTEST_ARGS) --all-faults --fault-seed=$(FAULT_SEED) tests/test_checkpoint_power.py \
 	  tests/test_checkpoint_damage.py tests/test_checkpoint_failures.py tests/test_table_power.py tests/test_push_log.py \
-	  tests/test_push_log_disks.py tests/test_row_file_crash.py tests/test_table_power_replaced.py tests/test_table_machine.py
+	  tests/test_push_log_disks.py tests/test_row_file_crash.py tests/test_table_power_replaced.py tests/test_table_machine.py \
+	  tests/test_serving_faults.py tests/test_sharded_table_machine.py tests/test_cluster_faults.py tests/test_cluster_kills.py \
+	  tests/test_worker_kills.py tests/test_machines.py
 
 # What the tests of the page need: a browser, and the packages that drive it. Without them `make test` skips those tests.
 browser: tests/browser/node_modules/.installed

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 
 import numpy as np
-from harness import OURS, Row, foreign_work, machine, measure
+from harness import OURS, Row, attended, machine, measure
 
 import symopt as so
 
@@ -29,12 +29,8 @@ def main() -> None:
     rng = np.random.default_rng(0)
     tree = {f"w{k}": rng.random(SIZE, np.float32) for k in range(TENSORS)}
     print(f"{machine()}; {TENSORS * SIZE * 4 / 1e9:.2f} GB")
-    total, others = foreign_work()
     try:
-        for job in (_saving, _from_disk, _from_memory):
-            row = job(tree, folder)
-            now_total, now_others = foreign_work()
-            row.others = (now_others - others) / max(now_total - total, 1e-9)
+        for row in attended(job(tree, folder) for job in (_saving, _from_disk, _from_memory)):
             print("\n".join(row.lines()), flush=True)
     finally:
         shutil.rmtree(folder)

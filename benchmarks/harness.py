@@ -7,7 +7,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata, util
 from pathlib import Path
@@ -77,6 +77,15 @@ def foreign_work() -> tuple[float, float]:
     ticks = [int(x) / os.sysconf("SC_CLK_TCK") for x in stat.read_text().splitlines()[0].split()[1:9]]
     idle = ticks[3] + ticks[4]
     return sum(ticks), sum(ticks) - idle - sum(os.times()[:4])
+
+
+def attended(rows: Iterable[Row]) -> Iterator[Row]:
+    """Rows as they are measured, each with the share of processor time, since the first began, that others took."""
+    total, others = foreign_work()
+    for row in rows:
+        now_total, now_others = foreign_work()
+        row.others = (now_others - others) / max(now_total - total, 1e-9)
+        yield row
 
 
 def torch_or_none(threads: int) -> Any:

@@ -13,14 +13,16 @@ import dense
 import forward
 import guard
 import idmap
+import kvstore
 import lamb
 import mixed
 import rows
+import shards
 import sparse
 import startup
 import tables
 import torch_optim
-from harness import foreign_work, machine
+from harness import attended, machine
 
 import symopt as so
 
@@ -46,6 +48,8 @@ JOBS = {
     "lazy_group_adagrad": rows.lazy_group_adagrad,
     "classes": classes.classes,
     **tables.JOBS,
+    **shards.JOBS,
+    **kvstore.JOBS,
     "guard_adam": guard.guard_adam,
     "guard_many": guard.guard_many,
     "guard_lazy": guard.guard_lazy,
@@ -65,10 +69,7 @@ def main() -> None:
     found = []
     for name, job in JOBS.items():
         if options.only in (None, name):
-            total, others = foreign_work()
-            for row in job(options.quick):
-                now_total, now_others = foreign_work()
-                row.others = (now_others - others) / max(now_total - total, 1e-9)
+            for row in attended(job(options.quick)):
                 if options.quick:
                     row.targets, row.limit = {}, None  # the targets are for the full sizes
                 print("\n".join(row.lines()), flush=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 _num_threads: int | None = None
@@ -57,3 +59,23 @@ def no_color() -> bool:
     """Whether the user wants text without colours everywhere (NO_COLOR, https://no-color.org), or has a terminal that
     shows none."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
+@contextlib.contextmanager
+def environment(**given: str) -> Iterator[None]:
+    """Environment variables for processes that are started in here."""
+    before = {name: os.environ.get(name) for name in given}
+    os.environ.update(given)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def given_environment(prefix: str) -> dict[str, str]:
+    """The environment variables that begin so."""
+    return {name: value for name, value in os.environ.items() if name.startswith(prefix)}

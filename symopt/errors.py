@@ -20,6 +20,9 @@
     ├── NotImplementedForSymbol                               `+=`, `bool(symbol)`, ...
     ├── NonFiniteError                                        a guarded step stored nan or inf
     ├── CompileError                                          a compiler refuses generated code
+    ├── ProcessLostError, PushFailedError                     a process of a cluster that is gone, or fails at its part
+    ├── ClusterError, StoreFullError                          a cluster that can't start or go on; a full store
+    ├── MismatchError                                         processes that differ in what must be the same
     └── DependencyError                                       an optional package is missing
 
 Every one is also the builtin a Python user would expect to catch.
@@ -175,6 +178,28 @@ class NonFiniteError(SymoptError, FloatingPointError):
 
 class CompileError(SymoptError, RuntimeError):
     """Generated code that a compiler refuses; the message quotes the compiler and the line."""
+
+
+class ProcessLostError(SymoptError, ConnectionError):
+    """A process of a cluster that died, or does not answer. `process` is the name it was started with."""
+
+    process: str = ""
+
+
+class PushFailedError(SymoptError, RuntimeError):
+    """A shard could not carry out a batch that others have: all must go back to a checkpoint."""
+
+
+class ClusterError(SymoptError, RuntimeError):
+    """A cluster that can't be started or joined, or can't go on."""
+
+
+class StoreFullError(SymoptError, MemoryError):
+    """No room for what is on its way between the processes of a cluster."""
+
+
+class MismatchError(SymoptError, ValueError):
+    """Processes of a cluster that differ in what must be the same; lists all differences."""
 
 
 class DependencyError(SymoptError, ImportError):

@@ -32,7 +32,7 @@ class uninterrupted:  # noqa: N801  read as a verb: with uninterrupted():
     which they first came, each once; a handler may then raise, and all within is done.
 
     Python runs handlers in the main thread only, so in others this does nothing. Nothing that may take for ever, and no
-    function of the user's, belongs within. It costs one or two microseconds.
+    function of the user's, belongs within. It costs one or two microseconds; within another, one.
     """
 
     __slots__ = ("_before", "_came")
@@ -45,7 +45,12 @@ class uninterrupted:  # noqa: N801  read as a verb: with uninterrupted():
             return
         for number in _SIGNALS:
             handler = handler_of(number)
-            if handler and callable(handler):  # SIG_DFL is 0
+            # SIG_DFL is 0; a signal that waits for work around this one need not wait for this too
+            if (
+                handler
+                and callable(handler)
+                and type(getattr(handler, "__self__", None)) is not uninterrupted
+            ):
                 self._before.append((number, handler))
         held = 0
         try:

@@ -4,10 +4,12 @@ import functools
 import hashlib
 import os
 import random
+import signal
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import rays
 from fault_counts import Faults
 from where import Emulated, OnGpu, Where
 
@@ -21,6 +23,7 @@ from symopt.backends.cuda import nvrtc as nvrtc_module
 from symopt.backends.cuda.cupydevice import cupy_device
 from symopt.backends.cuda.nvrtc import load_nvrtc
 from symopt.canonical import BLOCK
+from symopt.distributed.onray import OnRay
 from symopt.emulatedarrays import emulated_gpus
 from symopt.errors import SymoptError
 from symopt.opdef import OPS
@@ -121,6 +124,19 @@ def nvrtc() -> None:
 
 
 @pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Ctrl-C raises in a test, and in what it starts, however the run was started: shells let what runs behind them
+    ignore it, others block it. A test that leaves another handler behind fails."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    blocked = signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail(f"SIGINT does not raise here; it was handled by {before}, blocked were {blocked}")
+    yield
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.fixture(autouse=True)
 def registered_ops() -> Iterator[None]:
     """Ops that a test or an example registers are gone after it: others go through all of them, or take their name."""
     before = dict(OPS)
@@ -206,9 +222,27 @@ def engine(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+def ray_transport() -> Iterator[OnRay]:
+    """Processes of Ray, which are gone after the test; skipped where there is no Ray."""
+    pytest.importorskip("ray")
+    transport = rays.instance()
+    before = list(transport.hosts)
+    yield transport
+    for host in [host for host in transport.hosts if host not in before]:
+        transport.stop(host)
+
+
+@pytest.fixture
 def faults(request: pytest.FixtureRequest) -> Faults:
     """How many faults a test tries. What it prints is shown when it fails."""
     option = request.config.getoption
     seed = option("--fault-seed")
     print(f"--fault-seed={seed}")
     return Faults(option("--all-faults"), random.Random(f"{seed} {request.node.name}"))
+
+
+@pytest.fixture
+def all_faults(request: pytest.FixtureRequest) -> None:
+    """For tests that are too long for every run, and whose like, but smaller, is in each."""
+    if not request.config.getoption("--all-faults"):
+        pytest.skip("takes a minute or more: `make test-faults` runs it")

@@ -3,6 +3,7 @@
     python                  run; `print(...)  # -> text` says a line that it prints
     python gpu              run where there is a GPU, and on emulated ones
     python torch            run where torch is
+    python ray              run where Ray is
     console                 lines that begin with `$ ` are run by a shell, below each what it prints, if shown
     output                  all that the block before it printed
     ... not run: REASON     neither run nor compared
@@ -30,6 +31,7 @@ FENCE = re.compile(r"^(?P<ticks>```+)(?P<info>.*)\n(?P<text>(?s:.*?))^(?P=ticks)
 SAID = re.compile(r"print\(.*\)  # -> (.*)$", re.M)
 NOT_RUN = re.compile(r"not run: (?=.*\w)")
 COMMAND = "import sys; from symopt.cli.main import main; sys.exit(main())"
+NEEDS = ("gpu", "torch", "ray")
 RUN = {"python", "console", "output"}
 SHOWN = {"", "dot", "html", "json", "latex", "llvm", "text", "toml", "xml"}
 
@@ -54,7 +56,7 @@ def blocks_of(page: Path) -> Iterator[Block]:
     for found in FENCE.finditer(text):
         kind, _, mark = found["info"].strip().partition(" ")
         line = text.count("\n", 0, found.start("text")) + 1
-        known = not mark or NOT_RUN.match(mark) or (kind, mark) in {("python", "gpu"), ("python", "torch")}
+        known = not mark or NOT_RUN.match(mark) or (kind == "python" and mark in NEEDS)
         if kind not in RUN | SHOWN or not known:
             raise AssertionError(f"{page.name}:{line}: what is ```{found['info']}? See tests/pages.py")
         yield Block(kind, mark, found["text"], line)

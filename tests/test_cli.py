@@ -45,6 +45,9 @@ PRINTED = {
     "diff_more": "diff adam.json rows.json",
     "diff_ops": "diff adam_update keras_adam_update",
     "diff_json": "diff adam.json adam2.json --json",
+    "plan": "plan --rows 1e12 --dim 64 --rule group_adagrad --workers 64 --sender worker --wire bfloat16",
+    "plan_short": "plan --rows 1e9 --dim 64 --rule adam --hosts 1 --batch 100k --zipf 1.05 --growing",
+    "plan_json": "plan --rows 5e9 --segment 1:ftrl --segment 15:sgd --shards 6 --shards-per-host 4 --jitter 0 --json",
 }  # fmt: skip
 STATUS = {"diff": 1, "diff_more": 1, "diff_ops": 1, "diff_json": 1, "lint": 1, "lint_json": 1}
 
@@ -85,7 +88,8 @@ def test_the_examples_in_help_are_command_lines(name: str) -> None:
 
 def test_json_is_valid_and_all_there_is_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
     lines = ("ops --json", "ops ftrl_update --json", "diff adam_update sgd_update --json", "lint --rules --json",
-             "cost rows.json --shape table=9,4 --json", "lint adam.json --dtype v=float16 --json")  # fmt: skip
+             "cost rows.json --shape table=9,4 --json", "lint adam.json --dtype v=float16 --json",
+             "plan --rows 1e9 --dim 8 --rule sgd --json")  # fmt: skip
     for line in lines:
         assert main(line.split()) in (0, 1)
         found = capsys.readouterr()
@@ -156,6 +160,25 @@ WRONG = {
     "draw adam.json -o -": (2, "'-' must end in"),
     "draw adam.json -o x.svg --level program": (1, "the shapes of w, g, m, v do not follow"),
     "draw adam.json -o nowhere/x.html": (1, "nowhere/x.html: No such file or directory"),
+    "plan": (2, "the following arguments are required: --rows"),
+    "plan --rows 1e12": (2, "give --dim and --rule, or --segment"),
+    "plan --rows 1e12 --dim 64": (2, "--rule is missing"),
+    "plan --rows 9 --dim 4 --rule sgd --segment 1:sgd": (2, "give --dim and --rule, or --segment"),
+    "plan --rows 1e12 --dim 64 --rule adamm": (1, "no update op is called 'adamm'; did you mean"),
+    "plan --rows 1e12 --dim 64 --rule adamw": (1, "adamw_update needs eta"),
+    "plan --rows 1e12 --dim 64 --rule adam --set eta=1": (2, "--set: no rule here has an attribute 'eta'"),
+    "plan --rows 1.5 --dim 4 --rule sgd": (2, "'1.5' is no whole number above 0"),
+    "plan --rows 1e30 --dim 4 --rule sgd": (2, "'1e30' is too large: below 2**62"),
+    "plan --rows 9 --segment 4 --host-memory 1GB": (2, "'4' is not of the form 64:NAME"),
+    "plan --rows 9 --dim 4 --rule sgd --host-memory 7GX": (2, "'7GX' is no size: write bytes, or 768GiB"),
+    "plan --rows 9 --dim 4 --rule sgd --network 25GB": (2, "'25GB' is no speed: write 25GB/s, or"),
+    "plan --rows 9 --dim 4 --rule sgd --network 25": (2, "'25' is no speed: write 25GB/s, or"),
+    "plan --rows 9 --dim 4 --rule sgd --step-time 1d": (2, "'1d' is no time: write seconds, or 100ms"),
+    "plan --rows 9 --dim 4 --rule sgd --disk 0GB/s": (1, "hosts: disk = 0.0 must be a finite number above 0"),
+    "plan --rows 9 --dim 4 --rule sgd --unique 10": (1, "a job: unique = 10 of 9 rows"),
+    "plan --rows 9 --dim 4 --rule sgd --zipf 1.1": (2, "--zipf needs --batch"),
+    "plan --rows 9 --dim 4 --rule sgd --hosts 1 --shards 2": (2, "not allowed with"),
+    "plan --rows 1e12 --dim 64 --rule adam --step-time 1ms": (1, "no number of hosts makes steps of 0.001 s"),
     "bench speed": (2, "no case is called 'speed'"),
     "diff - -": (2, "only one graph can be standard input"),
     "diff adam_update sqrt": (2, "sqrt is no update op"),
@@ -273,13 +296,7 @@ def test_an_interrupted_run_leaves_nothing() -> None:
     line = ["run", "adam.json", "adam.npz", "-o", "out.npz", "--steps", str(10**15)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "symopt", *line]
-    before = signal.signal(
-        signal.SIGINT, signal.SIG_DFL
-    )  # what runs in the background ignores it, and so do children
-    try:
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    finally:
-        signal.signal(signal.SIGINT, before)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     try:
         while process.poll() is None and not list(Path().glob(".out.npz.*")):  # what it writes to
             time.sleep(0.01)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import symopt as so
-from symopt import errors, nd
+from symopt import errors, nd, sym
 from symopt.attrs import REQUIRED
 from symopt.opdef import OPS, OpDef
 from symopt.training.update import Update, count_of, find_op, new_states
@@ -291,3 +291,17 @@ def test_two_decays_are_refused() -> None:
         so.compile("torch_adamw", {"w": np.ones(3)}, weight_decay=0.1)
     so.compile("torch_adamw", {"w": np.ones(3)}, weight_decay=0.1, wd=0.0)
     so.compile("adam", {"w": np.ones(3)}, lr=0.1, weight_decay=0.1)
+
+
+def test_random_rounding_has_the_seed_of_each_step() -> None:
+    params, expected = (
+        {n: w.astype("float16") for n, w in arrays(0, {"out": (40, 5)}).items()} for _ in range(2)
+    )
+    grads = {n: np.ones_like(w) for n, w in params.items()}
+    step = so.compile("sgd", params, lr=1e-5, rounding="stochastic", seed=lambda done: 3.0 * done)
+    for done in range(3):
+        step(grads)
+        w = expected["out"]
+        out = sym.sgd_update(sym.var("out"), sym.var("g"), lr=1e-5, rounding="stochastic", seed=3.0 * done)
+        w[...] = out.bind(args={"out": w.copy(), "g": grads["out"]}).forward()[0]
+    assert same(params, expected)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import symopt as so
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -73,6 +75,55 @@ def test_recommender(
     assert ("users: 943 rows born" in said and "items: 1,682 rows born" in said) == (threshold == "0")
     if "--plot" in given:
         assert "validation rmse" in (tmp_path / "rmse.svg").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("only_made_up")
+@pytest.mark.parametrize("engine", ["inprocess", "ray"])
+def test_recommender_at_shards(
+    engine: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the bits of one without shards, which `--check` sees to; on Ray a shard is killed in the second epoch."""
+    given = ["--shards", "4", "--transport", "inprocess", "--threshold", "5"]
+    if engine == "ray":
+        pytest.importorskip("ray", reason="Ray has no wheel for this Python")
+        given = ["--shards", "2", "--kill-shard-at", "200"]
+    found = run_recommender("recommender", monkeypatch, *given, "--epochs", "2", "--check")
+    assert 0.85 < found["factorisation"] < 0.95
+    said = capsys.readouterr().out
+    assert said.count("the bits of the run without shards") == 2 and "weights, 0/history, 1/history" in said
+    assert f"{given[1]} shards on {'OnRay' if engine == 'ray' else 'InProcess'}" in said
+    assert ("1 recovery" in said and "killing process" in said) == (engine == "ray")
+
+
+def test_other_bits_are_seen_by_the_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    """-0.0 for 0.0, and a row that was updated once more."""
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    check = runpy.run_path(str(ROOT / "examples" / "sharded.py"))["check_bits"]
+    one, other = (so.embedding.Table(so.embedding.Segment(1, "sgd", learning_rate=1.0)) for _ in range(2))
+    one.assign([1, 2], [[0.0], [1.0]])
+    other.assign([1, 2], [[-0.0], [1.0]])
+    with pytest.raises(SystemExit, match="not the bits of the run without shards: weights"):
+        check(one, other)
+    other.assign([1], [[0.0]])
+    check(one, other)
+    other.apply_gradients([2], [[0.0]])
+    with pytest.raises(SystemExit, match="updates"):
+        check(one, other)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [("--check",), ("--shards", "2", "--transport", "inprocess", "--kill-shard-at", "9")],
+    ids="-".join,
+)
+def test_what_needs_shards_is_told_before_training(
+    given: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        run_recommender("recommender", monkeypatch, *given)
+    said = capsys.readouterr()
+    assert said.out == "" and "need" in said.err
 
 
 @pytest.mark.parametrize("given", [("--epochs", "0"), ("--plot", "rmse.gif2")], ids="-".join)

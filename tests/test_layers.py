@@ -17,7 +17,7 @@ listing operators compose looking | symbol | jsonread | serial | sym | passes | 
 places cupyarrays emulatedarrays | finite segments | sparse slices | bound | binding rebuild | together | replacing |
 backends | idmap | nonfinite report step planned | records | namedarrays | executor | mxnetfiles |
 nd model | show | rules | state | given | checkpoint | training | embedding | optimizer keras torch | keras3 | convert |
-view | cost | values | lint | cli | __main__ |
+view | distributed | scale | cost | values | lint | cli | __main__ |
 _load __init__
 """
 RANK = {name: rank for rank, group in enumerate(LAYERS.split("|")) for name in group.split()}

@@ -37,6 +37,7 @@ IDS, ROWS = np.array([5, -(2**63), 2**63 - 1]), np.random.default_rng(0).random(
         commands.Settle(IDS),
         commands.GoOn((1.5, float("inf")), None, ()),
         commands.GoOn((0.1,), 2**40, ({}, {"product": 0.1, "other": 1e-300})),
+        commands.Resume(2**40, 17, ((0, -np.inf, 1.5, {}), (2, -0.1, 1.0, {"product": 1e-300}))),
         commands.Admit(IDS, None),
         commands.Admit(IDS, IDS[::-1]),
     ],
@@ -68,6 +69,7 @@ def test_every_command_can_be_logged() -> None:
         "tuple[float, ...] | None",
         "Mapping[str, Array]",
         "tuple[Mapping[str, float], ...]",
+        "tuple[tuple[int, float, float, dict[str, float]], ...]",
     }
     for kind in get_args(commands.Command):
         assert {

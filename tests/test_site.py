@@ -200,8 +200,10 @@ def public_names() -> Iterator[str]:
         compressors: [n for n in compressors.__all__ if n != "OneBit"],
         initializers: initializers.__all__,
         so.convert: so.convert.__all__,
+        so.distributed: so.distributed.__all__,
         so.torch: so.torch.__all__,
         entry: entry.__all__,
+        so.scale: so.scale.__all__,
         sparse: ["RowSparseArray", "row_sparse_array", "zeros"],
         errors: [
             n for n, x in vars(errors).items() if inspect.isclass(x) and issubclass(x, errors.SymoptError)
@@ -286,15 +288,17 @@ def test_examples_of_tables_fit_beside_the_contents() -> None:
     """What is wider is only seen by scrolling."""
     lines = []
     for path in (ROOT / "symopt").rglob("*.py"):
-        if {"embedding", "idmap"} & set(path.parts):
+        if {"embedding", "idmap", "distributed", "scale"} & set(path.parts):
             found = re.findall(r"^ *((?:>>>|\.\.\.) .*)$", path.read_text(), re.M)
             lines += [(path.name, line) for line in found]
     docs = ROOT / "docs"
-    pages = [
-        docs / name
-        for name in ("start/embedding.md", "concepts/tables.md", "migration/monolith.md", "api/idmap.md")
-    ]
-    for path in (*pages, *(docs / "api").glob("embedding*.md")):
+    names = ["start/embedding", "concepts/tables", "migration/monolith", "migration/kvstore", "api/idmap"]
+    pages = [docs / f"{name}.md" for name in (*names, "distributed", "scale")]
+    for path in (
+        *pages,
+        *(docs / "api").glob("embedding*.md"),
+        *(docs / "api").glob("distributed*.md"),
+    ):
         for block in re.findall(r"^```python\n(.*?)^```", path.read_text(), re.S | re.M):
             lines += [(path.name, line) for line in block.splitlines()]
     assert len(lines) > 400

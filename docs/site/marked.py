@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-FENCE = re.compile(r"^(\s*)(```+)(\w+) (gpu|torch|not run: .*)$")
+FENCE = re.compile(r"^(\s*)(```+)(\w+) (gpu|torch|ray|not run: .*)$")
 REMARK = re.compile(r"\A<!--.*?-->\s*", re.S)  # a page that begins with one would be called after its file
 DEEPER = re.compile(r"^( +)(?=[*-] )")
 
@@ -25,6 +25,6 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def _titled(match: re.Match[str]) -> str:
-    needed = {"gpu": "needs a GPU", "torch": "needs torch"}
+    needed = {"gpu": "needs a GPU", "torch": "needs torch", "ray": "needs Ray"}
     title = needed.get(match[4]) or match[4].removeprefix("not run: ")
     return f'{match[1]}{match[2]}{match[3]} title="{title.replace(chr(34), chr(39))}"'

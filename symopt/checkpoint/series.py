@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import AttributeValueError, DamagedError
 from .disk import DISK, Disk, lock
 from .reader import read_info
-from .staging import discard, sweep
+from .staging import discard, staged_folder, sweep
 from .writer import SHARD_BYTES, store
 
 _STEP = re.compile(r"step-(\d{9,18})")
@@ -60,11 +60,23 @@ class Series:
         Steps above this one are left. BlockingIOError while another process, or thread, saves to this series;
         FileExistsError for a step that is there, unless overwrite=True.
         """
+        with self._saving(step) as path:
+            store(path, obj, **{"shard_bytes": SHARD_BYTES, **options}, disk=self._disk)
+
+    @contextlib.contextmanager
+    def staged(self, step: int) -> Iterator[str]:
+        """A folder to fill, for checkpoints that several processes write: when the block ends it is the step, whole
+        and durable, if its files and folders are. If it raises, there is nothing new."""
+        with self._saving(step) as path, staged_folder(self._disk, path, overwrite=False) as fresh:
+            yield fresh
+
+    @contextlib.contextmanager
+    def _saving(self, step: int) -> Iterator[str]:
         path = self.path(step)
         self._make_root()
         with self._locked():
             self._sweep()
-            store(path, obj, **{"shard_bytes": SHARD_BYTES, **options}, disk=self._disk)
+            yield path
             older = [other for other in self.steps() if other <= step]
             for other in older[: -self.keep]:
                 discard(self._disk, self.path(other))

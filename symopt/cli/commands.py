@@ -23,6 +23,7 @@ COMMANDS = {
     "diff": "what differs between two graphs, or two ops",
     "run": "run a graph on the arrays in a file",
     "lint": "look for mistakes in a graph",
+    "plan": "how many machines a table takes, and how long its steps",
     "bench": "how fast steps are on this machine",
     "doctor": "what works here, found out by doing it",
 }

@@ -21,7 +21,7 @@ from .placed import joined_rows, sum_runs, taken
 from .results import Applied
 
 if TYPE_CHECKING:
-    from .table import Table
+    from .core import Core
 
 # What it is for errors; ids of any shape, or Bags; gradients of that shape and (dim,).
 Given = tuple[str, Any, Any]
@@ -35,7 +35,7 @@ class Part(NamedTuple):
     bags: Bags | None
 
     @classmethod
-    def of(cls, table: Table, what: str, ids: Any, grads: Any) -> Part:
+    def of(cls, table: Core, what: str, ids: Any, grads: Any) -> Part:
         """What a user gave, checked."""
         flat, shape = given_ids(ids, what)
         rows = rows_of(grads, shape, table.dim, table.dtype, f"{what}: gradients", table.place)
@@ -83,7 +83,7 @@ class Batch:
 
     def __init__(
         self,
-        table: Table,
+        table: Core,
         given: Sequence[Given],
         global_step: int | None = None,
         req_time: float | None = None,
@@ -140,7 +140,7 @@ def apply_all(batches: Sequence[Batch]) -> list[Applied]:
         with batches[0].table._batch():
             return _applied(batches)
     with ExitStack() as held:
-        for batch in sorted(batches, key=lambda b: id(b.table)):
+        for batch in sorted(batches, key=lambda b: id(b.table._lock)):  # some tables share one
             held.enter_context(batch.table._batch())
         return _applied(batches)
 
@@ -151,6 +151,8 @@ def _applied(batches: Sequence[Batch]) -> list[Applied]:
     doings = [doing for batch in batches for doing in batch.doings()]
     before = [batch.table.stats.born for batch in batches]
     carry_out(doings, holds=any(batch.table._journal is None for batch in batches))
+    for batch in batches:
+        batch.table._finish()
     found = []
     for batch, n in zip(batches, before, strict=True):
         assert batch.leaving is not None

@@ -35,7 +35,7 @@ def ids_of(given: Any, what: str) -> tuple[Ids, tuple[int, ...]]:
             "names are hashed to 64 bits first"
         )
     try:
-        return as_ids(array.reshape(-1)), array.shape
+        return as_ids(array if array.ndim == 1 else array.reshape(-1)), array.shape
     except DTypeError as error:
         raise DTypeError(f"{what}: {error}") from None
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from ..places import HOST
 from ..records.layout import TIMESTAMP
 from .batches import waves
-from .commands import Assign, Decayed, Evict, GoOn, Have, Put, Renew, Settle, Touch
+from .commands import Assign, Decayed, Evict, GoOn, Have, Put, Renew, Resume, Settle, Touch
 from .doing import Doing
+from .numbers import Numbers
 from .parts import GRADS
 from .placed import write
 from .store import vacate
@@ -100,7 +101,7 @@ def evict(rows: Rows, c: Evict, is_last: bool) -> Doing:
 
 def decay(rows: Rows, c: Decayed, _: int) -> Doing:
     """Decay of all rows, which they make up for."""
-    logs = [log + more for log, more in zip(rows.logs, c.logs, strict=True)]
+    logs = rows.decay(c.logs)
     yield
     before, rows.logs = rows.logs, logs  # which rows that are put behind this see
     try:
@@ -114,11 +115,16 @@ def go_on(rows: Rows, c: GoOn, _: int) -> Doing:
     """Numbers of another table."""
     yield
     yield
-    rows.scales = list(c.scales)
-    if c.steps is not None:
-        rows.steps = c.steps
-        for part, products in zip(rows.parts, c.products, strict=True):
-            part.hyper.products.update(products)
+    rows.go_on(c.scales, c.steps, c.products)
+
+
+def resume(rows: Rows, c: Resume, _: int) -> Doing:
+    """Numbers as they were saved."""
+    yield
+    yield
+    rows.steps = c.steps
+    for k, log, scale, products in c.numbers:
+        Numbers(log, scale, products).into(rows, k)
 
 
 def settle(rows: Rows, c: Settle, _: int) -> Doing:

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import AttributeValueError, DTypeError, ShapeError
+from ..errors import AttributeValueError, DTypeError, ShapeError, UnknownIdError
 from ..places import HOST, Place
-from .batches import Array
+from .batches import Array, Ids
 from .configured import segments_of
 from .segment import Segment
 
@@ -34,6 +34,19 @@ def one_of(what: str, value: Any, known: tuple[str, ...], name: str) -> Any:
     if value not in known:
         raise AttributeValueError(f"{name}: {what} is one of {', '.join(known)}, got {value!r}")
     return value
+
+
+def unknown(ids: Ids, what: str) -> UnknownIdError:
+    """The error for ids (n,), one at least, that must have a row and have none."""
+    others = f", nor have {len(ids) - 1} more" if len(ids) > 1 else ""
+    return UnknownIdError(f"{what}: id {ids[0]} has no row{others}")
+
+
+def checked_seed(given: Any, name: str) -> int:
+    """A seed, of any size."""
+    if isinstance(given, bool) or not isinstance(given, int | np.integer):
+        raise AttributeValueError(f"{name}: seed is a whole number, got {given!r}")
+    return int(given)
 
 
 def step(given: Any, what: str) -> int:

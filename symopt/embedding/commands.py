@@ -93,6 +93,15 @@ class GoOn(NamedTuple):
     products: tuple[Mapping[str, float], ...]
 
 
+class Resume(NamedTuple):
+    """What a table was that is restored: its `steps`, its `latest` second, and of segments, some or all, the number,
+    the logarithm of decay, the scale of a soft code, and the running products of the rule."""
+
+    steps: int
+    latest: int
+    numbers: tuple[tuple[int, float, float, dict[str, float]], ...]
+
+
 class Admit(NamedTuple):
     """Ids (n,) without a row that were asked for, and how often each if they are distinct: admission counts them."""
 
@@ -100,4 +109,4 @@ class Admit(NamedTuple):
     counts: Ids | None
 
 
-Command = Update | Assign | Have | Renew | Put | Touch | Evict | Settle | Decayed | GoOn | Admit
+Command = Update | Assign | Have | Renew | Put | Touch | Evict | Settle | Decayed | GoOn | Resume | Admit

@@ -14,6 +14,7 @@ from ..checkpoint import load, save
 from ..errors import DeltaIncompleteError, FormatError, TooLateError
 from ..records.layout import TIMESTAMP, UPDATES
 from ..state import Differences
+from .accounts import Accounts
 from .batches import Array, Ids
 from .commands import Command, Decayed, GoOn, Put
 from .leaving import NONE, check_room
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 FORMAT = "symopt embedding delta"
 VERSION = 1
+LatestRows = tuple[Array, Array, Array | None, dict[str, Array]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,24 +183,32 @@ def take(table: Table, states: bool, whole: bool) -> Delta:
 
 def _delta(table: Table, changes: Changes, states: bool, whole: bool) -> Delta:
     rows = table._rows
-    columns, slots = rows.store.columns, rows.map.get(changes.ids)
-    rows.store.fetch(slots)
+    weights, timestamps, updates, kept = table._latest_rows(changes.ids, states)
     decay = np.zeros(len(rows.parts)) if whole else np.array(rows.logs) - np.array(table._sent)
     return Delta(
         changes.ids,
-        settled(rows, slots),
-        columns[TIMESTAMP][slots],
+        weights,
+        timestamps,
         changes.gone,
         dims_of(rows),
         decay,
         changes.complete,
         whole,
-        columns[UPDATES][slots] if states else None,
-        {name: rows.copied(name, slots) for name in _states(rows)} if states else {},
+        updates,
+        kept,
         np.array(rows.scales),
         rows.steps if states else None,
         _products(rows) if states else (),
     )
+
+
+def latest_rows(rows: Rows, ids: Ids, states: bool) -> LatestRows:
+    """What a delta has of ids that have a row: weights, times, and, if asked for, updates and states."""
+    slots = rows.map.get(ids)
+    weights, columns = settled(rows, slots), rows.store.columns
+    updates = columns[UPDATES][slots] if states else None
+    kept = {name: rows.copied(name, slots) for name in states_of(rows)} if states else {}
+    return weights, columns[TIMESTAMP][slots], updates, kept
 
 
 def untake(table: Table, delta: Delta) -> None:
@@ -213,7 +223,7 @@ def untake(table: Table, delta: Delta) -> None:
     ids = np.concatenate(
         [delta.ids, delta.gone]
     )  # if it was not the latest, others may have left, or come back
-    has_row = table._rows.map.get(ids) >= 0
+    has_row = table._have(ids)
     table.touched.put_back(Changes(ids[has_row], ids[~has_row], delta.complete))
 
 
@@ -225,7 +235,7 @@ def apply(table: Table, delta: Delta) -> None:
     if delta.updates is not None:
         columns[UPDATES] = delta.updates
     own = table.ids() if delta.is_whole else np.ascontiguousarray(delta.gone)
-    gone = own[(rows.map.get(own) >= 0) & ~np.isin(own, ids)]
+    gone = own[table._have(own) & ~np.isin(own, ids)]
     check_room(table, ids, len(gone))
     table._carry_out(gone)
     done: list[Command] = [Decayed(tuple(delta.decay.tolist()))] if delta.decay.any() else []
@@ -243,7 +253,7 @@ def _check_fits(table: Table, delta: Delta) -> None:
     found.compare("dims", "columns of segments", dims_of(rows), tuple(delta.dims))
     if delta.updates is not None:
         widths = {name: array.shape[1] for name, array in delta.states.items()}
-        found.compare("states", "columns of states", _states(rows), widths)
+        found.compare("states", "columns of states", states_of(rows), widths)
         names, given = ([sorted(each) for each in x] for x in (_products(rows), delta.products))
         found.compare("products", "running products of rules", names, given)
     for part, decay in zip(rows.parts, delta.decay if not found else (), strict=not found):
@@ -254,17 +264,17 @@ def _check_fits(table: Table, delta: Delta) -> None:
     found.check(f"{table.name}.apply_delta", strict=True)
 
 
-def _states(rows: Rows) -> dict[str, int]:
+def states_of(rows: Accounts) -> dict[str, int]:
     """The columns of states, but for what keeps account of decay, and how wide they are."""
     columns = [column for part in rows.parts for column in part.state_columns()]
     return {name: width for name, _, width in columns if not name.endswith(f"/{DECAYED}")}
 
 
-def _products(rows: Rows) -> tuple[dict[str, float], ...]:
+def _products(rows: Accounts) -> tuple[dict[str, float], ...]:
     return tuple(dict(part.hyper.products) for part in rows.parts)
 
 
-def dims_of(rows: Rows) -> tuple[int, ...]:
+def dims_of(rows: Accounts) -> tuple[int, ...]:
     """Columns of each segment."""
     return tuple(part.segment.dim for part in rows.parts)
 

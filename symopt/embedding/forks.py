@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 if TYPE_CHECKING:
-    from .table import Table
+    from .core import Core
 
-_tables: WeakSet[Table] = WeakSet()  # in memory; those on disk refuse to be used in a fork
+_tables: WeakSet[Core] = WeakSet()  # in memory; those on disk refuse to be used in a fork
 _changing = threading.Lock()
-_held: list[Table] = []
+_held: list[Core] = []
 
 
-def watch(table: Table) -> None:
+def watch(table: Core) -> None:
     """Have forks wait for this table's batches."""
     with _changing:
         _tables.add(table)
@@ -24,7 +24,7 @@ def watch(table: Table) -> None:
 def _hold() -> None:
     """Take all locks, in the order in which a batch of several tables takes them."""
     _changing.acquire()
-    _held[:] = sorted(_tables, key=id)
+    _held[:] = sorted(_tables, key=lambda table: id(table._lock))
     for table in _held:
         table._lock.acquire()
 

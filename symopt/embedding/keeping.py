@@ -12,19 +12,22 @@ import numpy as np
 
 from ..checkpoint.progress import Tell
 from ..errors import AttributeValueError
+from ..idmap import IdMap
 from ..interrupts import uninterrupted
 from ..places import HOST
 from ..state import Commit, Differences, load_state
 from . import delta as deltas
 from . import files as files_of
-from .delta import Delta
+from .batches import Ids
+from .blocks import Block
+from .commands import Resume
+from .delta import Delta, LatestRows
 from .exporting import export_rows
 from .leaving import expired
 from .restoring import restore
 from .results import Entries
-from .settled import settled
 from .sizes import SizeReport
-from .state import plan, state_of
+from .state import blocks_of, plan, state_of, take_over
 from .wanted import Only, Wanted, numbers_of_segments
 
 
@@ -195,21 +198,38 @@ class Keeping:
         kinds = [compressor if compressor is not None else s.compressor for s in self.segments]
         segments = [(s.dim, kind) for s, kind in zip(self.segments, kinds, strict=True)]
         with self._lock:
-            ids, slots = self._rows.map.pairs()
+            ids = self.ids()
             if not keep_expired:
-                kept = ~np.isin(ids, expired(self, self.latest))
-                ids, slots = ids[kept], slots[kept]
+                ids = ids[~np.isin(ids, expired(self, self.latest))]
             return export_rows(
                 path,
                 segments,
                 ids,
-                lambda start, stop: settled(self._rows, slots[start:stop]),
+                lambda start, stop: self._latest_rows(ids[start:stop], False)[0],
                 name=self.name,
                 meta=meta,
                 skip_zero_embedding=skip_zero_embedding,
                 overwrite=overwrite,
                 progress=progress,
             )
+
+    # ---- within
+
+    def _latest_rows(self: Any, ids: Ids, states: bool) -> LatestRows:
+        """Weights of ids that have a row, as if they had seen all decay; times; if asked for, updates and states."""
+        return deltas.latest_rows(self._rows, ids, states)
+
+    def _blocks(self: Any, gone: Ids, files: int, streamed: bool) -> tuple[Ids, list[Block]]:
+        """Free slots, and the rows in blocks for so many files, but for those that are gone."""
+        return blocks_of(self._rows, gone, files, streamed)
+
+    def _empty_map(self: Any) -> IdMap:
+        """One to restore the places of rows to."""
+        return self._rows.map.copy()  # type: ignore[no-any-return]
+
+    def _take_over(self: Any, fresh: IdMap | None, blocks: list[Block], resumed: Resume) -> None:
+        """Have these rows, in the places of `fresh`, if it is one, and these numbers."""
+        take_over(self, fresh, blocks, resumed)
 
     # ---- copies
 

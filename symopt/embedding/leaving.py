@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from .batches import Array, Ids, ids_of
 from .checks import kept_as
 from .eviction import Policy, matching
 from .options import whole
-from .results import Columns
 
 if TYPE_CHECKING:
     from .core import Core
@@ -36,10 +34,10 @@ def chosen(
         raise AttributeValueError(f"{what}: give either ids, or n, or where")
     if ids is not None:
         asked = unique(ids_of(ids, what)[0]).ids
-        return asked[table._rows.map.get(asked) >= 0]
+        return asked[table._have(asked)]
     if where is not None and not callable(where):
         raise AttributeValueError(f"{what}: where is a function of a dict of columns, got {where!r}")
-    rows = columns(table)
+    rows = table._columns()
     if where is not None:
         return _ids(rows, matching(rows, where))
     by: Policy = kept_as(Policy, str, policy, what) or table.policy or Policy()
@@ -50,7 +48,7 @@ def expired(table: Core, now: int) -> Ids:
     """The ids whose time is over."""
     if table.expiry is None or not len(table) or not table.expiry.may_expire(now):
         return NONE
-    rows = columns(table)
+    rows = table._columns()
     return _ids(rows, np.flatnonzero(table.expiry.expired(rows["id"], rows["timestamp"], now)))
 
 
@@ -58,7 +56,7 @@ def crowded(table: Core, ids: Ids) -> Ids:
     """The ids that must leave so that all new ones of a batch have a row."""
     if table.max_rows is None:
         return NONE
-    missing = len(table._rows.map.missing(ids))
+    missing = table._n_missing(ids)
     if len(table) + missing <= table.max_rows:
         return NONE
     if table.policy is None:
@@ -66,32 +64,22 @@ def crowded(table: Core, ids: Ids) -> Ids:
             f"{table.name}: {missing} new ids and {len(table)} rows are more than max_rows={table.max_rows}; nothing "
             "was written. Give a policy that says which rows leave, evict rows, or raise max_rows"
         )
-    protected = np.isin(table._rows.map.ids(), ids)
+    protected = np.isin(table.ids(), ids)
     n = table.policy.excess(len(table), missing, table.max_rows, int(protected.sum()))
-    rows = columns(table)
+    rows = table._columns()
     return _ids(rows, table.policy.victims(n, rows, protected))
 
 
 def check_room(table: Core, ids: Ids, n_gone: int = 0, *, may_leave: bool = False) -> None:
     """TooLateError if rows of all these ids can't be there at once, when `n_gone` others have left; `may_leave`: they
     need not, if a policy chooses. Else room for the records is had, so that nothing can fail for want of it."""
-    missing = len(table._rows.map.missing(ids))
+    missing = table._n_missing(ids)
     n = len(table) - n_gone + missing if table.policy is None else len(ids)
     if table.max_rows is not None and n > table.max_rows and (table.policy is None or not may_leave):
         raise TooLateError(
             f"{table.name}: these would be {n} rows, and max_rows is {table.max_rows}; nothing was written"
         )
-    table._rows.store.reserve(table._rows.map.n_slots + missing)
-
-
-def columns(table: Core) -> Columns:
-    """What policies look at, on the host."""
-    rows, slots = table._rows, table._rows.map.slots()
-    makers = {n: partial(rows.copied, n, slots) for n in ("id", "timestamp", "updates")}
-    weights = [part.weight for part in rows.parts]
-    return Columns(
-        makers | {"weight": lambda: np.concatenate([rows.copied(w, slots) for w in weights], axis=1)}
-    )
+    table._make_room(missing)
 
 
 def _ids(rows: Mapping[str, Any], positions: Ids) -> Ids:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..given import Given
-from .rows import Rows
+from .accounts import Accounts
 
 
 class Numbers(NamedTuple):
@@ -18,22 +18,22 @@ class Numbers(NamedTuple):
     products: dict[str, float]
 
     @classmethod
-    def of(cls, rows: Rows, k: int) -> Numbers:
+    def of(cls, rows: Accounts, k: int) -> Numbers:
         """Those of segment `k`."""
         return cls(rows.logs[k], rows.scales[k], dict(rows.parts[k].hyper.products))
 
-    def into(self, rows: Rows, k: int) -> None:
+    def into(self, rows: Accounts, k: int) -> None:
         """Let segment `k` go on with these."""
         rows.logs[k], rows.scales[k] = self.log, self.scale
         rows.parts[k].hyper.products.update(self.products)
 
 
-def numbers_state(rows: Rows, k: int) -> dict[str, Any]:
+def numbers_state(rows: Accounts, k: int) -> dict[str, Any]:
     """Those of segment `k`, as they are saved."""
     return Numbers.of(rows, k)._asdict()
 
 
-def read_numbers(given: Given, rows: Rows, k: int) -> Numbers:
+def read_numbers(given: Given, rows: Accounts, k: int) -> Numbers:
     """The numbers of a state for segment `k`; what is missing is as it is here, and noted."""
     own = Numbers.of(rows, k)
     given.names(own._asdict())

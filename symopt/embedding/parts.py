@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -174,6 +175,12 @@ class _Ages:
 
     def __init__(self, segment: Segment, number_: int) -> None:
         self._hyper: Hyper = segment.hyper(number_)
+        running = [self._hyper.op.running[name].factor for name in self._hyper.products]
+        wanted = {name for factor in running for name in inspect.signature(factor).parameters}
+        for name in (
+            self._hyper.values.keys() - wanted
+        ):  # schedules are of the table's steps: nobody asks them here
+            del self._hyper.values[name]
         names = [self._hyper.count, *self._hyper.products]
         self.names = [f"@{name}:{number_}" for name in names if name]
         self._known: list[tuple[float, ...]] = []

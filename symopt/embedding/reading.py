@@ -11,18 +11,16 @@ import numpy as np
 import numpy.typing as npt
 
 from ..context import Context
-from ..errors import UnknownIdError
 from ..idmap import unique
 from ..places import HOST
 from .bags import Bags, given_ids
 from .batches import Array, Ids, ids_of, second
-from .checks import MISSING, Missing, as_out, one_of
+from .checks import MISSING, Missing, as_out, one_of, unknown
 from .commands import Have
 from .core import Core
 from .options import whole
 from .placed import joined_rows, taken
 from .results import Entries
-from .segment import Segment
 
 Item = TypeVar("Item")
 
@@ -30,26 +28,10 @@ Item = TypeVar("Item")
 class Reading(Core):
     """A base class of Table: lookups, which may make rows, and facts."""
 
-    segments: tuple[Segment, ...]
     missing: Missing
     ctx: Context
 
     # ---- what it is
-
-    @property
-    def dim(self) -> int:
-        """Columns of a row."""
-        return self._rows.dim
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of weights and gradients."""
-        return self._rows.dtype
-
-    @property
-    def steps(self) -> int:
-        """How many steps the rules have made; the next one's `global_step`, unless another is given."""
-        return self._rows.steps
 
     @property
     def row_bytes(self) -> int:
@@ -74,16 +56,11 @@ class Reading(Core):
         more = "".join(f", {k}={v!r}" for k, v in given.items() if v is not None)
         return f"<Table {self.name!r}: {len(self)} rows of {self.dim} columns, {parts}{more}>"
 
-    def ids(self) -> Ids:
-        """All ids that have a row, (n,)."""
-        with self._lock:
-            return self._rows.map.ids()
-
     def contains(self, ids: npt.ArrayLike) -> npt.NDArray[np.bool_]:
         """Which ids have a row, in the shape of `ids`."""
         flat, shape = ids_of(ids, f"{self.name}.contains")
         with self._lock:
-            return (self._rows.map.get(flat) >= 0).reshape(shape)
+            return self._have(flat).reshape(shape)
 
     def memory_bytes(self) -> int:
         """Bytes of records, id map and counts, in use or reserved."""
@@ -137,7 +114,7 @@ class Reading(Core):
         absent = slots < 0
         n_absent = int(np.count_nonzero(absent))
         if n_absent and missing == "raise":
-            raise UnknownIdError(f"{what}: id {ids[absent][0]} has no row, nor have {n_absent - 1} more")
+            raise unknown(ids[absent], what)
         if n_absent and missing == "initialize":
             born, now = unique(ids[absent]).ids, second(req_time, what)
             with self._batch():

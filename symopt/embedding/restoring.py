@@ -12,7 +12,7 @@ from ..records.layout import ID, TIMESTAMP, UPDATES
 from ..state import Commit, Differences
 from .batches import Ids
 from .blocks import Block
-from .commands import Put
+from .commands import Put, Resume
 from .joined import plan_counts
 from .leaving import NONE, check_room
 from .parts import DECAYED
@@ -60,10 +60,9 @@ def restore(table: Table, states: Mapping[str, Any], wanted: Wanted, strict: boo
 
 
 def _adopt(table: Table, sources: list[Source], wanted: Wanted) -> None:
-    table._rows.steps = sources[0].steps
-    table.latest = max(source.latest for source in sources)
-    for k in wanted.states:
-        sources[0].numbers[k].into(table._rows, k)
+    latest = max(source.latest for source in sources)
+    numbers = tuple((k, *sources[0].numbers[k]) for k in wanted.states)
+    table._carry_out(NONE, Resume(sources[0].steps, latest, numbers))
     table._sent = list(table._rows.logs)  # all rows that are here now are sent next, as they are then
 
 

@@ -15,8 +15,9 @@ from ..records.device import DeviceRowGraph
 from ..records.graph import RowGraph
 from ..records.layout import ID, TIMESTAMP, UPDATES, Layout
 from ..training.graph import variable_name
+from .accounts import ALIGNMENT, Accounts
 from .bags import Bags
-from .changing import assign, decay, evict, go_on, have, put, renew, settle, touch
+from .changing import assign, decay, evict, go_on, have, put, renew, resume, settle, touch
 from .commands import (
     Array,
     Assign,
@@ -28,6 +29,7 @@ from .commands import (
     Ids,
     Put,
     Renew,
+    Resume,
     Settle,
     Touch,
     Update,
@@ -35,14 +37,12 @@ from .commands import (
 from .devicestore import DeviceStore
 from .doing import Doing
 from .initializers import Custom
-from .onebit import OneBit
-from .parts import DECAYED, OUT, Graph, Part, joined, layout_of, missed
+from .parts import DECAYED, OUT, Graph, Part, joined, missed
 from .placed import beside, on_host, taken, write
 from .segment import Segment
 from .store import MemoryStore, RowStore, vacate
 from .updating import update
 
-ALIGNMENT = 16
 _AT_ONCE = 1 << 16  # rows
 MakeStore = Callable[[Layout], RowStore]
 AnyGraph = RowGraph | DeviceRowGraph
@@ -58,12 +58,8 @@ class Found(NamedTuple):
     first: Sequence[Array | None]
 
 
-class Rows:
-    """Ids, their records, and the graphs that run on them.
-
-    `dim`: columns of a row; `dtype`: of them, and of what is computed. `steps`: updates so far. `logs`: for each
-    segment the logarithm of what its decay has made of weights since the table was empty; `scales`: of soft codes.
-    """
+class Rows(Accounts):
+    """Ids, their records, and the graphs that run on them; and the numbers that all of them share."""
 
     def __init__(
         self,
@@ -76,21 +72,12 @@ class Rows:
         alignment: int = ALIGNMENT,
         what: str = "a table",
     ) -> None:
-        starts = np.cumsum([0, *(s.dim for s in segments)]).tolist()
-        self.parts = [Part(s, k, starts[k]) for k, s in enumerate(segments)]
-        self.dim: int = starts[-1]
-        self.dtype = np.dtype(segments[0].dtype)
-        self.layout = layout_of(self.parts, alignment)
+        super().__init__(segments, alignment)
         self.place = place
         self.store = make_store(self.layout) if make_store else self._store()
         self.map = IdMap(seed=seed, engine=engine)
         self.engine = self.map.engine
         self.ask: Callable[[Callable[[], Array]], Array] = _directly  # how functions of the user's are asked
-        self.steps = 0
-        self.logs = [0.0] * len(self.parts)
-        codes = [part.segment.compressor for part in self.parts]
-        self.scales = [code.init_scale if isinstance(code, OneBit) else 1.0 for code in codes]
-        self._soft = [k for k, code in enumerate(codes) if isinstance(code, OneBit)]
         self._engine = engine
         self._options: dict[str, Any] = {"seed": seed, "what": what}
         self.updating = self._graph([p.updating() for p in self.parts], stamps=True)
@@ -173,18 +160,6 @@ class Rows:
         """Have records in memory that are about to be written."""
         self.store.fetch(slots)
         self.store.changing(slots)
-
-    def shown_scales(self, scales: Sequence[float]) -> dict[str, Any]:
-        """The scales of soft codes, as graphs know them."""
-        return {f"@scale:{self.parts[k].name}": scales[k] for k in self._soft}
-
-    def grown_scales(self, done: int) -> list[float]:
-        """The scales after one step more."""
-        scales = list(self.scales)
-        for k in self._soft:
-            code: Any = self.parts[k].segment.compressor
-            scales[k] = code.scale_after(scales[k], done)
-        return scales
 
     def column(self, part: Part, kind: str) -> Array:
         """A column of a part: (capacity, width)."""
@@ -313,5 +288,5 @@ def _directly(function: Callable[[], Array]) -> Array:
 
 _DOERS: dict[type, Callable[[Rows, Any, int], Doing]] = {
     Update: update, Assign: assign, Have: have, Renew: renew, Put: put, Touch: touch, Settle: settle, Decayed: decay,
-    GoOn: go_on,
+    GoOn: go_on, Resume: resume,
 }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from .accounts import Accounts
 from .batches import Array, Ids
 from .parts import DECAYED, missed
 from .rows import Rows
@@ -28,6 +29,6 @@ def decayed(weight: Array, column: Array, log: float) -> Array:
     return found
 
 
-def split(rows: Rows, weights: Array) -> dict[str, Array]:
+def split(rows: Accounts, weights: Array) -> dict[str, Array]:
     """Rows (n, dim) as the columns of weights that they are made of."""
     return {p.weight: weights[:, p.start : p.start + p.segment.dim] for p in rows.parts}

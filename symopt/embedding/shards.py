@@ -24,24 +24,36 @@ def shard_of(ids: npt.ArrayLike, n_shards: int) -> Ids:
 
 class Split(NamedTuple):
     """Ids (n,) sorted by their shards, in each in the order that they were given in; how many each shard has
-    (n_shards,); and for each its place among the ids that were given (n,)."""
+    (n_shards,); and for each its place among the ids that were given (n,). `places` is None for ids that were given in
+    this order: then what belongs to them stays where it is."""
 
     ids: Ids
     sizes: Ids
-    places: Ids
+    places: Ids | None
 
     def shard(self, k: int) -> slice:
         """Where the ids of shard `k` are: `split.ids[split.shard(k)]`."""
         begin = int(self.sizes[:k].sum())
         return slice(begin, begin + int(self.sizes[k]))
 
+    def given(self, k: int) -> Any:
+        """Where the ids of shard `k` are among those that were given: what an array is indexed with."""
+        own = self.shard(k)
+        return own if self.places is None else self.places[own]
+
     def scatter(self, rows: npt.ArrayLike) -> Array:
-        """What belongs to the given ids, (n, ...), sorted like `ids`."""
-        return self._rows(rows)[self.places]
+        """What belongs to the given ids, (n, ...), sorted like `ids`; not a copy if that is the order already."""
+        array = self._rows(rows)
+        if self.places is None:
+            return array
+        found: Array = np.take(array, self.places, axis=0)  # several times as fast as an index
+        return found
 
     def gather(self, rows: npt.ArrayLike) -> Array:
-        """What belongs to `ids`, (n, ...), in the order that they were given in."""
+        """What belongs to `ids`, (n, ...), in the order that they were given in; not a copy if that is the same."""
         sorted_rows = self._rows(rows)
+        if self.places is None:
+            return sorted_rows
         back = np.empty_like(sorted_rows)
         back[self.places] = sorted_rows
         return back

@@ -13,8 +13,10 @@ from ..given import Given
 from ..idmap import IdMap
 from ..records.layout import ID
 from ..state import Commit, Differences
+from .accounts import Accounts
 from .batches import LATEST
 from .blocks import SLOT, Block, block_of, cut, read_blocks, shapes_of, span, streamed_block
+from .commands import Resume
 from .described import compare, described
 from .leaving import NONE, expired
 from .loading import vector
@@ -41,10 +43,8 @@ def state_of(
     that after `expire`.
     """
     rows = table._rows
-    gone = NONE if keep_expired else rows.map.get(expired(table, table.latest))
-    slots = rows.map.slots()
-    slots = slots[~np.isin(slots, gone)] if len(gone) else slots
-    block = streamed_block if streamed else block_of
+    gone = NONE if keep_expired else expired(table, table.latest)
+    free, blocks = table._blocks(gone, files, streamed)
     found: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -53,15 +53,24 @@ def state_of(
         "numbers": [numbers_state(rows, k) for k in range(len(rows.parts))],
         "steps": rows.steps,
         "latest": table.latest,
-        "free": np.concatenate([rows.map.free(), gone]),
-        "rows": [block(rows.store, run) for run in cut(slots, rows.layout.stride, files)],
+        "free": free,
+        "rows": blocks,
     }
     if table.admission is not None:
         found["admission"] = table.admission.state_dict()
     if table.touched is not None:
-        found["touched"] = _touched(table.touched, rows.store.columns[ID][gone])
+        found["touched"] = _touched(table.touched, gone)
         found["sent"] = np.array(table._sent)
     return found
+
+
+def blocks_of(rows: Rows, gone: Ids, files: int, streamed: bool) -> tuple[Ids, list[Block]]:
+    """The slots that would be free without the ids that are gone, and the other rows in blocks."""
+    left, slots = rows.map.get(gone), rows.map.slots()
+    slots = slots[~np.isin(slots, left)] if len(left) else slots
+    block = streamed_block if streamed else block_of
+    free = np.concatenate([rows.map.free(), left])
+    return free, [block(rows.store, run) for run in cut(slots, rows.layout.stride, files)]
 
 
 def _touched(touched: TouchedSet, gone: Ids) -> dict[str, Any]:
@@ -90,11 +99,9 @@ def plan(table: Table, state: Mapping[str, Any], found: Differences, path: str) 
 
     def commit() -> None:
         with table._replacing():
-            if fresh is not None:
-                _replace(table._rows, fresh, blocks)
-            for k, each in enumerate(numbers):
-                each.into(table._rows, k)
-            table._rows.steps, table.latest = steps, latest
+            resumed = Resume(steps, latest, tuple((k, *each) for k, each in enumerate(numbers)))
+            table._take_over(fresh, blocks, resumed)
+            table.latest = latest
             table._sent = sent if len(sent) == len(table._sent) else list(table._rows.logs)
             if table.touched is not None and "touched" not in given:
                 table.touched.overflow()  # who knows what was sent
@@ -136,7 +143,7 @@ def each_of(given: Given, name: str) -> list[Given]:
     return [Given(each, given.found, f"{given.at(name)}/{k}") for k, each in enumerate(value)]
 
 
-def _plan_segments(rows: Rows, given: Given) -> list[Numbers]:
+def _plan_segments(rows: Accounts, given: Given) -> list[Numbers]:
     for name in ("segments", "numbers"):
         if name in given:
             given.found.compare(given.at(name), "how many", len(rows.parts), len(each_of(given, name)))
@@ -159,13 +166,20 @@ def _plan_rows(table: Table, given: Given) -> tuple[IdMap | None, list[Block]]:
         line = f"{given.at('rows')}: {len(ids)} rows, and max_rows is {table.max_rows} here"
         given.found.different.append(line)
         return None, []
-    fresh = table._rows.map.copy()
+    fresh = table._empty_map()
     try:
         fresh.restore(ids, slots, free)
     except StateError as error:
         given.found.different.append(f"{given.at('rows')}: {error}")
         return None, []
     return fresh, blocks
+
+
+def take_over(table: Table, fresh: IdMap | None, blocks: list[Block], resumed: Resume) -> None:
+    """See Table._take_over."""
+    if fresh is not None:
+        _replace(table._rows, fresh, blocks)
+    table._rows.do(resumed)
 
 
 def _replace(rows: Rows, fresh: IdMap, blocks: list[Block]) -> None:

@@ -4,46 +4,33 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from ..context import Context
 from ..errors import AttributeValueError
-from ..idmap import unique
 from ..places import place_of
+from .accounts import ALIGNMENT
 from .admission import Admission
-from .bags import Bags
-from .batch import Batch, apply_all
-from .batches import Array, Ids, ids_of, last_of, rows_of, second
-from .checks import DUPLICATES, MISSING, Duplicates, Missing, check_place, checked, kept_as, one_of
-from .commands import Assign, Renew, Settle, Touch
+from .checks import MISSING, Duplicates, Missing, check_place, checked, checked_seed, one_of
 from .configured import Config, table_options
-from .delta import Delta
 from .entry.segments import SegmentConfig
 from .entry.slot_configs import SlotOccurrenceThresholdConfig
 from .eviction import Policy
 from .expiry import Expiry
 from .forks import watch
 from .keeping import Keeping
-from .leaving import NONE, chosen, expired
 from .ondisk.options import OnDisk
-from .options import whole
-from .placed import taken
 from .reading import Reading
-from .results import Applied, Stats
-from .rows import ALIGNMENT, MakeStore, Rows
+from .results import Stats
+from .rows import MakeStore, Rows
 from .segment import Segment
-from .touched import TouchedSet
+from .writing import Writing
 
 LINE = 64  # bytes of a line of the cache, to which rows are aligned that are not in memory alone
-_AT_ONCE = 1 << 16  # rows
 
 
-class Table(Keeping, Reading):
+class Table(Keeping, Reading, Writing):
     """Embeddings by id. A row is the weights of all segments side by side, and each segment has its own rule.
 
     segments: one `Segment` or several, of one dtype; or what `entry.CombineAsSegment` makes.
@@ -97,27 +84,14 @@ class Table(Keeping, Reading):
     ) -> None:
         if not isinstance(name, str):
             raise AttributeValueError(f"the name of a table is a str, got {name!r}")
-        self.name = name
-        if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
-            raise AttributeValueError(f"{name}: seed is a whole number, got {seed!r}")
-        seed = int(seed)
+        self.name, seed = name, checked_seed(seed, name)
         self.ctx = Context.as_context(ctx)
         self.place = place_of(self.ctx)
         check_place(self.place, engine, path is not None or store is not None, name)
         self.segments = checked(segments, name)
         self.missing = one_of("missing", missing, MISSING, name)
-        self.duplicates = one_of("duplicates", duplicates, DUPLICATES, name)
-        self.admission: Admission | None = kept_as(Admission, int, admission, name)
-        self.expiry: Expiry | None = kept_as(Expiry, int, expiry, name)
-        self.policy: Policy | None = kept_as(Policy, str, policy, name)
-        self.max_rows = None if max_rows is None else whole(f"{name}: max_rows", max_rows, 1)
-        if self.policy is not None and max_rows is None:
-            raise AttributeValueError(
-                f"{name}: a policy says which rows leave a full table: give max_rows too"
-            )
-        self.touched = None if track is None else TouchedSet(track)
+        self._follow(duplicates, admission, expiry, max_rows, policy, track)
         self.stats = Stats()
-        self.latest = 0  # second of the latest write
         if path is not None and store is not None:
             raise AttributeValueError(
                 f"{name}: rows are in the folder of path, or in a store: give one of them"
@@ -134,8 +108,7 @@ class Table(Keeping, Reading):
             alignment=LINE if make_store else ALIGNMENT,
             what=name,
         )
-        self._sent = list(self._rows.logs)  # when changes were taken last
-        self._taken: weakref.ref[Delta] | None = None  # what was taken last
+        self._sent = list(self._rows.logs)
         self.seed, self.engine = seed, self._rows.map.engine
         if self._journal is not None:
             self._journal.begin(self)
@@ -158,105 +131,6 @@ class Table(Keeping, Reading):
         was computed at.
         """
         return cls(**{**table_options(config, occurrence), **options})
-
-    # ---- writing
-
-    def apply_gradients(
-        self,
-        ids: npt.ArrayLike | Bags,
-        grads: npt.ArrayLike,
-        global_step: int | None = None,
-        req_time: float | None = None,
-        *,
-        duplicates: Duplicates | None = None,
-        learning_rate: float | Sequence[float] | None = None,
-    ) -> Applied:
-        """One step: gradients (*ids.shape, dim) for ids of any shape, which may repeat.
-
-        An id without a row gets one, if it is admitted; its gradient was computed at zeros, where `missing` is so, and
-        is applied to the weights that the row begins with. `global_step`: for schedules, and rules that ask for it; the
-        table's own count if not given. `req_time`: seconds, that rows note; now if not given. `learning_rate`: in place
-        of all segments' own, or one for each.
-        """
-        what = f"{self.name}.apply_gradients"
-        given = [(what, ids, grads)]
-        return apply_all([Batch(self, given, global_step, req_time, duplicates, learning_rate, what=what)])[0]
-
-    def assign(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
-        """Weights (*ids.shape, dim) for ids of any shape; states are kept. Of a repeated id the last stays.
-
-        An id without a row gets one, if it is admitted."""
-        self._put("assign", ids, values, req_time, adds=False)
-
-    def assign_add(self, ids: npt.ArrayLike, values: npt.ArrayLike, req_time: float | None = None) -> None:
-        """Add to the weights of ids; of a repeated id, one after the other. A row that is made has its first weights
-        before; it is made if its id is admitted."""
-        self._put("assign_add", ids, values, req_time, adds=True)
-
-    def _put(self, method: str, ids: Any, values: Any, req_time: float | None, adds: bool) -> None:
-        what = f"{self.name}.{method}"
-        flat, shape = ids_of(ids, what)
-        rows = rows_of(values, shape, self.dim, self.dtype, f"{what}: values", self.place)
-        now = second(req_time, what)
-        with self._batch():
-            admitted = self._admitted(flat, None)
-            if admitted is not None:
-                flat, rows = flat[admitted], taken(rows, admitted)
-                self.stats.blocked += int((~admitted).sum())
-            ids, its = (flat, rows) if adds else last_of(flat, rows)
-            self._carry_out(self._leaving(flat), Assign(ids, its, now, adds))
-
-    def reinitialize(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
-        """Rows as they are born, for all ids; which had one before, in the shape of `ids`."""
-        what = f"{self.name}.reinitialize"
-        flat, shape = ids_of(ids, what)
-        now = second(req_time, what)
-        with self._batch():
-            had = self._rows.map.get(flat) >= 0
-            self._carry_out(self._leaving(flat), Renew(unique(flat).ids, now))
-        return had.reshape(shape)
-
-    def touch(self, ids: npt.ArrayLike, req_time: float | None = None) -> npt.NDArray[np.bool_]:
-        """Note the time, as if the rows had been written; which ids have one, in the shape of `ids`."""
-        what = f"{self.name}.touch"
-        flat, shape = ids_of(ids, what)
-        now = second(req_time, what)
-        with self._batch():
-            had = self._rows.map.get(flat) >= 0
-            self._carry_out(NONE, Touch(unique(flat[had]).ids, now))
-        return had.reshape(shape)
-
-    # ---- rows that leave
-
-    def evict(
-        self,
-        ids: npt.ArrayLike | None = None,
-        *,
-        n: int | None = None,
-        policy: Policy | str | None = None,
-        where: Callable[[Mapping[str, Array]], npt.ArrayLike] | None = None,
-    ) -> Ids:
-        """Give up rows: of `ids`; or the `n` that a policy chooses, the table's if none is given; or those for which
-        `where` says True of a dict of columns (id, timestamp, updates, weight). The ids that left, (k,)."""
-        with self._batch():
-            gone = chosen(self, ids, n, policy, where)
-            self._carry_out(gone)
-            return gone
-
-    def expire(self, now: float | None = None) -> Ids:
-        """Give up the rows whose time is over; `now`: by default the time of the latest write. The ids that left."""
-        at = self.latest if now is None else second(now, f"{self.name}.expire")
-        with self._batch():
-            gone = expired(self, at)
-            self._carry_out(gone)
-            return gone
-
-    def flush(self) -> None:
-        """Let all rows have the decay of the steps that they missed (`decay="decoupled_global"`)."""
-        ids = self.ids()
-        for begin in range(0, len(ids), _AT_ONCE):  # no row knows of another, so each part is a batch
-            with self._batch():
-                self._carry_out(NONE, Settle(ids[begin : begin + _AT_ONCE]))
 
 
 def _journal(path: str | os.PathLike[str] | OnDisk | None) -> Any:

@@ -15,6 +15,7 @@ from .bags import Bags
 from .batch import Batch, apply_all
 from .checks import Missing
 from .configured import Config, merged
+from .core import Core
 from .entry.features import FeatureFactory
 from .fused import Cells, Fused, Parcel, known_names, one_dtype
 from .results import Applied, Stats
@@ -25,6 +26,8 @@ Rates = Mapping[str, float | Sequence[float]]
 
 class Tables:
     """Tables by name, for batches that have ids of several.
+
+    tables: `Table`s, and `so.distributed.ShardedTable`s, which wait for their shards at the end of each step.
 
     Two names may have one table, such as those of two features whose ids are of one kind: their ids are looked up
     together, and in a step the gradients of an id that both have are summed once. Whatever is given by name may leave
@@ -46,9 +49,9 @@ class Tables:
     2
     """
 
-    def __init__(self, tables: Mapping[str, Table]) -> None:
+    def __init__(self, tables: Mapping[str, Any]) -> None:
         are_named = isinstance(tables, Mapping) and all(isinstance(name, str) for name in tables)
-        if not are_named or not tables or not all(isinstance(table, Table) for table in tables.values()):
+        if not are_named or not tables or not all(isinstance(table, Core) for table in tables.values()):
             raise AttributeValueError(f"Tables: expected a dict of Tables by their names, got {tables!r}")
         self._by_name = {name: tables[name] for name in sorted(tables)}
         self._names: dict[int, list[str]] = {}
@@ -84,7 +87,7 @@ class Tables:
         """All names, sorted."""
         return tuple(self._by_name)
 
-    def __getitem__(self, name: str) -> Table:
+    def __getitem__(self, name: str) -> Any:
         known_names({name: None}, self.names, "Tables")
         return self._by_name[name]
 
@@ -217,7 +220,7 @@ class Tables:
     def _stateful(self) -> Iterator[tuple[str, Any]]:
         yield from self.members.items()
 
-    def _grouped(self, given: Mapping[str, Any]) -> Iterator[tuple[Table, list[str]]]:
+    def _grouped(self, given: Mapping[str, Any]) -> Iterator[tuple[Any, list[str]]]:
         """Each table that is named, with those of its names that are given."""
         for table in self.members.values():
             names = [name for name in self._names[id(table)] if name in given]

@@ -11,7 +11,7 @@ from ..records.layout import ABSENT, UPDATES
 from .batches import waves
 from .commands import Array, Ids, Update
 from .doing import Doing
-from .parts import DECAYED, GRADS, Part, log_of, missed
+from .parts import DECAYED, GRADS, Part, missed
 
 if TYPE_CHECKING:
     from .rows import Rows
@@ -21,19 +21,8 @@ _MOST_UPDATES = ABSENT - 1  # where counts stop
 
 def update(rows: Rows, c: Update, n_leaving: int) -> Doing:
     """Carry out an Update, in three parts (`doing.Doing`)."""
-    numbers: dict[str, Any] = {}
-    products: list[dict[str, float]] = []
-    for k, part in enumerate(rows.parts):
-        own = part.numbers(c.done, c.rates[k] if c.rates else None)
-        products.append(part.hyper.products_after(own))
-        numbers |= own
-    taken = [part.shrinking(numbers) if part.decays else 0.0 for part in rows.parts]
-    logs = [
-        log + log_of(lost) if part.is_global else log
-        for part, log, lost in zip(rows.parts, rows.logs, taken, strict=True)
-    ]
-    scales = rows.grown_scales(c.done)
-    numbers |= rows.shown_scales(scales)
+    step = rows.step(c)
+    numbers, taken, logs = step.numbers, step.taken, step.logs
     steps = list(waves(c.ids, c.grads)) if c.repeats else [(c.ids, c.grads)]
     ids = steps[0][0]  # all of them
     rows.updating.reserve(len(ids))
@@ -50,9 +39,7 @@ def update(rows: Rows, c: Update, n_leaving: int) -> Doing:
         for part, log in zip(rows.parts, logs, strict=True):
             if part.is_global:
                 rows.column(part, DECAYED)[slots, 0] = log
-    rows.steps, rows.logs, rows.scales = c.done + 1, logs, scales
-    for part, product in zip(rows.parts, products, strict=True):
-        part.hyper.products = product
+    rows.finish(step, c.done)
 
 
 def _ready(

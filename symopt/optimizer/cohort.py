@@ -34,11 +34,15 @@ class Cohort:
     def take(self, rule: Any, attrs: Mapping[str, Any]) -> bool:
         """Take what the rule gives for the next update. Whether the graph stays the same: it does not when another op
         is named, a flag differs, or a clip goes on or off."""
-        same = rule == self.rule and (attrs == self.attrs or self._same_flags(attrs))
+        same = self.is_same(rule, attrs)
         if not same:
             self._sort(find_op(rule), attrs)
         self.rule, self.attrs = rule, attrs
         return same
+
+    def is_same(self, rule: Any, attrs: Mapping[str, Any]) -> bool:
+        """What `take` would say of them."""
+        return bool(rule == self.rule and (attrs == self.attrs or self._same_flags(attrs)))
 
     def _same_flags(self, attrs: Mapping[str, Any]) -> bool:
         variables, before = self.variables, self.attrs

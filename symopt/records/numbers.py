@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from struct import Struct
 from types import MappingProxyType
 from typing import Any
 
@@ -30,7 +31,8 @@ class Numbers:
         kernels = [(x.kernel, i) for x in program.launches for i in x.instances]
         self._parts = [(i.leaves, k.leaves, HostProgram(k.scalars)) for k, i in kernels]
         self._narrow = [dtype_of(s) == "float32" for k, _ in kernels for s in k.scalars]
-        self._last: tuple[Any, Array] | None = None
+        self._key = Struct(f"{len(self.names)}d")
+        self._last: tuple[bytes, Array] | None = None
 
     def take(self, given: Given) -> None:
         """Have the numbers of the host's variables: floats, or float64 (n,)."""
@@ -48,8 +50,8 @@ class Numbers:
         None."""
         own = {name: given[name] for name in self.names}
         if not any(isinstance(x, np.ndarray) for x in own.values()):
-            key = tuple(own.values())
-            if self._last is None or self._last[0] != key or 0 in key:  # 0 == -0.0
+            key = self._key.pack(*own.values())  # of bits: 0 == -0.0
+            if self._last is None or self._last[0] != key:
                 self._last = key, self._fill(own, ())
             return self._last[1], None
         distinct, which = _distinct(own)

@@ -13,7 +13,7 @@ from ..opdef import OpDef
 from ..overlap import check_overlap
 from ..places import Place, place_of_array
 from .compiled import CompiledStep
-from .groups import Groups, assign
+from .groups import Group, Groups, assign
 from .names import Tree, flatten
 from .plan import Options
 from .scaling import LossScale, as_loss_scale
@@ -66,6 +66,27 @@ def compile(
     >>> params["w"][0].round(3), params["b"].round(3)
     (array([0.899, 0.899, 0.899]), array([-0.1, -0.1, -0.1]))
     """
+    given = (groups, clip_value, clip_norm, clip_global_norm, accumulate, ema, loss_scale, skip_nonfinite)
+    return CompiledStep(*read(rule, params, *given, multi_precision, engine, nan_guard, **attrs))
+
+
+def read(
+    rule: str | Callable[..., Any] | OpDef,
+    params: Tree,
+    groups: Groups | None = None,
+    clip_value: float | None = None,
+    clip_norm: float | None = None,
+    clip_global_norm: float | None = None,
+    accumulate: int = 1,
+    ema: float | Callable[[int], float] | None = None,
+    loss_scale: float | str | LossScale | None = None,
+    skip_nonfinite: bool = False,
+    multi_precision: bool = False,
+    engine: str = "auto",
+    nan_guard: NanGuard = None,
+    **attrs: Any,
+) -> tuple[dict[str, Any], dict[str, Group | None], Options, Place]:
+    """What `compile` takes, looked at: parameters by name, the group of each, what is done to all, and their place."""
     named = flatten(params, "params")
     place, arrays = _checked(named)
     low = [name for name, array in arrays.items() if multi_precision and array.dtype.name in NARROW]
@@ -83,7 +104,7 @@ def compile(
     assigned = assign(list(named), rule, attrs, groups, low)
     if all(group is None for group in assigned.values()):
         raise MissingArgumentError("compile: there is no parameter to train")
-    return CompiledStep(named, assigned, options, place)
+    return named, assigned, options, place
 
 
 def _checked(named: Mapping[str, Any]) -> tuple[Place, dict[str, Array]]:

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from operator import is_
 from typing import Any
 
-from ..errors import MissingArgumentError, UnknownAttributeError, near
+from ..errors import MissingArgumentError
 from ..executor import Executor
 from ..places import Place
 from ..state import Commit, Differences, as_view, exchange, load_state
 from ..symbol import Symbol
+from .assigned import Assigned
 from .graph import arrays_of, stype_of, variable_name
 from .groups import Group
-from .hyper import Hyper
 from .names import Like, Tree
 from .plan import Options, assemble
 from .runner import Runner, Runners
@@ -39,10 +39,10 @@ class CompiledStep:
         self.updates = 0
         self.loss_scale: LossScale | None = options.loss_scale
         self._options, self._place = options, place
-        self._groups = {name: group for name, group in groups.items() if group is not None}
-        self._unlike = {id(group.hyper): group for group in self._groups.values()}  # each group once
+        self._assigned = Assigned(groups, options)
+        self._groups = self._assigned.groups
         self._trained = list(self._groups)
-        self._like = Like(self._trained, [n for n, group in groups.items() if group is None])
+        self._like = Like(self._trained, self._assigned.frozen)
         self._micro = 0  # gradients taken in since the last update
         self.states = {n: new_states(group.update(), params[n]) for n, group in self._groups.items()}
         self._kept = {n: self._extra(params[n]) for n in self._trained}
@@ -116,10 +116,7 @@ class CompiledStep:
 
     def _numbers(self) -> dict[str, float]:
         """The numbers of the next step by the names of their variables."""
-        found: dict[str, float] = {}
-        for group in self._unlike.values():
-            found |= group.hyper.numbers(self.updates)
-        return found | self._options.numbers(self.updates)
+        return self._assigned.numbers(self.updates)
 
     def _count(self, outputs: Sequence[Any]) -> bool:
         """Count an update, unless one that may be left out was."""
@@ -129,8 +126,7 @@ class CompiledStep:
                 self.loss_scale.update(is_taken)
             if not is_taken:
                 return False
-        for group in self._unlike.values():
-            group.hyper.advance(self.updates)
+        self._assigned.advance(self.updates)
         self.updates += 1
         return True
 
@@ -143,17 +139,7 @@ class CompiledStep:
         UnknownAttributeError for what no rule has, AttributeValueError: then none is changed.
         """
         with self._lock:
-            chosen = [g for g in self._unlike.values() if pattern is None or g.pattern == pattern]
-            if not chosen:
-                known = {g.pattern for g in self._unlike.values()}
-                raise UnknownAttributeError(f"set: there is no group {pattern!r}{near(str(pattern), known)}")
-            found = [
-                (hyper, n, hyper.parse(n, x))
-                for n, x in attrs.items()
-                for hyper in _takers(chosen, n, pattern)
-            ]
-            are_new = [hyper.put(name, value) for hyper, name, value in found]
-            if any(are_new):
+            if self._assigned.set(pattern, attrs):
                 self._runners.clear()
 
     @property
@@ -248,14 +234,3 @@ class CompiledStep:
         self.updates, self._micro = updates, micro
         for name, values in products.items():
             self._groups[name].hyper.products.update(values)
-
-
-def _takers(groups: Sequence[Group], name: str, pattern: str | None) -> list[Hyper]:
-    """Whose attribute `name` is set: of all groups without a value of their own, or of those of a pattern."""
-    if pattern is not None:
-        return [g.hyper for g in groups]
-    found = [g.hyper for g in groups if name not in g.own and name in g.hyper.known]
-    if not found:
-        known = {n for g in groups for n in g.hyper.known}
-        raise UnknownAttributeError(f"set: no group takes {name!r}{near(name, known)}")
-    return found

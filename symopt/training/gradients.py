@@ -38,8 +38,12 @@ def clipped_by_norm(grads: Mapping[str, Symbol], bound: Number) -> Gradients:
 def clipped_by_global_norm(grads: Mapping[str, Symbol], bound: Number) -> Gradients:
     """All gradients times one factor, so that their norm as one vector is at most `bound`; NaN, all of them, where that
     norm is not finite, as in TensorFlow."""
-    norm = global_norm(grads)
-    return scaled(grads, bound / sym.maximum(norm, bound) + (norm - norm))  # plus 0, or NaN
+    return scaled(grads, factor_of(global_norm(grads), bound))
+
+
+def factor_of(norm: Symbol, bound: Number) -> Any:
+    """What gradients of this norm are multiplied by so that it is at most `bound`; NaN if it is not finite."""
+    return bound / sym.maximum(norm, bound) + (norm - norm)  # plus 0, or NaN
 
 
 def clipped(

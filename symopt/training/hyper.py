@@ -134,6 +134,19 @@ def describe(schedule: Callable[[int], float]) -> str:
     return f"{schedule.__module__}.{schedule.__qualname__}" if is_plain else type(schedule).__name__
 
 
+def described_as(schedule: Callable[[int], float], text: str) -> Callable[[int], float]:
+    """A function that does what another does, and that `describe` gives this text for."""
+
+    def asked(done: int) -> float:
+        return schedule(done)
+
+    module, _, name = text.rpartition(".")
+    if module:
+        asked.__module__, asked.__qualname__ = module, name
+        return asked
+    return type(text, (), {"__call__": staticmethod(asked)})()  # type: ignore[no-any-return]
+
+
 def check_one_decay(op: OpDef, attrs: Mapping[str, Any], weight_decay: float | None, what: str) -> None:
     """AttributeValueError where a rule decays weights by itself, AdamW's by default, and `weight_decay` would again:
     the two would add up unseen."""

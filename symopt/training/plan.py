@@ -17,6 +17,8 @@ from .graph import Entry, accumulated, averaged, group, if_taken, in_place, numb
 from .groups import Group
 from .scaling import LossScale
 
+FACTOR = "@factor"  # the array of what all gradients are multiplied by, in a part of a step
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -53,11 +55,13 @@ def assemble(
     options: Options,
     is_update: bool,
     wide: Collection[str] = (),
+    is_part: bool = False,
 ) -> Symbol:
     """The step for parameters by name, with the storage of their gradients; None: no gradient.
 
     `is_update`: False for a step that only adds gradients up. `wide`: names of parameters above 32 bits. With
-    `is_skipping`, the first output of an update is 1 where it was made.
+    `is_skipping`, the first output of an update is 1 where it was made. `is_part`: of a step whose other parameters
+    are elsewhere: what all gradients decide is known; it is made, and the global norm's clip is the array `FACTOR`.
     """
     updates = {id(x): x.update() for x in groups.values()}  # shared by the parameters of a group
     decays = {id(x): x.decay for x in groups.values()}
@@ -67,23 +71,34 @@ def assemble(
     }
     live = {n: entry for n, entry in entries.items() if kinds[n] is not None}
     outputs: list[Symbol] = []
-    grads = {n: entry.variable("grad") for n, entry in live.items()}
-    if options.loss_scale is not None:
-        grads = g.divided(grads, number("loss_scale"))
+    grads = totals(live, options)
     if options.accumulate > 1:
-        grads = {n: accumulated(live[n], grad) for n, grad in grads.items()}
         outputs += [_kept(live[n], grad, is_update) for n, grad in grads.items()]
         if not is_update:
             return group(outputs)
         grads = g.divided(grads, options.accumulate)
     taken = None
-    if options.is_skipping:
+    if options.is_skipping and not is_part:
         taken = g.all_finite(grads, wide)
         outputs.insert(0, taken)
-    grads = g.clipped(grads, options.clip_value, options.clip_norm, options.clip_global_norm)
+    grads = g.clipped(
+        grads, options.clip_value, options.clip_norm, None if is_part else options.clip_global_norm
+    )
+    if is_part and options.clip_global_norm is not None:
+        grads = g.scaled(grads, sym.var(FACTOR, shape=(1,)))
     for name, entry in entries.items():
         outputs += _updated(entry, grads.get(name), taken, options.ema is not None)
     return group(outputs)
+
+
+def totals(live: Mapping[str, Entry], options: Options) -> g.Gradients:
+    """The gradients of a step, unscaled, and added to those that wait for them."""
+    grads = {n: entry.variable("grad") for n, entry in live.items()}
+    if options.loss_scale is not None:
+        grads = g.divided(grads, number("loss_scale"))
+    if options.accumulate > 1:
+        grads = {n: accumulated(live[n], grad) for n, grad in grads.items()}
+    return grads
 
 
 def _kept(entry: Entry, total: Symbol, is_update: bool) -> Symbol:

@@ -116,7 +116,7 @@ def _state_types(
     op: OpDef, flags: tuple[tuple[str, Any], ...], shape: tuple[int, ...], dtype: str
 ) -> dict[str, tuple[tuple[int, ...], str]]:
     """Shape and dtype of each state, as inference has them."""
-    required = {n: 1.0 for n, a in op.attrs.items() if a.default is REQUIRED}
+    required = {n: 1.0 for n, a in op.attrs.items() if a.default is REQUIRED or n == "seed"}
     variables = {i.name: sym.var(f"{i.name}:") for i in op.inputs}
     node = getattr(sym, op.name)(*variables.values(), **required | dict(flags))
     name = f"{op.inputs[0].name}:"

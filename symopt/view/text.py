@@ -12,6 +12,7 @@ RIGHT = frozenset(  # columns of numbers
     (
         *("bytes", "elements", "tensors", "count", "read", "written", "operations each", "predicted"),
         *("runs", "median", "least", "most", "share", "GB/s", "of limit"),
+        *("shard", "epoch", "process", "step", "lag", "rows", "in memory", "held", "dups", "gaps", "fenced"),
     )
 )
 WIDE = frozenset(

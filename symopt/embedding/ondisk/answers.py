@@ -13,6 +13,7 @@ import numpy as np
 
 from ...errors import DamagedError
 from ...lr_scheduler import LRScheduler
+from ...training.hyper import describe, described_as
 
 Answer = float | np.ndarray[Any, Any]
 
@@ -44,6 +45,8 @@ class Answers:
         return found
 
     def schedule(self, function: Callable[[int], float]) -> Callable[[int], float]:
-        """A schedule that is asked through this, with the number of updates done."""
+        """A schedule that is asked through this, with the number of updates done, and described as it is."""
         first = 1 if isinstance(function, LRScheduler) else 0  # MXNet's count from 1
-        return lambda done: float(self.ask(lambda: float(function(done + first))))
+        return described_as(
+            lambda done: float(self.ask(lambda: float(function(done + first)))), describe(function)
+        )

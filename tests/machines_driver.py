@@ -1,0 +1,84 @@
+"""A driver on one of several machines: it trains two tables with workers, and says whether they have the bits of one
+process. `python machines_driver.py ADDRESS FOLDER N_STEPS`; each line of its input lets it do so many steps."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from symopt.distributed import Cluster, ShardedTable, Workers
+from symopt.embedding import RandomUniform, Segment, Table
+from symopt.errors import ClusterError
+
+N_SHARDS, RANKS, EVERY = 4, 3, 5
+SEGMENT = Segment(8, "adam", learning_rate=0.01, initializer=RandomUniform(-0.1, 0.1))
+
+
+def ids_of(step: int, rank: int) -> Any:
+    """Ids of a rank's part of a step, each once."""
+    return np.unique(np.random.default_rng([step, rank]).integers(0, 10**12, 40_000) // 10**7)
+
+
+def learn(step: int, rank: int, ranks: int) -> Any:
+    """A rank's part of a step."""
+    rows = yield {"users": ids_of(step, rank)}
+    return {"users": rows["users"] - 1}
+
+
+def alone(n_steps: int) -> Table:
+    """The table after so many steps, in one process."""
+    table = Table(SEGMENT, missing="initialize")
+    for step in range(1, n_steps + 1):
+        parts = [ids_of(step, rank) for rank in range(RANKS)]
+        grads = [table.lookup(ids) - 1 for ids in parts]
+        table.apply_gradients(np.concatenate(parts), np.concatenate(grads))
+    return table
+
+
+def say(*words: Any) -> None:
+    """A line for whoever started this."""
+    print(*words, flush=True)
+
+
+def train(cluster: Cluster, workers: Workers, begin: int, n_steps: int) -> None:
+    """All steps. A machine may take along a shard, and what a worker on it had sent that shard: then all go back to the
+    newest checkpoint."""
+    allowed = begin + int(sys.stdin.readline())
+    while workers.step < n_steps:
+        try:
+            for done in workers.steps(n_steps, start=begin):
+                say("step", done.step)
+                if done.step % EVERY == 0:
+                    cluster.checkpoint(meta={"step": done.step})
+                if done.step == allowed and done.step < n_steps:
+                    allowed += int(sys.stdin.readline())
+        except ClusterError as error:
+            say("goes back:", error)
+            cluster.restore()
+            begin = (cluster.resumed or {"step": 0})["step"]
+
+
+def main(address: str, folder: str, n_steps: int) -> None:
+    """Train, from the newest checkpoint if there is one."""
+    ray = {"address": address, "reserve": {"num_cpus": 1, "scheduling_strategy": "SPREAD"}}
+    with Cluster(N_SHARDS, ray=ray, path=folder, timeout=10.0) as cluster:
+        users = ShardedTable(cluster, SEGMENT, missing="initialize", name="users")
+        begin = (cluster.resumed or {"step": 0})["step"]
+        say("begin", begin)
+        with Workers(cluster, "machines_driver:learn", [users], ranks=RANKS, timeout=20.0) as workers:
+            say("machines", *sorted(str(shard.machine) for shard in cluster.status().shards))
+            train(cluster, workers, begin, n_steps)
+            expected = alone(n_steps)
+            one, other = users.lookup_entry(users.ids()), expected.lookup_entry(users.ids())
+            same = len(users) == len(expected) and all(
+                np.array_equal(one.states[name], other.states[name]) for name in one.states
+            )
+            say("equal", same and np.array_equal(one.weights, other.weights))
+            say("recoveries", cluster.recoveries, "lost", workers.lost)
+            say("machines", *sorted(str(shard.machine) for shard in cluster.status().shards))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], int(sys.argv[3]))
