@@ -35,54 +35,57 @@ class uninterrupted:  # noqa: N801  read as a verb: with uninterrupted():
     function of the user's, belongs within. It costs one or two microseconds; within another, one.
     """
 
-    __slots__ = ("_before", "_came")
+    # A handler may raise between any two steps of what takes its place and of what gives it back, so all of that can be
+    # done again. Where two raise at once and a note stays in the place of a handler, it hands on.
+    __slots__ = ("_before", "_came", "_notes")
 
     def __enter__(self) -> None:
-        handler_of = _signal.getsignal
-        self._before: list[tuple[int, Handler]] = []
+        self._before: dict[int, Handler] = {}
         self._came: list[int] = []
-        if threading.current_thread() is not threading.main_thread():
+        self._notes = threading.current_thread() is threading.main_thread()
+        if not self._notes:
             return
+        handler_of = _signal.getsignal
         for number in _SIGNALS:
             handler = handler_of(number)
-            # SIG_DFL is 0; a signal that waits for work around this one need not wait for this too
-            if (
-                handler
-                and callable(handler)
-                and type(getattr(handler, "__self__", None)) is not uninterrupted
-            ):
-                self._before.append((number, handler))
-        held = 0
+            if handler and callable(handler):  # SIG_DFL is 0
+                around = getattr(handler, "__self__", None)
+                if type(around) is not uninterrupted:
+                    self._before[number] = handler
+                elif not around._notes:
+                    self._before[number] = around._before[number]
+                # else it waits for work around this one, and need not wait for this too
         try:
-            for number, _ in self._before:  # which first runs the handlers of signals that have come
-                _signal.signal(number, self._note)
-                held += 1
+            for number in self._before:
+                _signal.signal(number, self._note)  # which first runs the handlers of signals that have come
         except BaseException:
-            self._before = self._before[:held]
-            self._back()
+            self._notes = False
+            self._leave()
             raise
 
     def __exit__(self, *raised: object) -> None:
-        self._back()
-        self._raise()
+        if self._notes:
+            self._leave()
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if number not in self._came:
+        if not self._notes:
+            handler = self._before[number]
+            _signal.signal(number, handler)
+            handler(number, frame)
+        elif number not in self._came:
             self._came.append(number)
 
-    def _back(self) -> None:
-        """Let all handlers be what they were; one that raises meanwhile does not keep the others from it."""
-        if self._before:
-            number, handler = self._before.pop()
-            try:
-                _signal.signal(number, handler)
-            finally:
-                self._back()
-
-    def _raise(self) -> None:
-        if self._came:
-            number = self._came.pop(0)
-            try:
+    def _leave(self) -> None:
+        """Let all handlers be what they were, and handle what came; one that raises keeps no other from it."""
+        try:
+            self._notes = False  # not sooner: what notes hand on may raise
+            for number, handler in self._before.items():
+                if _signal.getsignal(number) == self._note:
+                    _signal.signal(number, handler)
+            while self._came:
+                number = self._came[0]
+                del self._came[0]
                 signal.raise_signal(number)
-            finally:
-                self._raise()
+        except BaseException:
+            self._leave()
+            raise

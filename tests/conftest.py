@@ -1,6 +1,7 @@
 """Options of the test suite, and what every test leaves behind: nothing."""
 
 import functools
+import gc
 import hashlib
 import os
 import random
@@ -134,6 +135,14 @@ def interruptible() -> Iterator[None]:
         pytest.fail(f"SIGINT does not raise here; it was handled by {before}, blocked were {blocked}")
     yield
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """For signals that come at any time: hypothesis watches collections, and what is raised while it does is lost."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

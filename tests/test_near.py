@@ -137,7 +137,7 @@ class Interrupted(Exception):
     """What a handler raises."""
 
 
-def test_an_interrupt_at_any_moment_loses_nothing() -> None:
+def test_an_interrupt_at_any_moment_loses_nothing(no_collections: None) -> None:
     """Every call that was made still has its answer, and its own."""
 
     def interrupt(*_: object) -> None:

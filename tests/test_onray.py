@@ -260,7 +260,7 @@ def test_time_out(ray_transport: OnRay, host: Any) -> None:
             ray_transport.wait(slow, timeout)
 
 
-def test_interrupted(ray_transport: OnRay, host: Any) -> None:
+def test_interrupted(ray_transport: OnRay, host: Any, no_collections: None) -> None:
     assert ray_transport.wait(ray_transport.call(host, "echo", 1)) == 1
     slow = ray_transport.call(host, "slow", LONG)
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))

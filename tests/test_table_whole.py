@@ -13,7 +13,6 @@ import pytest
 
 import symopt as so
 from symopt.embedding import Segment, Table, Tables, initializers
-from symopt.interrupts import uninterrupted
 
 ROOT = os.path.dirname(so.__file__)
 IDS = np.array([3, 3, 3, 20, 21, 20, 5, -7, 9, 9, 100])
@@ -208,21 +207,3 @@ def test_a_schedule_is_asked_once_a_step_whatever_repeats() -> None:
     table = Table(Segment(2, "nadam", learning_rate=rate, clock="table"), duplicates="sequential")
     table.apply_gradients([1, 1, 1], np.ones((3, 2)))
     assert asked == [0]
-
-
-def test_signals_are_handled_behind_and_in_order() -> None:
-    log: list[Any] = []
-    own = {
-        n: signal.signal(n, lambda number, _: log.append(number)) for n in (signal.SIGTERM, signal.SIGUSR1)
-    }
-    try:
-        with pytest.raises(KeyboardInterrupt), uninterrupted():
-            with uninterrupted():
-                for number in (signal.SIGUSR1, signal.SIGINT, signal.SIGINT, signal.SIGTERM):
-                    signal.raise_signal(number)
-            log.append("done")
-        assert log == ["done", signal.SIGUSR1, signal.SIGTERM]
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    finally:
-        for n, handler in own.items():
-            signal.signal(n, handler)
