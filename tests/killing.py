@@ -118,6 +118,9 @@ class Killing:
     def put(self, value: Any) -> Any:
         return self.inner.put(value)
 
+    def secure(self, reply: Any, host: Any, timeout: float | None = None) -> None:
+        self.inner.secure(reply.inner, host, timeout)
+
     def process_id(self, host: Any) -> int | None:
         return self.inner.process_id(host)
 

@@ -79,6 +79,9 @@ class Losing:
     def put(self, value: Any) -> Reply:
         return Reply(sent(value))
 
+    def secure(self, reply: Reply, host: Host, timeout: float | None = None) -> None:
+        pass
+
     def process_id(self, host: Host) -> int | None:
         return None
 

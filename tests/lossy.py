@@ -142,6 +142,9 @@ class Lossy:
             raise StoreFullError("no room")
         return Held(pickle.dumps(value))
 
+    def secure(self, reply: Reply, host: Host, timeout: float | None = None) -> None:
+        pass
+
     def process_id(self, host: Host) -> int | None:
         return None
 

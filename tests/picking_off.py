@@ -86,6 +86,9 @@ class PickingOff:
     def put(self, value: Any) -> Any:
         return self.inner.put(value)
 
+    def secure(self, reply: Any, host: Any, timeout: float | None = None) -> None:
+        self.inner.secure(reply, host, timeout)
+
     def process_id(self, host: Any) -> int | None:
         return self.inner.process_id(host)
 

@@ -281,10 +281,10 @@ def filled(ray_transport: OnRay) -> Iterator[list[Any]]:
         while len(held) < 1000:
             held.append(ray_transport.put(np.ones(250_000)))
     assert len(held) * 2_000_000 > 0.8 * ray_transport.capacity
-    assert ray_transport.held_bytes == len(held) * 2_000_000
+    assert ray_transport.store.held_bytes == len(held) * 2_000_000
     yield held
     held.clear()
-    assert ray_transport.held_bytes == 0
+    assert ray_transport.store.held_bytes == 0
 
 
 def test_a_full_store(ray_transport: OnRay, ask: Any, filled: list[Any], share: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..embedding.options import whole
@@ -21,7 +21,7 @@ from .densesteps import Steps
 from .joined import enter
 from .owner import Kinds
 from .owners import Owners
-from .transport import Transport
+from .transport import Reply, Transport
 
 _NAME = "ShardedOptimizer: "  # in errors
 
@@ -126,6 +126,11 @@ class ShardedOptimizer(DensePushing, DenseKeeping):
         self._steps = Steps(
             self._owners, self._pieces, self._assigned, self._options, self._views, self.n_ranks
         )
+
+    def _secure(self, answers: Sequence[Reply]) -> None:
+        """Gradients that other processes have, one answer for each owner: see Transport."""
+        for line, answer in zip(self._owners.lines, answers, strict=True):
+            line.secure(answer)
 
     def __repr__(self) -> str:
         rules = dict.fromkeys(group.hyper.op.name for group in self._assigned.groups.values())

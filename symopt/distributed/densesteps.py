@@ -63,7 +63,7 @@ class Steps:
         for pieces, part, size in zip(self._pieces.of_owners, parts, sizes, strict=True):
             said = None if kinds == self._own else tuple([own[p.name] for p in pieces])
             held = part if are_answers else self._owners.hold(part)
-            told.append(Told("push", True, (step, rank, self._n_ranks, said, held), size))
+            told.append(Told("push", True, (step, rank, self._n_ranks, said, held), size, are_answers))
         return self._owners.tell(told)
 
     def answers(self, asked: Sequence[Asked | None]) -> list[Any]:

@@ -57,6 +57,9 @@ class InProcess:
         """See Transport. Nothing is copied, since nothing is ever sent again."""
         return Answered(value)
 
+    def secure(self, reply: Answered, host: Any, timeout: float | None = None) -> None:
+        """See Transport."""
+
     def process_id(self, host: Any) -> int | None:
         """See Transport."""
         return None

@@ -237,6 +237,8 @@ class Line(Process):
         for sent in self.kept:
             while len(self._flying) >= self.window * sent.of:
                 self._land_first(anew=True)
+            if sent.rows is not None:  # the new process may be on another machine
+                self.secure(sent.rows)
             self._fly(sent, anew=True)
         while self._flying:
             self._land_first(anew=True)

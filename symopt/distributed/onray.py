@@ -5,23 +5,24 @@ one that fails (its retries don't even keep their order)."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import ClusterError, ProcessLostError, StoreFullError
+from ..errors import ClusterError, ProcessLostError
 from . import rayprocess
-from .arena import Arena, Memory, Readers, Shared, memory_of
+from .arena import Memory
 from .beside import Beside, Lent, NearReply
 from .near import wait_for_any
 from .raised import Raised
-from .rayerrors import gone, no_room
-from .rayhandles import GROUPS, Held, Host, Reply, made
+from .rayerrors import gone
+from .rayhandles import GROUPS, Host, Reply, made
 from .raymetrics import Metrics
 from .raystart import Instance
+from .raystore import Held, Store
 from .transport import WRITES
 
-FREED_SECONDS = 0.5  # Ray frees what is let go of a little later
 MIXED_SECONDS = 0.002  # between looks at processes of both kinds
 WAIT_SECONDS = 1.0  # and at those of this machine
 
@@ -77,10 +78,7 @@ class OnRay:
             temp_dir=temp_dir,
         )
         self._ray = ray = self._instance.ray
-        self._memory = memory_of(self._instance.capacity) if share else None
-        self._arena = None if self._memory is None else Arena(self._memory.where)
-        self._readers = Readers()
-        self.capacity, self.held_bytes = self._instance.capacity, 0
+        self.store, self.capacity = Store(self._instance, share), self._instance.capacity
         self.metrics = Metrics() if metrics or (metrics is None and dashboard) else None
         self._threads, self._spares = threads, spares
         self._versions = rayprocess.versions()
@@ -100,9 +98,9 @@ class OnRay:
         host = waiting.pop() if waiting else self._started(module)
         host.name = name
         memories = None
-        if self._arena is not None:
+        if self.store.arena is not None:
             host.memory = Memory(self.capacity)
-            memories = (self._arena.where, host.memory.where)
+            memories = (self.store.arena.where, host.memory.where)
         host.made = host.actor.make.options(concurrency_group=WRITES).remote(
             service, dict(config), self._threads, self._versions, memories
         )
@@ -134,7 +132,7 @@ class OnRay:
                 read = [*args]
                 replies = [Reply(ref, host, read) for ref in ([found] if returns == 1 else found)]
         except self._instance.full as error:
-            raise self._no_room(error) from None
+            raise self.store.no_room(error) from None
         except self._instance.lost as error:
             raise self._gone(error, host) from None
         return replies[0] if returns == 1 else replies
@@ -149,7 +147,7 @@ class OnRay:
             if address is None:
                 host.memory = None
             else:
-                host.beside = Beside(host.name, host.memory, address, self._readers)
+                host.beside = Beside(host.name, host.memory, address, self.store.readers)
         return host.beside
 
     def _called_beside(
@@ -180,14 +178,8 @@ class OnRay:
         """What Ray is given for an argument."""
         if type(arg) is Reply:
             return arg.ref
-        if type(arg) is NearReply:
-            found = arg.raw()
-            return self._ray.put(self._readers.read(found.shared, found)) if type(found) is Lent else found
-        if type(arg) is Held:
-            if arg.ref is None and arg.shared is not None:
-                arg.ref = self._ray.put(self._readers.read(arg.shared))
-            return arg.ref
-        return arg
+        found = arg.raw() if type(arg) is NearReply else arg
+        return self.store.for_ray(found) if isinstance(found, Lent | Held) else found
 
     def wait(self, reply: Reply | NearReply, timeout: float | None = None) -> Any:
         """See Transport."""
@@ -208,7 +200,7 @@ class OnRay:
         except self._ray.exceptions.GetTimeoutError:
             raise TimeoutError(f"{reply.host.name} has not answered after {timeout:g} s") from None
         except self._instance.full as error:
-            raise self._no_room(error) from None
+            raise self.store.no_room(error) from None
         except self._instance.lost as error:
             raise self._gone(error, reply.host) from None
 
@@ -239,35 +231,32 @@ class OnRay:
     def put(self, value: Any) -> Held:
         """See Transport."""
         self._check_open()
-        n_bytes = rayprocess.size(value)
-        if self.held_bytes + n_bytes > self.capacity:
-            raise self._no_room(f"{n_bytes:,} bytes to be added")
-        if self._arena is not None:
-            try:
-                return Held(n_bytes, self, shared=self._arena.put(value))
-            except StoreFullError as error:
-                raise self._no_room(error) from None
-        until = time.monotonic() + FREED_SECONDS
-        while True:
-            try:
-                return Held(n_bytes, self, ref=self._ray.put(value))
-            except self._instance.full as error:
-                if time.monotonic() > until:
-                    raise self._no_room(error) from None
-            time.sleep(0.005)
+        return self.store.put(value)
 
-    def free(self, shared: Shared) -> None:
-        """Let go of what was put."""
-        if self._arena is not None:
-            self._arena.free(shared.block)
+    def secure(self, reply: Reply | NearReply, host: Host, timeout: float | None = None) -> None:
+        """See Transport. What is read here lies in this machine's store, from which Ray gives it to others when the
+        machine is lost that had it first."""
+        if type(reply) is not Reply or reply.copy is not None:
+            return
+        machine, _ = self._about(host)
+        if machine is None or machine == rayprocess.machine() or machine != self._about(reply.host)[0]:
+            return
+        try:
+            reply.copy = self._got(reply, timeout)
+        except TimeoutError as error:
+            raise self._gone(error, reply.host) from None
 
     def process_id(self, host: Host) -> int | None:
         """See Transport."""
-        try:
-            machine, number = self._ray.get(host.about)
-        except self._instance.lost:
-            return None
-        return int(number) if machine == rayprocess.machine() else None
+        machine, number = self._about(host)
+        return number if machine == rayprocess.machine() else None
+
+    def _about(self, host: Host) -> tuple[str | None, int | None]:
+        """The machine of a process, and its number there; None if it is gone, and nobody had asked."""
+        if host.machine is None:
+            with contextlib.suppress(*self._instance.lost):
+                host.machine, host.number = self._ray.get(host.about)
+        return host.machine, host.number
 
     def stop(self, host: Host) -> None:
         """See Transport."""
@@ -297,6 +286,3 @@ class OnRay:
 
     def _gone(self, error: Exception, host: Host) -> ProcessLostError | ClusterError:
         return gone(error, host, self.hosts)
-
-    def _no_room(self, why: object) -> StoreFullError:
-        return no_room(why, self.capacity, self.held_bytes)

@@ -16,12 +16,14 @@ TRIES = 5  # processes that may be lost one after the other before that is no ac
 
 
 class Told(NamedTuple):
-    """A call: the method, whether it takes the epoch first, the other arguments, and their bytes."""
+    """A call: the method, whether it takes the epoch first, the other arguments, their bytes, and whether the last is
+    the answer of another process."""
 
     method: str
     has_epoch: bool
     args: tuple[Any, ...]
     nbytes: int = 0
+    is_answer: bool = False
 
 
 class Asked(NamedTuple):
@@ -79,6 +81,10 @@ class OwnerLine:
             reply = None  # `answer` finds it lost
         return Asked(told, reply, self.epoch)
 
+    def secure(self, reply: Reply) -> None:
+        """See Transport: what whoever replaces the process has to be told again."""
+        self._transport.secure(reply, self._host, self._timeout)
+
     def answer(self, asked: Asked) -> Any:
         """What a call gave; of a new process, if that one is lost."""
         for _ in range(TRIES):
@@ -105,12 +111,14 @@ class OwnerLine:
         self.recoveries += 1
         LOG.warning("%s is lost: replaced, epoch %d", self._name, self.epoch)
         self._host = self._started()
-        for asked in [self._call(t) for t in (*self._base, *self._graphs, *self._told)]:
-            try:
+        try:
+            for told in self._told:
+                if told.is_answer:
+                    self.secure(told.args[-1])
+            for asked in [self._call(t) for t in (*self._base, *self._graphs, *self._told)]:
                 self._wait(asked)
-            except LOST as again:
-                check_is_of(self._process_name, again)
-                return  # whoever asks next finds it lost
+        except LOST as again:  # whoever asks next finds it lost
+            check_is_of(self._process_name, again)
 
     # ---- states
 

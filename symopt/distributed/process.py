@@ -57,6 +57,10 @@ class Process:
             raise MismatchError(f"shard {self.number} understands {stream.name} as something else:{listed}")
         LOG.info("shard %d, epoch %d: has %s, step %d", self.number, self.epoch, stream.name, stream.base)
 
+    def secure(self, reply: Reply) -> None:
+        """See Transport: what whoever replaces the process has to be sent again."""
+        self._transport.secure(reply, self._host, self.timeout)
+
     def request_status(self) -> Callable[[float], Mapping[str, Any] | None]:
         """Ask the process about itself, beside its other work. A function of the seconds that it has for the answer;
         None if there is none. Whoever asks waits for no recovery, and begins none."""

@@ -1,17 +1,14 @@
-"""What names a process of Ray, an answer that is on its way through it, and a value that processes can read."""
+"""What names a process of Ray, and an answer that is on its way through it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from .arena import Memory, Shared
+from .arena import Memory
 from .beside import Beside
 from .process import LOG
 from .transport import READS, WRITES
-
-if TYPE_CHECKING:
-    from .onray import OnRay
 
 # The calls of a group are made by one thread of the process, in order. ABOUT is answered while all others are busy.
 ABOUT = "about"
@@ -22,12 +19,14 @@ SLOW_SECONDS, START_SECONDS = 15, 120  # that a process may take to begin, witho
 class Host:
     """One process."""
 
-    __slots__ = ("about", "actor", "beside", "called", "made", "memory", "name")
+    __slots__ = ("about", "actor", "beside", "called", "machine", "made", "memory", "name", "number")
 
     def __init__(self, actor: Any, name: str) -> None:
         self.actor, self.name = actor, name
         self.about = actor.about.options(concurrency_group=ABOUT).remote()
         self.called: dict[tuple[str, int], Any] = {}
+        self.machine: str | None = None  # where it runs, once somebody asked
+        self.number: int | None = None  # of the operating system
         self.made: Any = None  # when it is made: where it is called, if it is on this machine
         self.memory: Memory | None = None
         self.beside: Beside | None = None
@@ -65,27 +64,10 @@ def _room(ray: Any, reserve: Mapping[str, Any]) -> str:
 
 class Reply:
     """The answer of a call. `args`: what the call reads, which stays until one of its answers is looked at, or all
-    go."""
+    go. `copy`: the value, if it is to stay in the store of this machine too."""
 
-    __slots__ = ("args", "host", "ref")
+    __slots__ = ("args", "copy", "host", "ref")
 
     def __init__(self, ref: Any, host: Host, args: list[Any]) -> None:
         self.ref, self.host, self.args = ref, host, args
-
-
-class Held:
-    """A value that processes read: in memory that this machine shares, and in Ray's store when one on another machine
-    asks for it. It goes when this does."""
-
-    __slots__ = ("n_bytes", "ref", "shared", "transport")
-
-    def __init__(
-        self, n_bytes: int, transport: OnRay, *, ref: Any = None, shared: Shared | None = None
-    ) -> None:
-        self.n_bytes, self.transport, self.ref, self.shared = n_bytes, transport, ref, shared
-        transport.held_bytes += n_bytes
-
-    def __del__(self) -> None:
-        self.transport.held_bytes -= self.n_bytes
-        if self.shared is not None:
-            self.transport.free(self.shared)
+        self.copy: Any = None

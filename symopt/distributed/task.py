@@ -97,10 +97,22 @@ class Task:
         self.said = self._cluster.transport.wait(self.reply)
         self._requests, self._passed = [], []  # it has its rows
         if self.said.is_done:
+            self._secure()
             return
         asked = self.said.sizes.items()
         self._requests = [request for name, sizes in asked for request in self._pulls(name, sizes)]
         self._go_on()
+
+    def _secure(self) -> None:
+        """Gradients must not be lost together with who has them last read: whoever replaces that is sent them again."""
+        assert self.said is not None
+        for name, sizes in self.said.sizes.items():
+            for line, part, size in zip(self._cluster.lines, self.parts[name], sizes, strict=True):
+                if size:
+                    line.secure(part)
+        for name in self.said.parcels:
+            if self._optimizers[name]._transport is self._cluster.transport:
+                self._optimizers[name]._secure(self.parts[name])
 
     def _pulls(self, name: str, sizes: Any) -> list[Request]:
         assert self.said is not None

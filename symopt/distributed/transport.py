@@ -63,6 +63,11 @@ class Transport(Protocol):
         """A value that all processes can read, and that stays while the result is held. What it was made of may be
         written to afterwards. StoreFullError if there is no room."""
 
+    def secure(self, reply: Reply, host: Host, timeout: float | None = None) -> None:
+        """An answer that is there, and that `host` reads: who replaces that must be able to read it again. If the
+        machine of `host` has the only copy, there is another on this machine from now on, for as long as `reply` is
+        held. ProcessLostError if it is gone, or doesn't come in so many seconds."""
+
     def process_id(self, host: Host) -> int | None:
         """The operating system's number of the process, if it has one and runs on this machine."""
 
