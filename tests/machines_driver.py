@@ -91,11 +91,10 @@ def main(address: str, folder: str, n_steps: int) -> None:
             train(cluster, workers, begin, n_steps)
             expected, w = alone(n_steps)
             one, other = users.lookup_entry(users.ids()), expected.lookup_entry(users.ids())
-            same = len(users) == len(expected) and all(
-                np.array_equal(one.states[name], other.states[name]) for name in one.states
-            )
-            same = same and np.array_equal(one.weights, other.weights)
-            say("equal", same and np.array_equal(params["w"], w))
+            rows = {**one.states, "weights": one.weights}, {**other.states, "weights": other.weights}
+            differ = [name for name, x in rows[0].items() if not np.array_equal(x, rows[1][name])]
+            differ += [] if np.array_equal(params["w"], w) else ["w"]
+            say("equal", not differ and len(users) == len(expected), *differ)
             say("recoveries", cluster.recoveries, "lost", workers.lost, "owners", net.recoveries)
             say("machines", *sorted(str(shard.machine) for shard in cluster.status().shards))
 

@@ -32,8 +32,9 @@ class Known(NamedTuple):
 
 class PickingOff:
     """`rate`: of calls and answers at which a process is lost. `most`: how many of each kind, in the proportion of
-    which kinds are chosen. `hangs`: seconds at most that one is stopped for; None: it is killed. `lost`: how many
-    were, by kind; `moments`, also by what the driver was doing. Nothing is lost unless `aims`."""
+    which kinds are chosen. `hangs`: seconds at most that one is stopped for; None: it is killed. `far`: share of
+    processes that are called as if they were on another machine. `lost`: how many were, by kind; `moments`,
+    also by what the driver was doing. Nothing is lost unless `aims`."""
 
     may_lose = True
 
@@ -44,12 +45,13 @@ class PickingOff:
         *,
         rate: float,
         hangs: float | None = None,
+        far: float = 0.0,
         **options: Any,
     ) -> None:
         self.inner = OnRay(paths=[os.path.dirname(__file__)], **options)
         self.capacity = self.inner.capacity
         self.random = random.Random(repr(seed))
-        self.rate, self.hangs, self.most = rate, hangs, Counter(most)
+        self.rate, self.hangs, self.most, self.far = rate, hangs, Counter(most), far
         self.aims = False
         self.lost, self.moments = Counter[str](), Counter[tuple[str, str]]()
         self._left, self._known = 0, list[Known]()
@@ -61,6 +63,8 @@ class PickingOff:
 
     def start(self, service: str, name: str, config: Mapping[str, Any]) -> Any:
         host = self.inner.start(service, name, config)
+        if self.random.random() < self.far:
+            host.memory = None
         self._known.append(Known(KINDS[service], host))
         return host
 

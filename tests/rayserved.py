@@ -24,7 +24,7 @@ class Service:
     def __init__(self, config: Mapping[str, Any]) -> None:
         if "refuse" in config:
             raise StateError(config["refuse"])
-        self.config, self.noted = config, list[int]()
+        self.config, self.noted, self.kept = config, list[int](), list[Any]()
 
     def echo(self, value: Any) -> Any:
         return value
@@ -42,6 +42,13 @@ class Service:
     def arrays(self, values: tuple[Any, ...]) -> list[tuple[bool, int, float]]:
         """Of each array: may it be written to, what is its address modulo 64, its sum."""
         return [(a.flags.writeable, a.ctypes.data % 64, float(a.sum())) for a in values]
+
+    def keep(self, array: Any) -> None:
+        """Read it later, as shards do with parts of steps that are not complete."""
+        self.kept.append(array)
+
+    def sums(self) -> list[float]:
+        return [float(array.sum()) for array in self.kept]
 
     def ones(self, count: int) -> Any:
         return np.ones(count)

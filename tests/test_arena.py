@@ -80,6 +80,41 @@ def test_room_is_used_again_and_values_never_overlap(seed: int) -> None:
     assert arena.used == 0 and arena._free == [(0, arena.capacity)]
 
 
+def test_an_array_that_is_there_already_is_not_copied() -> None:
+    arena = arena_of(1 << 16)
+    rows = arena.empty((40, 3), np.float32)
+    rows[...] = np.arange(120).reshape(40, 3)
+    used, hits = arena.used, np.arange(40)
+    there = arena.put((rows, hits, rows.T))
+    assert arena.used == used and there.spans == ((there.block, rows.nbytes),) * 2
+    found = read(there)
+    np.testing.assert_array_equal(found[0], rows)
+    np.testing.assert_array_equal(found[1], hits)
+    np.testing.assert_array_equal(found[2], rows.T)
+    rows[0, 0] = 7  # against the rule: it is the same memory
+    assert found[0][0, 0] == 7
+    del rows, found
+    arena.put(1)
+    assert arena.used == used + LINE  # it stays until it is freed
+    arena.free(there.block)
+    assert arena.used == LINE
+
+
+def test_an_array_that_was_not_put_gives_its_room_back() -> None:
+    arena = arena_of(1 << 12)
+    for _ in range(100):
+        array = arena.empty((200,), "float64")
+        there = arena.put(array[1:])  # begins elsewhere: copied
+        arena.free(there.block)
+        del array
+    arena.free(arena.put(1).block)
+    assert arena.used == 0
+    kept = [arena.empty((200,), "float64") for _ in range(4)]
+    for number, array in enumerate(kept):  # those that have no room are NumPy's own
+        array[:] = number
+    assert [array[0] for array in kept] == [0, 1, 2, 3] and arena.used <= 1 << 12
+
+
 def test_a_full_arena_is_an_error_that_says_how_full() -> None:
     arena = arena_of(1 << 12)
     arena.put(np.zeros(256))

@@ -270,6 +270,24 @@ def test_interrupted(ray_transport: OnRay, host: Any, no_collections: None) -> N
     assert ray_transport.wait(ray_transport.call(host, "echo", 1, lane=READS)) == 1
 
 
+def test_what_another_machine_answered_is_there_as_long_as_the_answer_is_held(
+    ray_transport: OnRay, host: Any
+) -> None:
+    """A process here reads it in memory of the driver's."""
+    far = ray_transport.start("rayserved:Service", "far", {})
+    far.memory = None  # as if it were on another machine
+    answers = [ray_transport.call(far, "ones", 20_000) for _ in range(3)]
+    for answer in answers:
+        ray_transport.wait(ray_transport.call(host, "keep", answer))
+        others = [ray_transport.put(np.zeros(20_000)) for _ in range(8)]
+        del others
+    assert ray_transport.wait(ray_transport.call(host, "sums")) == [20_000.0] * 3
+    before = ray_transport.store.held_bytes
+    del answer, answers
+    assert ray_transport.store.held_bytes == before - (3 * 160_000 if ray_transport.store.arena else 0)
+    ray_transport.stop(far)
+
+
 # ---- the store
 
 

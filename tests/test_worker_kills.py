@@ -79,18 +79,26 @@ def lose(
     left, chosen, n_runs = Counter(wanted), faults.random, 8 + sum(wanted.values())
     for run in range(n_runs):
         most = {kind: min(n, MOST[kind]) for kind, n in left.items()}
-        seed, share = chosen.random(), chosen.random() < 0.6
-        transport = PickingOff(seed, most, spares=int(faults.are_all), share=share, **how)
+        seed, share = chosen.random(), chosen.random() < 0.75
+        far = chosen.choice([0.0, 0.5]) if share else 0.0
+        transport = PickingOff(seed, most, spares=int(faults.are_all), share=share, far=far, **how)
         ranks, processes, options = chosen.randint(2, 3), chosen.randint(2, 3), chosen.randrange(len(OPTIONS))
         size = chosen.choice([*SIZES])
         if not faults.are_all:
             ranks = processes = 2  # to start a process takes a second
-        print(f"{ranks} ranks, {processes} processes, {OPTIONS[options]}, {size}, {share=}")
+        print(f"{ranks} ranks, {processes} processes, {OPTIONS[options]}, {size}, {share=}, {far=}")
         trained(transport, path / str(run), ranks, processes, options, size, timeout=timeout)
         left -= transport.lost
         if not left:
             return
     pytest.fail(f"in {n_runs} trainings {left} were not lost")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_processes_here_and_elsewhere_have_the_bits_of_one(seed: int, tmp_path: Path) -> None:
+    """Some share the driver's memory, some don't, and what one has answered another reads."""
+    trained(PickingOff(seed, {}, rate=0.0, far=0.5), tmp_path, 3, 3, 0, "shared")
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ from worker_dense import STEPS, in_one_process, made, same
 from worker_losses import Host, Losing
 
 import symopt as so
-from symopt.distributed.rayprocess import size
+from symopt.distributed.transport import size
 from symopt.errors import DTypeError
 
 D = so.distributed

@@ -16,7 +16,7 @@ from test_workers_stale import IDS, counted
 from worker_steps import assert_same, one_process
 
 import symopt as so
-from symopt.distributed.rayprocess import size
+from symopt.distributed.transport import size
 
 pytest.importorskip("ray", reason="Ray has no wheel for this Python")
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
+import math
 import mmap
 import os
 import pickle
 import threading
 import weakref
 from bisect import insort
+from collections import deque
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
+from ..arrays import Array
 from ..errors import StoreFullError
 
 LINE = 64  # bytes; every array begins on a line of the cache
@@ -66,18 +72,38 @@ class Arena:
         self.where, self.capacity = where, where.capacity
         self.used = 0
         self._memory = _mapped(where, is_written=True)
+        self._begin = _address(self._memory)
         self._free: list[tuple[int, int]] = [
             (0, self.capacity)
         ]  # where and how long, ascending, none beside another
         self._sizes: dict[int, int] = {}
+        self._made: dict[int, weakref.finalize[..., Any]] = {}  # blocks of arrays that were not put
+        self._gone: deque[int] = deque()  # those of arrays that won't be
         self._lock = threading.Lock()
+
+    def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike, least: int = 1) -> Array:
+        """`numpy.empty`, in here if there is room, and if it has `least` bytes: once filled, `put` takes such an array,
+        one in a value, as it is. Nobody may write to it from then on."""
+        nbytes = math.prod(shape) * np.dtype(dtype).itemsize
+        if nbytes < least:
+            return np.empty(shape, dtype)
+        try:
+            block = self._take(nbytes)
+        except StoreFullError:
+            return np.empty(shape, dtype)
+        whole = np.frombuffer(self._memory, np.uint8, nbytes, block)
+        # arrays may go at any moment, also while room is looked for
+        self._made[block] = weakref.finalize(whole, self._gone.append, block)
+        self._made[block].atexit = False
+        return whole.view(dtype).reshape(shape)
 
     def put(self, value: Any) -> Shared:
         """A copy of a value, which may be anything that can be pickled. StoreFullError if there is no room."""
-        buffers: list[pickle.PickleBuffer] = []
-        head = io.BytesIO()
-        _Pickler(head, protocol=5, buffer_callback=buffers.append).dump(value)
-        pieces = [buffer.raw() for buffer in buffers]
+        head, pieces = _pickled(value)
+        for piece in pieces if self._made else ():
+            block = _address(piece) - self._begin
+            if block in self._made:
+                return self._taken(value, piece, block)
         block = at = self._take(sum(map(_lines, pieces)))
         spans = []
         for piece in pieces:
@@ -85,7 +111,13 @@ class Arena:
             self._memory[at : at + n] = piece
             spans.append((at, n))
             at += _lines(piece)
-        return Shared(self.where, block, head.getvalue(), tuple(spans))
+        return Shared(self.where, block, head, tuple(spans))
+
+    def _taken(self, value: Any, own: memoryview, block: int) -> Shared:
+        """A value with an array that is here already; others are in the pickle."""
+        head, pieces = _pickled(value, lambda piece: _address(piece) == _address(own))
+        self._made.pop(block).detach()
+        return Shared(self.where, block, head, tuple([(block, len(piece)) for piece in pieces]))
 
     def free(self, block: int) -> None:
         """Let a value go: nobody reads it any more."""
@@ -102,6 +134,11 @@ class Arena:
     def _take(self, size: int) -> int:
         """The first room that is large enough: low addresses are used again and again, and stay in the cache."""
         size = max(size, LINE)
+        with contextlib.suppress(IndexError):
+            while True:
+                gone = self._gone.popleft()
+                del self._made[gone]
+                self.free(gone)
         with self._lock:
             for k, (begin, n) in enumerate(self._free):
                 if n >= size:
@@ -135,11 +172,34 @@ class Readers:
         memory = self.open(there.arena)
         if not there.spans:
             return pickle.loads(there.head)
-        whole = np.frombuffer(memory, np.uint8, sum(there.spans[-1]) - there.block, there.block)
+        whole = np.frombuffer(memory, np.uint8, max(map(sum, there.spans)) - there.block, there.block)
         if owner is not None:
             weakref.finalize(whole, _keep, owner).atexit = False
         pieces = [whole[at - there.block : at - there.block + n] for at, n in there.spans]
         return pickle.loads(there.head, buffers=pieces)
+
+
+def _pickled(
+    value: Any, beside: Callable[[memoryview], bool] = lambda piece: True
+) -> tuple[bytes, list[memoryview]]:
+    """A value, and the bytes of its arrays that are `beside`, not in it."""
+    pieces: list[memoryview] = []
+
+    def is_within(buffer: pickle.PickleBuffer) -> bool:
+        piece = buffer.raw()
+        if is_beside := beside(piece):
+            pieces.append(piece)
+        return not is_beside
+
+    head = io.BytesIO()
+    _Pickler(head, protocol=5, buffer_callback=is_within).dump(value)
+    return head.getvalue(), pieces
+
+
+def _address(piece: memoryview) -> int:
+    """Where bytes lie."""
+    found: int = np.asarray(piece).ctypes.data
+    return found
 
 
 class _Pickler(pickle.Pickler):

@@ -15,9 +15,8 @@ from .request import Request
 from .sequence import FENCED, GAP
 from .shard import Answer
 from .stream import KEPT, Births, Holding, Sent, Stream
-from .transport import LOST, WRITES, Reply, Transport, check_is_of
+from .transport import LARGE, LOST, WRITES, Reply, Transport, check_is_of, size
 
-_SMALL = 1 << 16  # bytes; what is larger goes through `put`
 LONG = 1.0  # seconds; a longer wait for room is told
 
 
@@ -62,7 +61,7 @@ class Line(Process):
     def hold(self, content: Content, of: int = 1) -> Holding:
         """Put a content where it stays, until it is pushed and needed no more. StoreFullError if there is no room."""
         nbytes = content.nbytes
-        if nbytes >= _SMALL and self._transport.may_lose:
+        if size(content) >= LARGE and self._transport.may_lose:
             return Holding(self._transport.put(content), nbytes)
         is_read_later = self._transport.may_lose or of > 1
         return Holding(copied(content) if is_read_later else content, nbytes)

@@ -21,7 +21,7 @@ from .rayhandles import GROUPS, Host, Reply, made
 from .raymetrics import Metrics
 from .raystart import Instance
 from .raystore import Held, Store
-from .transport import WRITES
+from .transport import LARGE, WRITES, size
 
 MIXED_SECONDS = 0.002  # between looks at processes of both kinds
 WAIT_SECONDS = 1.0  # and at those of this machine
@@ -167,12 +167,21 @@ class OnRay:
         if type(arg) is NearReply:
             return arg.raw()
         if type(arg) is Reply:
-            arg = self._got(arg, None)
-        elif type(arg) is Held and arg.shared is None:
+            return self._near(arg)
+        if type(arg) is Held and arg.shared is None:
             arg = self._ray.get(arg.ref)
-        if type(arg) is Held or rayprocess.size(arg) < rayprocess.LARGE:
+        if type(arg) is Held or size(arg) < LARGE:
             return arg
         return self.put(arg)
+
+    def _near(self, reply: Reply) -> Any:
+        """What another machine answered, for processes of this one. They may read it until nobody holds the answer."""
+        if reply.near is None:
+            found = self._got(reply, None)
+            if size(found) < LARGE:
+                return found
+            reply.near = self.put(found)
+        return reply.near
 
     def _for_ray(self, arg: Any) -> Any:
         """What Ray is given for an argument."""

@@ -64,10 +64,12 @@ def _room(ray: Any, reserve: Mapping[str, Any]) -> str:
 
 class Reply:
     """The answer of a call. `args`: what the call reads, which stays until one of its answers is looked at, or all
-    go. `copy`: the value, if it is to stay in the store of this machine too."""
+    go. `copy`: the value, if it is to stay in the store of this machine too; `near`: where processes of this machine
+    read it, if they do."""
 
-    __slots__ = ("args", "copy", "host", "ref")
+    __slots__ = ("args", "copy", "host", "near", "ref")
 
     def __init__(self, ref: Any, host: Host, args: list[Any]) -> None:
         self.ref, self.host, self.args = ref, host, args
         self.copy: Any = None
+        self.near: Any = None

@@ -21,9 +21,7 @@ from ..errors import MismatchError, StoreFullError
 from .arena import Arena, Readers, Shared, Where
 from .near import Listener
 from .raised import Raised, sendable
-from .transport import served
-
-LARGE = 1 << 15  # bytes of arrays, from which on they are shared, not sent
+from .transport import LARGE, served, size
 
 
 class Process:
@@ -54,6 +52,8 @@ class Process:
             refuse_others(versions)
             set_num_threads(threads)
             self._object = served(service, config)
+            if self._arena is not None and hasattr(self._object, "empty"):
+                self._object.empty = functools.partial(self._arena.empty, least=LARGE)
         except Exception as error:
             self._error = error
         finally:
@@ -143,12 +143,3 @@ def refuse_others(wanted: Mapping[str, str]) -> None:
             + "\n  ".join(differ)
             + "\ninstall the same versions on all machines"
         )
-
-
-def size(value: Any) -> int:
-    """Bytes of the arrays in `value`."""
-    if isinstance(value, (tuple, list)):
-        return sum(map(size, value))
-    if isinstance(value, Mapping):
-        return sum(map(size, value.values()))
-    return int(getattr(value, "nbytes", 0)) or (len(value) if isinstance(value, (bytes, str)) else 0)

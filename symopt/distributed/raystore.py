@@ -9,8 +9,8 @@ from ..errors import StoreFullError
 from .arena import Arena, Readers, Shared, memory_of
 from .beside import Lent
 from .rayerrors import no_room
-from .rayprocess import size
 from .raystart import Instance
+from .transport import size
 
 FREED_SECONDS = 0.5  # Ray frees what is let go of a little later
 

@@ -93,7 +93,8 @@ class ShardedReading(Reading):
         self, ids: Ids, missing: Missing, req_time: float | None, what: str, out: Array | None
     ) -> tuple[Array, npt.NDArray[np.bool_]]:
         """The rows of ids (n,), as a writable array; and which of them had one before."""
-        pulled = self._pull(ids, may_be_stale=True)
+        # whoever raises below has written nothing
+        pulled = self._pull(ids, may_be_stale=True, out=out if missing == "zeros" else None)
         hits = pulled.hits()
         absent = ids[~hits]
         if len(absent) and missing == "raise":
@@ -128,11 +129,17 @@ class ShardedReading(Reading):
         known, partition = self._known, self.cluster.partition
         return known.split(partition) if known is not None and ids is known.ids else partition.split(ids)
 
-    def _pull(self, ids: Ids, may_be_stale: bool = False) -> Pulled:
+    def _pull(self, ids: Ids, may_be_stale: bool = False, out: Array | None = None) -> Pulled:
+        """`out`: where rows go, (n, dim). Shards of this process write them there at once, if they are in order."""
         self._check_open()
         split = self._split(ids)
-        answers = self.cluster.ask(self._stream, "pull", each=_each(split), may_be_stale=may_be_stale)
-        return Pulled(split, answers)
+        each = _each(split)
+        is_written = out is not None and split.places is None and not self.cluster.transport.may_lose
+        if is_written:
+            assert out is not None
+            each = [None if its is None else (*its, out[split.shard(k)]) for k, its in enumerate(each)]
+        answers = self.cluster.ask(self._stream, "pull", each=each, may_be_stale=may_be_stale)
+        return Pulled(split, answers, is_written)
 
     def _pooled(self, rows: Array, bags: Bags, n: int, out: Array | None) -> Array:
         if out is None:
@@ -205,10 +212,12 @@ class ShardedReading(Reading):
 
 
 class Pulled(NamedTuple):
-    """What shards answer to a lookup: rows, and which of the ids have one, None for all; None from one without ids."""
+    """What shards answer to a lookup: rows, and which of the ids have one, None for all; None from one without ids.
+    `is_written`: where they belong."""
 
     split: Split
     answers: list[Any]
+    is_written: bool = False
 
     def hits(self) -> npt.NDArray[np.bool_]:
         """Which ids have a row, in the order that they were given in."""
@@ -227,7 +236,7 @@ class Pulled(NamedTuple):
 
     def write(self, out: Array) -> None:
         """Write the rows, (n, dim), in that order."""
-        if not out.size:
+        if not out.size or self.is_written:
             return
         whole = _as_one(out)
         for k, answer in enumerate(self.answers):

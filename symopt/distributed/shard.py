@@ -7,9 +7,12 @@ import os
 import platform
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from ..embedding.batches import Array
 from ..embedding.commands import Evict
 from ..embedding.leaving import NONE
 from ..embedding.ondisk.answers import Answers
@@ -85,6 +88,7 @@ class Shard:
     def __init__(self, config: Mapping[str, Any]) -> None:
         self.number, self.epoch = int(config["number"]), int(config["epoch"])
         self._served: dict[str, Served] = {}
+        self.empty: Callable[..., Array] = np.empty  # see Transport.start
 
     def open(
         self, name: str, spec: Mapping[str, Any], done: int, saved: Mapping[str, Any] | None, reserve: int = 0
@@ -128,11 +132,15 @@ class Shard:
         sequence = served.sequence
         return Answer(said, sequence.done, served.table.stats.born, sequence.n_held, sequence.dups)
 
-    def pull(self, epoch: int, name: str, at: int, patience: float, ids: Any) -> tuple[Any, Any]:
+    def pull(
+        self, epoch: int, name: str, at: int, patience: float, ids: Any, out: Array | None = None
+    ) -> tuple[Any, Any]:
         """What lookups show of ids (n,), (n, dim), zeros without a row; and which have one, None for all. After `at`
-        steps at least; NotDone if they are not done after `patience` seconds."""
+        steps at least; NotDone if they are not done after `patience` seconds. `out`: where rows go, in this process."""
         table = self._current(epoch, name, at, patience)
-        rows, hits = table.lookup(ids, missing="zeros", with_hits=True)
+        if out is None:
+            out = self.empty((len(ids), table.dim), table.dtype)
+        rows, hits = table.lookup(ids, missing="zeros", with_hits=True, out=out)
         return rows, None if hits.all() else hits
 
     def ask(self, epoch: int, name: str, at: int, patience: float, question: str, *args: Any) -> Any:

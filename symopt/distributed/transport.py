@@ -19,6 +19,7 @@ Reply: TypeAlias = Any
 Held: TypeAlias = Any
 
 WRITES, READS = "writes", "reads"  # lanes
+LARGE = 1 << 15  # bytes of arrays; so many, and more, are put where a process reads them, and not sent
 LOST = (ProcessLostError, TimeoutError)  # what `wait` raises of a process that is gone, or silent
 
 
@@ -33,7 +34,8 @@ class Transport(Protocol):
     def start(self, service: str, name: str, config: Mapping[str, Any]) -> Host:
         """A process with the object that `service`, "module:class", makes of `config`, which is plain data.
 
-        Returns at once; calls wait for it, and raise what making it raised. ClusterError if there can't be one."""
+        Returns at once; calls wait for it, and raise what making it raised. ClusterError if there can't be one.
+        An object that has an `empty` may be given another: its arrays are answered without a copy, one in an answer."""
 
     def call(
         self,
@@ -47,7 +49,10 @@ class Transport(Protocol):
         made one after the other, in this order.
 
         `returns`: the method gives a tuple of so many, each of which gets a Reply of its own. An answer may be an
-        argument of other calls, also when its process is gone."""
+        argument of other calls, also when its process is gone.
+
+        A process may read what it was sent until the call is answered; what is a Held or a Reply, until that goes; and
+        what has fewer than `LARGE` bytes is its own."""
 
     def wait(self, reply: Reply, timeout: float | None = None) -> Any:
         """What the method gave; arrays may be read-only. What it raised; ProcessLostError if its process is gone;
@@ -76,6 +81,15 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let all go."""
+
+
+def size(value: Any) -> int:
+    """Bytes of the arrays in `value`."""
+    if isinstance(value, (tuple, list)):
+        return sum(map(size, value))
+    if isinstance(value, Mapping):
+        return sum(map(size, value.values()))
+    return int(getattr(value, "nbytes", 0)) or (len(value) if isinstance(value, (bytes, str)) else 0)
 
 
 def served(service: str, config: Mapping[str, Any]) -> Any:
