@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # numbers without names, whose search costs more than all else
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
@@ -82,10 +83,16 @@ class uninterrupted:  # noqa: N801  read as a verb: with uninterrupted():
             for number, handler in self._before.items():
                 if _signal.getsignal(number) == self._note:
                     _signal.signal(number, handler)
+            frame = sys._getframe()
             while self._came:
                 number = self._came[0]
+                handler = _signal.getsignal(number)
+                is_callable = callable(handler)
                 del self._came[0]
-                signal.raise_signal(number)
+                if is_callable:  # called, since to raise the signal would tell an event loop of it once more
+                    handler(number, frame)
+                else:
+                    signal.raise_signal(number)
         except BaseException:
             self._leave()
             raise

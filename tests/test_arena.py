@@ -1,13 +1,18 @@
 """Memory that processes share: what is put is read, and freed room is used again."""
 
+import gc
+import os
 import random
 import subprocess
 import sys
+import threading
+from types import FrameType
 from typing import Any
 
 import numpy as np
 import pytest
 
+import symopt.distributed.arena
 from symopt.distributed.arena import LINE, Arena, Memory, Readers, Shared
 from symopt.dtypes import to_numpy
 from symopt.errors import StoreFullError
@@ -182,3 +187,63 @@ def test_memory_that_is_gone_is_not_found() -> None:
     with pytest.raises(FileNotFoundError):
         read(there)
     del arena
+
+
+def test_an_array_of_any_size_leaves_lines_to_others() -> None:
+    arena = arena_of(1 << 16)
+    for size in (1, 63, 65, 1001):
+        first, second = arena.empty((size,), "uint8"), arena.empty((10,), "float64")
+        assert first.ctypes.data % LINE == second.ctypes.data % LINE == 0
+        assert arena.put(np.arange(9.0)).block % LINE == 0
+
+
+def test_a_collection_while_room_is_looked_for_may_free_values() -> None:
+    """Such as one that an error holds with its frames, in a cycle."""
+    arena, done = arena_of(1 << 16), list[bool]()
+
+    class Held:
+        def __init__(self) -> None:
+            self.block, self.cycle = arena.put(np.zeros(100)).block, self
+
+        def __del__(self) -> None:
+            arena.free(self.block)
+
+    def collect(frame: FrameType, event: str, _: Any) -> Any:
+        if frame.f_code.co_filename != symopt.distributed.arena.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if arena._lock.locked():
+            gc.collect()
+        return collect
+
+    def work() -> None:
+        Held()
+        sys.settrace(collect)
+        arena.put(np.ones(10))
+        sys.settrace(None)
+        done.append(True)
+
+    gc.disable()
+    try:
+        thread = threading.Thread(target=work, daemon=True)
+        thread.start()
+        thread.join(20)
+        assert done
+    finally:
+        gc.enable()
+    arena.put(1)
+    assert arena.used == 3 * LINE
+
+
+def test_memory_that_nobody_holds_is_given_back_though_it_is_mapped() -> None:
+    """Processes keep what they have opened, also of those that were lost long ago."""
+    memory, readers = Memory(1 << 24), Readers()
+    arena = Arena(memory.where)
+    found = readers.read(arena.put(np.ones(1 << 20)))
+    assert found.sum() == 1 << 20
+    file = os.dup(memory._file)
+    del found
+    assert os.fstat(file).st_blocks * 512 >= 8 << 20
+    del memory
+    assert os.fstat(file).st_blocks == 0
+    os.close(file)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import gc
+import pickle
 import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 
 from symopt.distributed.arena import Arena, Memory, Readers
 from symopt.distributed.beside import Beside, Lent
@@ -51,3 +53,24 @@ def test_an_answer_that_is_kept_keeps_no_other_and_nothing_that_was_read() -> No
     assert arena.used == 8000 * (8 + 1)
     assert kept.is_done() and (process.read(kept, None) == 1).all()
     process.close()
+
+
+def test_a_call_that_cannot_be_made_forgets_nothing_that_is_to_be_freed() -> None:
+    process, arena = beside()
+    process.call("end", [], 3, WRITES)[-1].raw(10)
+    gc.collect()
+    with pytest.raises((AttributeError, pickle.PicklingError)):
+        process.call("end", [lambda: None], 1, WRITES)
+    process.call("end", [], 0, WRITES)
+    process.call("end", [], 1, WRITES)[0].raw(10)
+    assert arena.used == 8000
+    process.close()
+
+
+def test_an_array_that_is_read_keeps_the_memory_of_a_process_that_is_gone() -> None:
+    process, _ = beside()
+    found = process.read(process.call("end", [], 3, WRITES)[2], 10)
+    process.close()
+    del process, _
+    gc.collect()
+    assert (found == 2).all()

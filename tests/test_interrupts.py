@@ -1,6 +1,7 @@
 """Work that no interrupt splits: whenever a signal comes, the work is done, and handlers are what they were."""
 
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -147,3 +148,18 @@ def test_signals_are_handled_behind_and_in_order() -> None:
     finally:
         for n, handler in own.items():
             signal.signal(n, handler)
+
+
+def test_an_event_loop_is_told_once(handled: Callable[[], dict[int, Any]]) -> None:
+    """asyncio hears of signals by what is written when they come, and not by handlers."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    before = signal.set_wakeup_fd(theirs.fileno())
+    try:
+        with pytest.raises(Came), uninterrupted():
+            signal.raise_signal(signal.SIGUSR1)
+    finally:
+        signal.set_wakeup_fd(before)
+    assert ours.recv(10) == bytes([signal.SIGUSR1])
+    ours.close()
+    theirs.close()

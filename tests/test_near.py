@@ -7,11 +7,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from typing import Any
 
 import pytest
 
-from symopt.distributed.near import Channel, Listener, wait_for_any
+from symopt.distributed.near import Channel, Listener, _message, wait_for_any
 from symopt.errors import ProcessLostError
 
 
@@ -162,3 +163,27 @@ def test_an_interrupt_at_any_moment_loses_nothing(no_collections: None) -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert interrupted > 300
+
+
+def test_an_answer_that_cannot_be_read_is_the_error_of_its_call_only() -> None:
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener.bind(f"\0symopt-test-{os.getpid()}-unread")
+    listener.listen()
+    channel = Channel(listener.getsockname(), "worker 1", list)
+    connection, _ = listener.accept()
+    answers = [channel.call(k) for k in range(4)]
+    connection.sendall(_message([0]) + _message([Elsewhere()]) + _message([2]))
+    for k in (1, 0, 2):
+        channel.wait(answers[k], 10)
+    connection.sendall(_message([3]))
+    channel.wait(answers[3], 10)
+    assert [answer.values for answer in answers] == [[0], None, [2], [3]]
+    assert "worker 1 answered what can't be read here: ModuleNotFoundError" in str(answers[1].error)
+    channel.close()
+
+
+class Elsewhere:
+    """Of a module that is not here."""
+
+    def __reduce__(self) -> Any:
+        return import_module, ("symopt_that_is_elsewhere",)

@@ -53,7 +53,12 @@ class Memory:
         self.where = Where(f"/proc/{os.getpid()}/fd/{self._file}", name, capacity)
 
     def __del__(self) -> None:
-        os.close(self._file)
+        """Nobody reads it any more, but processes that did may have it mapped for long: that takes no memory."""
+        try:
+            with contextlib.suppress(OSError), mmap.mmap(self._file, self.where.capacity) as all_of_it:
+                all_of_it.madvise(mmap.MADV_REMOVE)
+        finally:
+            os.close(self._file)
 
 
 class Arena:
@@ -78,7 +83,7 @@ class Arena:
         ]  # where and how long, ascending, none beside another
         self._sizes: dict[int, int] = {}
         self._made: dict[int, weakref.finalize[..., Any]] = {}  # blocks of arrays that were not put
-        self._gone: deque[int] = deque()  # those of arrays that won't be
+        self._gone: deque[int] = deque()  # blocks that are to be freed
         self._lock = threading.Lock()
 
     def empty(self, shape: tuple[int, ...], dtype: npt.DTypeLike, least: int = 1) -> Array:
@@ -120,8 +125,21 @@ class Arena:
         return Shared(self.where, block, head, tuple([(block, len(piece)) for piece in pieces]))
 
     def free(self, block: int) -> None:
-        """Let a value go: nobody reads it any more."""
-        with self._lock:
+        """Let a value go: nobody reads it any more. A collection of garbage may do so at any moment, also while this
+        thread looks for room: then that comes first."""
+        if block not in self._sizes:
+            raise KeyError(block)
+        self._gone.append(block)
+        while self._gone and self._lock.acquire(blocking=False):
+            try:
+                self._free_gone()
+            finally:
+                self._lock.release()
+
+    def _free_gone(self) -> None:
+        while self._gone:
+            block = self._gone.popleft()
+            self._made.pop(block, None)
             size = self._sizes.pop(block)
             self.used -= size
             insort(self._free, (block, size))
@@ -133,13 +151,9 @@ class Arena:
 
     def _take(self, size: int) -> int:
         """The first room that is large enough: low addresses are used again and again, and stay in the cache."""
-        size = max(size, LINE)
-        with contextlib.suppress(IndexError):
-            while True:
-                gone = self._gone.popleft()
-                del self._made[gone]
-                self.free(gone)
+        size = max(-(-size // LINE), 1) * LINE
         with self._lock:
+            self._free_gone()
             for k, (begin, n) in enumerate(self._free):
                 if n >= size:
                     self._free[k : k + 1] = [(begin + size, n - size)] if n > size else []

@@ -19,10 +19,11 @@ from .transport import WRITES
 class Lent:
     """A value in the memory of a process, which may use the room again when this goes."""
 
-    __slots__ = ("freed", "shared")
+    __slots__ = ("freed", "memory", "shared")
 
-    def __init__(self, shared: Shared, freed: deque[int]) -> None:
+    def __init__(self, shared: Shared, freed: deque[int], memory: Memory) -> None:
         self.shared, self.freed = shared, freed
+        self.memory = memory  # stays until this goes, whatever became of the process
 
     def __del__(self) -> None:
         self.freed.append(self.shared.block)
@@ -76,7 +77,11 @@ class Beside:
         sent = [a.shared if type(a) is Lent else a for a in args]
         with uninterrupted():  # else blocks could be taken off the list and not be sent
             freed = [self._freed.popleft() for _ in range(len(self._freed))]
-            answer = channel.call(method, returns, freed, sent)
+            try:
+                answer = channel.call(method, returns, freed, sent)
+            except BaseException:  # it can't be pickled, and nothing was sent
+                self._freed.extend(freed)
+                raise
         return [NearReply(self, channel, answer, k, args) for k in range(returns)]
 
     def failed(self, error: ProcessLostError, returns: int) -> list[NearReply]:
@@ -99,7 +104,7 @@ class Beside:
         return found
 
     def _take(self, values: list[Any]) -> list[Any]:
-        return [Lent(v, self._freed) if type(v) is Shared else v for v in values]
+        return [Lent(v, self._freed, self.memory) if type(v) is Shared else v for v in values]
 
     def close(self) -> None:
         """Call it no more."""

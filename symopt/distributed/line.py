@@ -72,6 +72,8 @@ class Line(Process):
         if self.keeps:
             self.kept.append(sent)
             self.kept_bytes += sent.nbytes + KEPT
+            if sent.rows is not None:
+                self.secure_again(sent.rows)
         self._fly(sent)
 
     def _fly(self, sent: Sent, anew: bool = False) -> None:

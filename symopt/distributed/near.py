@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import ProcessLostError
+from ..errors import ClusterError, ProcessLostError
 from ..interrupts import uninterrupted
 
 _LENGTH = struct.Struct("<Q")
@@ -61,7 +61,7 @@ class Answer:
 
     def __init__(self, error: ProcessLostError | None = None) -> None:
         self.values: Sequence[Any] | None = None
-        self.error = error
+        self.error: ProcessLostError | ClusterError | None = error
 
     @property
     def is_there(self) -> bool:
@@ -163,16 +163,24 @@ class Channel:
             end = begin + 8 + _LENGTH.unpack_from(self._in, begin)[0]
             if len(self._in) < end:
                 break
-            self._arrived(self._take(pickle.loads(memoryview(self._in)[begin + 8 : end])))
+            self._arrived(bytes(memoryview(self._in)[begin + 8 : end]))
             begin = end
         del self._in[:begin]
         if error is not None:
             self._lose(error)
 
-    def _arrived(self, values: Sequence[Any]) -> None:
+    def _arrived(self, message: bytes) -> None:
+        """What can't be read here, such as an object of a module that only others find, is the error of one answer."""
         answer = self._pending.popleft()()
+        values, error = None, None
+        try:
+            values = self._take(pickle.loads(message))
+        except Exception as found:
+            error = ClusterError(
+                f"{self.name} answered what can't be read here: {type(found).__name__}: {found}"
+            )
         if answer is not None:
-            answer.values = values
+            answer.values, answer.error = values, error
 
     def _lose(self, error: OSError | None) -> None:
         if self._lost is None:

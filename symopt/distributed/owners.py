@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
@@ -67,6 +68,9 @@ class OwnerLine:
         if self._transport.may_lose:
             self._told.append(told)
             self.kept_bytes += told.nbytes
+            if told.is_answer:  # the process may have been replaced since that was secured
+                with contextlib.suppress(*LOST, StoreFullError):
+                    self.secure(told.args[-1])
         return self._call(told)
 
     def ask(self, method: str, *args: Any, has_epoch: bool = True) -> Asked:

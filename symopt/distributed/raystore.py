@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from ..errors import StoreFullError
+from ..interrupts import uninterrupted
 from .arena import Arena, Readers, Shared, memory_of
 from .beside import Lent
 from .rayerrors import no_room
@@ -33,7 +34,8 @@ class Store:
             raise self.no_room(f"{n_bytes:,} bytes to be added")
         if self.arena is not None:
             try:
-                return Held(n_bytes, self, shared=self.arena.put(value))
+                with uninterrupted():  # else room could be taken that nobody has
+                    return Held(n_bytes, self, shared=self.arena.put(value))
             except StoreFullError as error:
                 raise self.no_room(error) from None
         until = time.monotonic() + FREED_SECONDS
@@ -57,7 +59,8 @@ class Store:
     def free(self, shared: Shared) -> None:
         """Let go of what was put in shared memory."""
         if self.arena is not None:
-            self.arena.free(shared.block)
+            with uninterrupted():
+                self.arena.free(shared.block)
 
     def no_room(self, why: object) -> StoreFullError:
         """What is raised when it is full."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from itertools import islice
+from operator import is_
 from typing import Any
 
 from ..embedding.batches import second
@@ -140,7 +141,8 @@ class Task:
         the worker was told."""
         for request in self._requests:
             request.get()
-        if all(now.reply is then for now, then in zip(self._requests, self._passed, strict=True)):
+        now = [request.reply for request in self._requests]  # more than were passed on, if that raised
+        if len(now) == len(self._passed) and all(map(is_, now, self._passed)):
             return False
         self._go_on()
         return True
