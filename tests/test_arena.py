@@ -235,6 +235,17 @@ def test_a_collection_while_room_is_looked_for_may_free_values() -> None:
     assert arena.used == 3 * LINE
 
 
+def test_a_fork_that_lets_go_of_memory_empties_none() -> None:
+    memory = Memory(1 << 20)
+    there = Arena(memory.where).put(np.ones(1000))
+    child = os.fork()
+    if not child:
+        del memory
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert read(there).sum() == 1000
+
+
 def test_memory_that_nobody_holds_is_given_back_though_it_is_mapped() -> None:
     """Processes keep what they have opened, also of those that were lost long ago."""
     memory, readers = Memory(1 << 24), Readers()

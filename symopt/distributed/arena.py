@@ -48,15 +48,17 @@ class Memory:
 
     def __init__(self, capacity: int) -> None:
         name = f"symopt-{os.urandom(8).hex()}"
-        self._file = os.memfd_create(name, os.MFD_CLOEXEC)
+        self._file, self._owner = os.memfd_create(name, os.MFD_CLOEXEC), os.getpid()
         os.ftruncate(self._file, capacity)
         self.where = Where(f"/proc/{os.getpid()}/fd/{self._file}", name, capacity)
 
     def __del__(self) -> None:
-        """Nobody reads it any more, but processes that did may have it mapped for long: that takes no memory."""
+        """Nobody reads it any more, but processes that did may have it mapped for long: that takes no memory. It is the
+        same memory in a fork, whose end must not empty it."""
         try:
-            with contextlib.suppress(OSError), mmap.mmap(self._file, self.where.capacity) as all_of_it:
-                all_of_it.madvise(mmap.MADV_REMOVE)
+            if os.getpid() == self._owner:
+                with contextlib.suppress(OSError), mmap.mmap(self._file, self.where.capacity) as all_of_it:
+                    all_of_it.madvise(mmap.MADV_REMOVE)
         finally:
             os.close(self._file)
 
