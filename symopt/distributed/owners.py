@@ -116,11 +116,13 @@ class OwnerLine:
         LOG.warning("%s is lost: replaced, epoch %d", self._name, self.epoch)
         self._host = self._started()
         try:
+            asked = [self._call(told) for told in (*self._base, *self._graphs)]
             for told in self._told:
                 if told.is_answer:
                     self.secure(told.args[-1])
-            for asked in [self._call(t) for t in (*self._base, *self._graphs, *self._told)]:
-                self._wait(asked)
+                asked.append(self._call(told))
+            for each in asked:
+                self._wait(each)
         except LOST as again:  # whoever asks next finds it lost
             check_is_of(self._process_name, again)
 
