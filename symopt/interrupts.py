@@ -83,9 +83,9 @@ class uninterrupted:  # noqa: N801  read as a verb: with uninterrupted():
             for number, handler in self._before.items():
                 if _signal.getsignal(number) == self._note:
                     _signal.signal(number, handler)
-            frame = sys._getframe()
             while self._came:
-                number = self._came[0]
+                # not this one's: a frame that has itself among its variables stays, with all callers', until a collection
+                number, frame = self._came[0], sys._getframe(1)
                 handler = _signal.getsignal(number)
                 is_callable = callable(handler)
                 del self._came[0]

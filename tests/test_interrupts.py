@@ -1,9 +1,11 @@
 """Work that no interrupt splits: whenever a signal comes, the work is done, and handlers are what they were."""
 
+import contextlib
 import signal
 import socket
 import sys
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
@@ -148,6 +150,22 @@ def test_signals_are_handled_behind_and_in_order() -> None:
     finally:
         for n, handler in own.items():
             signal.signal(n, handler)
+
+
+@pytest.mark.parametrize("number", [None, signal.SIGUSR1], ids=["none", "SIGUSR1"])
+def test_nothing_is_kept_until_a_collection(
+    number: int | None, handled: Callable[[], dict[int, Any]]
+) -> None:
+    """Frames of callers would keep their arrays."""
+
+    def work() -> weakref.ref[Any]:
+        local = Came()
+        with contextlib.suppress(Came), uninterrupted():
+            if number:
+                signal.raise_signal(number)
+        return weakref.ref(local)
+
+    assert work()() is None
 
 
 def test_an_event_loop_is_told_once(handled: Callable[[], dict[int, Any]]) -> None:
