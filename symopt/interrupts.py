@@ -84,7 +84,7 @@ class uninterrupted:  # noqa: N801  read as a verb: with uninterrupted():
                 if _signal.getsignal(number) == self._note:
                     _signal.signal(number, handler)
             while self._came:
-                # not this one's: a frame that has itself among its variables stays, with all callers', until a collection
+                # of a caller: a frame that has itself among its variables stays, with all behind it, till a collection
                 number, frame = self._came[0], sys._getframe(1)
                 handler = _signal.getsignal(number)
                 is_callable = callable(handler)
