@@ -213,7 +213,7 @@ def test_a_collection_while_room_is_looked_for_may_free_values() -> None:
             return None
         frame.f_trace_opcodes = True
         if arena._lock.locked():
-            gc.collect()
+            gc.collect(0)  # of the youngest, with what was made below: all would take too long
         return collect
 
     def work() -> None:
