@@ -15,7 +15,7 @@ from .request import Request
 from .sequence import FENCED, GAP
 from .shard import Answer
 from .stream import KEPT, Births, Holding, Sent, Stream
-from .transport import LARGE, LOST, WRITES, Reply, Transport, check_is_of, size
+from .transport import LARGE, LOST, WRITES, Reply, Transport, check_is_of, secure_again, size
 
 LONG = 1.0  # seconds; a longer wait for room is told
 
@@ -73,7 +73,7 @@ class Line(Process):
             self.kept.append(sent)
             self.kept_bytes += sent.nbytes + KEPT
             if sent.rows is not None:
-                self.secure_again(sent.rows)
+                secure_again(self, sent.rows)
         self._fly(sent)
 
     def _fly(self, sent: Sent, anew: bool = False) -> None:

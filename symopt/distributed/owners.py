@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from itertools import compress
 from typing import Any, NamedTuple
 
 from ..errors import ClusterError, ProcessLostError, StoreFullError
-from .transport import LOST, Reply, Transport, check_is_of
+from .transport import LOST, Reply, Transport, check_is_of, secure_again
 
 SERVICE = "symopt.distributed.owner:Owner"
 LOG = logging.getLogger("symopt.distributed")
@@ -68,9 +67,8 @@ class OwnerLine:
         if self._transport.may_lose:
             self._told.append(told)
             self.kept_bytes += told.nbytes
-            if told.is_answer:  # the process may have been replaced since that was secured
-                with contextlib.suppress(*LOST, StoreFullError):
-                    self.secure(told.args[-1])
+            if told.is_answer:
+                secure_again(self, told.args[-1])
         return self._call(told)
 
     def ask(self, method: str, *args: Any, has_epoch: bool = True) -> Asked:

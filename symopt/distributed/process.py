@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..errors import MismatchError, ProcessLostError, StoreFullError
+from ..errors import MismatchError, ProcessLostError
 from .shard import SERVICE
 from .spec import differing
 from .stream import Stream
@@ -61,12 +60,6 @@ class Process:
     def secure(self, reply: Reply) -> None:
         """See Transport: what whoever replaces the process has to be sent again."""
         self._transport.secure(reply, self._host, self.timeout)
-
-    def secure_again(self, reply: Reply) -> None:
-        """The same of an answer that was secured already, for a process which may have been replaced since. Where that
-        can't be done it is sent all the same."""
-        with contextlib.suppress(*LOST, StoreFullError):
-            self.secure(reply)
 
     def request_status(self) -> Callable[[float], Mapping[str, Any] | None]:
         """Ask the process about itself, beside its other work. A function of the seconds that it has for the answer;

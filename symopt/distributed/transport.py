@@ -6,11 +6,12 @@ at any moment, and need neither retry nor restart anything. It must not.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any, Protocol, TypeAlias
 
-from ..errors import AttributeValueError, ClusterError, ProcessLostError
+from ..errors import AttributeValueError, ClusterError, ProcessLostError, StoreFullError
 
 # What names a process, an answer that is on its way, and a value that processes can read: the engine's own objects.
 # Answers and values may be arguments of calls: the process then gets what they stand for.
@@ -81,6 +82,20 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Let all go."""
+
+
+class Securing(Protocol):
+    """The driver's side of a process, which may be replaced."""
+
+    def secure(self, reply: Reply) -> None:
+        """See Transport."""
+
+
+def secure_again(line: Securing, reply: Reply) -> None:
+    """Secure an answer that was secured before, for a process which may have been replaced since. Where that can't be
+    done it is sent all the same."""
+    with contextlib.suppress(*LOST, StoreFullError):
+        line.secure(reply)
 
 
 def size(value: Any) -> int:
